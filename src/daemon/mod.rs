@@ -1,0 +1,1 @@
+//! The running program: shards, signals, logging.

@@ -1,0 +1,1 @@
+//! A small Internet on loopback.

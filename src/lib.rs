@@ -1,0 +1,39 @@
+//! maeslant: a caching, recursive DNS resolver that stands in a flood.
+//!
+//! The modules are declared in groups, lowest first. A module uses only modules of groups above its
+//! own line; neighbours within a group do not know each other. `tests/tidy.rs` enforces it.
+#![doc = include_str!("ARCHITECTURE.md")]
+
+// values
+pub mod clock;
+pub mod wire;
+
+// judgement: pure rules, each alone
+pub mod admission;
+pub mod local;
+pub mod servers;
+
+// memory
+pub mod cache;
+
+// resolution
+pub mod resolve;
+
+// the engine: one shard's whole state, without I/O
+pub mod engine;
+
+// the shell: system calls
+pub mod net;
+
+// the shell: packets from clients, packets to servers
+pub mod listener;
+pub mod upstream;
+
+// a small Internet on loopback
+pub mod lab;
+
+// text to policies
+pub mod config;
+
+// the running program
+pub mod daemon;

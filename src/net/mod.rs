@@ -1,0 +1,1 @@
+//! Sockets and system calls; the only `unsafe`.

@@ -1,0 +1,1 @@
+//! What is known of authoritative servers, and choosing one.
