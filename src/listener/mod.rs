@@ -21,7 +21,10 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Policy {
         Policy {
-            listen: vec![SocketAddr::from(([127, 0, 0, 1], 5300)), SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 5300))],
+            listen: vec![
+                SocketAddr::from(([127, 0, 0, 1], 5300)),
+                SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 5300)),
+            ],
             tcp_connections: 10_000,
             tcp_connections_per_prefix: 1_000,
             tcp_idle_timeout: Duration::from_secs(10),
