@@ -1,6 +1,35 @@
-//! What has been learned, in a fixed memory.
+//! What has been learned, in a fixed memory: RRsets, negative answers, failures and zone cuts, each
+//! kind in an instance of its own, so that no flood of one evicts another.
+//!
+//! moka bounds the octets and chooses what stays; whether an entry is fresh is decided here, by `now`.
 
+mod delegation;
+mod rrset;
+
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
+
+use moka::sync::Cache as Moka;
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+pub use delegation::{Delegation, NameServer};
+pub use rrset::{Rank, RrSet};
+
+use crate::clock::Moment;
+use crate::wire::{Name, Question, Rcode, Rtype};
+
+/// Octets moka spends on an entry beside key and value, with the `Arc`'s and the allocator's share
+/// (`benches/memory` measures it).
+const ENTRY_OVERHEAD: usize = 320;
+/// A resolution failure is kept this long at first, twice as long each time it is met again
+/// (RFC 9520 §3.2: at least 1 s, at most 5 min).
+const FIRST_HOLD: Duration = Duration::from_secs(2);
+const LONGEST_HOLD: Duration = Duration::from_secs(300);
+/// A failure met again within this time after its end counts as the same.
+const HOLD_MEMORY: Duration = Duration::from_secs(60);
+/// A referral whose TTL is smaller is kept this long: a zone cut is not looked up twice for one page.
+const SHORTEST_DELEGATION: u32 = 5;
 
 /// How much is kept, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,3 +57,258 @@ impl Default for Policy {
         }
     }
 }
+
+/// A negative answer (RFC 2308).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Negative {
+    /// NXDOMAIN, or NOERROR for NODATA.
+    pub rcode: Rcode,
+    /// The zone's SOA, where the server sent it.
+    pub soa: Option<Arc<RrSet>>,
+    pub ttl: u32,
+    pub stored: Moment,
+}
+
+impl Negative {
+    /// Seconds left; `None` once it has expired.
+    pub fn ttl_at(&self, age: Moment) -> Option<u32> {
+        let gone = u32::try_from(age.seconds_since(self.stored)).unwrap_or(u32::MAX);
+        self.ttl.checked_sub(gone).filter(|&left| left > 0)
+    }
+}
+
+/// A question that could not be resolved lately (RFC 9520).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    pub until: Moment,
+    pub hold: Duration,
+    /// The extended error of the failure (RFC 8914).
+    pub error: u16,
+    pub text: Arc<str>,
+}
+
+/// Takes the low half of a key that is a keyed hash already.
+#[derive(Default)]
+struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.0 ^= u64::from_le_bytes(word);
+        }
+    }
+    fn write_u128(&mut self, key: u128) {
+        self.0 = key as u64;
+    }
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+type Store<V> = Moka<u128, Arc<V>, BuildHasherDefault<AsIs>>;
+
+/// Marks a key of the negative cache that stands for all types: NXDOMAIN.
+const EVERY_TYPE: Rtype = Rtype(0);
+
+/// The caches of all shards.
+pub struct Cache {
+    keys: (u64, u64),
+    rrsets: Store<RrSet>,
+    negatives: Store<Negative>,
+    failures: Store<Failed>,
+    delegations: Store<Delegation>,
+    min_ttl: u32,
+    max_ttl: u32,
+    max_negative_ttl: u32,
+}
+
+fn seconds(span: Duration) -> u32 {
+    u32::try_from(span.as_secs()).unwrap_or(u32::MAX)
+}
+
+fn store<V: Send + Sync + 'static>(octets: u64, weigh: fn(&V) -> usize) -> Store<V> {
+    Moka::builder()
+        .max_capacity(octets)
+        .weigher(move |_, value: &Arc<V>| u32::try_from(weigh(value) + ENTRY_OVERHEAD).unwrap_or(u32::MAX))
+        .build_with_hasher(BuildHasherDefault::default())
+}
+
+impl Cache {
+    /// Empty caches; `seed` keys their hashes.
+    pub fn new(policy: &Policy, seed: &[u8; 32]) -> Cache {
+        let word = |at: usize| seed.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes);
+        let share = |percent: u64| policy.memory / 100 * percent;
+        Cache {
+            keys: (word(16), word(24)),
+            // Answers are what people ask for; the other kinds are small and few.
+            rrsets: store(share(65), RrSet::weight),
+            negatives: store(share(15), |negative: &Negative| {
+                size_of::<Negative>() + negative.soa.as_ref().map_or(0, |soa| soa.weight() + 32)
+            }),
+            failures: store(share(5), |failed: &Failed| size_of::<Failed>() + failed.text.len()),
+            delegations: store(share(15), Delegation::weight),
+            min_ttl: seconds(policy.min_ttl),
+            max_ttl: seconds(policy.max_ttl),
+            max_negative_ttl: seconds(policy.max_negative_ttl),
+        }
+    }
+
+    fn key(&self, kind: u8, name: &Name, rtype: Rtype) -> u128 {
+        self.key_of(kind, name.wire(), rtype)
+    }
+
+    fn key_of(&self, kind: u8, name: &[u8], rtype: Rtype) -> u128 {
+        let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
+        hasher.write(name);
+        hasher.write_u32(u32::from(rtype.0) << 8 | u32::from(kind));
+        hasher.finish128().as_u128()
+    }
+
+    /// The TTL a record is kept with.
+    pub fn clamp_ttl(&self, ttl: u32) -> u32 {
+        ttl.max(self.min_ttl).min(self.max_ttl)
+    }
+
+    /// The TTL a negative answer is kept with.
+    pub fn clamp_negative_ttl(&self, ttl: u32) -> u32 {
+        ttl.max(self.min_ttl).min(self.max_negative_ttl)
+    }
+
+    /// A fresh RRset.
+    pub fn rrset(&self, name: &Name, rtype: Rtype, age: Moment) -> Option<Arc<RrSet>> {
+        self.rrsets.get(&self.key(0, name, rtype)).filter(|set| set.ttl_at(age).is_some())
+    }
+
+    /// Keeps an RRset, unless a fresh one of a higher rank is there. Returns the one to use.
+    pub fn keep(&self, set: RrSet, age: Moment) -> Arc<RrSet> {
+        let key = self.key(0, &set.owner, set.rtype);
+        let set = Arc::new(set);
+        if set.ttl == 0 {
+            return set;
+        }
+        if let Some(old) = self.rrsets.get(&key)
+            && old.rank > set.rank
+            && old.ttl_at(age).is_some()
+        {
+            return old;
+        }
+        self.rrsets.insert(key, Arc::clone(&set));
+        set
+    }
+
+    /// A fresh NODATA or NXDOMAIN for exactly this name, or an NXDOMAIN of a name above (RFC 8020).
+    pub fn negative(&self, name: &Name, rtype: Rtype, age: Moment) -> Option<Arc<Negative>> {
+        let fresh = |negative: &Arc<Negative>| negative.ttl_at(age).is_some();
+        if let Some(negative) = self.negatives.get(&self.key(1, name, rtype)).filter(fresh) {
+            return Some(negative);
+        }
+        let mut wire = name.wire();
+        while let Some(&length) = wire.first() {
+            if length == 0 {
+                break;
+            }
+            if let Some(negative) = self.negatives.get(&self.key_of(1, wire, EVERY_TYPE)).filter(fresh) {
+                return Some(negative);
+            }
+            wire = wire.get(usize::from(length) + 1..).unwrap_or(&[]);
+        }
+        None
+    }
+
+    /// Keeps a negative answer for `name`: of one type, or of all for NXDOMAIN.
+    pub fn keep_negative(&self, name: &Name, rtype: Rtype, negative: Negative) -> Arc<Negative> {
+        let rtype = if negative.rcode == Rcode::NXDOMAIN { EVERY_TYPE } else { rtype };
+        let negative = Arc::new(negative);
+        if negative.ttl > 0 {
+            self.negatives.insert(self.key(1, name, rtype), Arc::clone(&negative));
+        }
+        negative
+    }
+
+    /// The failure that still holds for a question.
+    pub fn failed(&self, question: &Question, age: Moment) -> Option<Arc<Failed>> {
+        self.failures.get(&self.key(2, &question.name, question.rtype)).filter(|failed| failed.until > age)
+    }
+
+    /// Keeps a failure; met again soon after, it holds twice as long.
+    pub fn keep_failed(&self, question: &Question, error: u16, text: &str, age: Moment) {
+        let key = self.key(2, &question.name, question.rtype);
+        let hold = match self.failures.get(&key) {
+            Some(before) if before.until + HOLD_MEMORY > age => (before.hold * 2).min(LONGEST_HOLD),
+            _ => FIRST_HOLD,
+        };
+        self.failures.insert(key, Arc::new(Failed { until: age + hold, hold, error, text: text.into() }));
+    }
+
+    /// A question has been resolved: its failures are over.
+    pub fn forget_failed(&self, question: &Question) {
+        if self.failures.entry_count() > 0 {
+            self.failures.invalidate(&self.key(2, &question.name, question.rtype));
+        }
+    }
+
+    /// The zone cut exactly at `zone`.
+    pub fn delegation(&self, zone: &Name, age: Moment) -> Option<Arc<Delegation>> {
+        self.delegations.get(&self.key(3, zone, Rtype::NS)).filter(|cut| cut.expires > age)
+    }
+
+    /// The deepest known zone cut at or above `name`.
+    pub fn closest_delegation(&self, name: &Name, age: Moment) -> Option<Arc<Delegation>> {
+        let mut wire = name.wire();
+        loop {
+            let found = self.delegations.get(&self.key_of(3, wire, Rtype::NS));
+            if let Some(cut) = found.filter(|cut| cut.expires > age) {
+                return Some(cut);
+            }
+            let length = usize::from(*wire.first()?);
+            if length == 0 {
+                return None;
+            }
+            wire = wire.get(length + 1..)?;
+        }
+    }
+
+    /// Keeps what a parent says of a zone cut for `ttl` seconds.
+    pub fn keep_delegation(&self, zone: Name, servers: Vec<NameServer>, ttl: u32, age: Moment) -> Arc<Delegation> {
+        let ttl = self.clamp_ttl(ttl).max(SHORTEST_DELEGATION);
+        let cut = Arc::new(Delegation {
+            parent: servers.into(),
+            child: None,
+            expires: age + Duration::from_secs(u64::from(ttl)),
+            child_expires: Moment::ZERO,
+            zone,
+        });
+        self.delegations.insert(self.key(3, &cut.zone, Rtype::NS), Arc::clone(&cut));
+        cut
+    }
+
+    /// Keeps what a zone says of its own servers, within the life of its parent's word.
+    pub fn keep_child_servers(&self, cut: &Delegation, servers: Vec<NameServer>, ttl: u32, age: Moment) {
+        let ttl = self.clamp_ttl(ttl).max(SHORTEST_DELEGATION);
+        let cut = Delegation {
+            child: Some(servers.into()),
+            child_expires: (age + Duration::from_secs(u64::from(ttl))).min(cut.expires),
+            ..cut.clone()
+        };
+        self.delegations.insert(self.key(3, &cut.zone, Rtype::NS), Arc::new(cut));
+    }
+
+    /// Entries and octets of each kind, as moka counts them: for reports and tests.
+    pub fn sizes(&self) -> [(&'static str, u64, u64); 4] {
+        self.rrsets.run_pending_tasks();
+        self.negatives.run_pending_tasks();
+        self.failures.run_pending_tasks();
+        self.delegations.run_pending_tasks();
+        [
+            ("rrset", self.rrsets.entry_count(), self.rrsets.weighted_size()),
+            ("negative", self.negatives.entry_count(), self.negatives.weighted_size()),
+            ("failure", self.failures.entry_count(), self.failures.weighted_size()),
+            ("delegation", self.delegations.entry_count(), self.delegations.weighted_size()),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests;

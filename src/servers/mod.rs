@@ -1,1 +1,7 @@
-//! What is known of authoritative servers, and choosing one.
+//! What is known of authoritative servers, and choosing one: a fixed table, a few dozen octets a server.
+
+mod choose;
+mod table;
+
+pub use choose::{Candidate, Choice, choose};
+pub use table::{Cookie, Report, Servers, State};

@@ -1,0 +1,126 @@
+//! A set of records as it is kept: one owner, one type, the data in one allocation.
+
+use crate::clock::Moment;
+use crate::wire::{Name, Rtype};
+
+/// How far data is trusted (RFC 2181 §5.4.1); later ones replace earlier ones.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Rank {
+    /// From the authority section of an authoritative answer.
+    Authority,
+    /// From the answer section of a response without AA.
+    Answer,
+    /// From the answer section of an authoritative answer.
+    AuthoritativeAnswer,
+    /// Known beforehand: synthesised or the operator's own.
+    Local,
+}
+
+/// Records of one owner and type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RrSet {
+    pub owner: Name,
+    pub rtype: Rtype,
+    /// Seconds it lives from `stored`.
+    pub ttl: u32,
+    pub rank: Rank,
+    stored: Moment,
+    data: Packed,
+    signatures: Packed,
+}
+
+/// A list of octet strings, each behind its length.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Packed(Box<[u8]>);
+
+impl Packed {
+    fn new<'a>(items: impl Iterator<Item = &'a [u8]>) -> Packed {
+        let mut bytes = Vec::new();
+        for item in items {
+            let Ok(length) = u16::try_from(item.len()) else { continue };
+            bytes.extend_from_slice(&length.to_be_bytes());
+            bytes.extend_from_slice(item);
+        }
+        Packed(bytes.into_boxed_slice())
+    }
+
+    fn iter(&self) -> PackedIter<'_> {
+        PackedIter(&self.0)
+    }
+}
+
+#[derive(Clone)]
+struct PackedIter<'a>(&'a [u8]);
+
+impl<'a> Iterator for PackedIter<'a> {
+    type Item = &'a [u8];
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (length, rest) = self.0.split_first_chunk()?;
+        let (item, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        self.0 = rest;
+        Some(item)
+    }
+}
+
+impl RrSet {
+    /// A set received at `stored`; data that occurs twice is kept once (RFC 2181 §5).
+    pub fn new<'a>(
+        owner: Name,
+        rtype: Rtype,
+        ttl: u32,
+        rank: Rank,
+        stored: Moment,
+        data: impl IntoIterator<Item = &'a [u8]>,
+    ) -> RrSet {
+        let mut items: Vec<&[u8]> = Vec::new();
+        for item in data {
+            if items.len() > 64 || !items.contains(&item) {
+                items.push(item);
+            }
+        }
+        RrSet { owner, rtype, ttl, rank, stored, data: Packed::new(items.into_iter()), signatures: Packed::default() }
+    }
+
+    /// With the RRSIG data that covers it.
+    pub fn with_signatures<'a>(mut self, signatures: impl IntoIterator<Item = &'a [u8]>) -> RrSet {
+        self.signatures = Packed::new(signatures.into_iter());
+        self
+    }
+
+    /// The data of each record, names uncompressed.
+    pub fn rdatas(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        self.data.iter()
+    }
+
+    /// The data of each RRSIG over it.
+    pub fn signatures(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        self.signatures.iter()
+    }
+
+    /// When it was received.
+    pub fn stored(&self) -> Moment {
+        self.stored
+    }
+
+    /// Seconds left; `None` once it has expired.
+    pub fn ttl_at(&self, age: Moment) -> Option<u32> {
+        let gone = u32::try_from(age.seconds_since(self.stored)).unwrap_or(u32::MAX);
+        self.ttl.checked_sub(gone).filter(|&left| left > 0)
+    }
+
+    /// Seconds left, zero once it has expired.
+    pub fn ttl_left(&self, age: Moment) -> u32 {
+        self.ttl_at(age).unwrap_or(0)
+    }
+
+    /// Has it come into the last tenth of its life?
+    pub fn is_ripe(&self, age: Moment) -> bool {
+        self.ttl >= 10 && self.ttl_left(age) < self.ttl / 10
+    }
+
+    /// Octets it takes, its own record included.
+    pub fn weight(&self) -> usize {
+        let name = self.owner.wire().len();
+        size_of::<RrSet>() + self.data.0.len() + self.signatures.0.len() + if name > 40 { name } else { 0 }
+    }
+}

@@ -1,0 +1,318 @@
+//! Round-trip times, back-off, EDNS, lameness and cookies by server address, in a table that never grows.
+
+use std::hash::Hasher;
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use siphasher::sip::SipHasher13;
+use smallvec::SmallVec;
+
+use crate::clock::Moment;
+
+/// Sets of [`WAYS`] servers: 32,768 in all, several times what an ISP's resolver meets in an hour.
+const SETS: usize = 4096;
+const WAYS: usize = 8;
+/// Zones a server is remembered to be lame for.
+const LAME_ZONES: usize = 4;
+/// A lame server is tried again after this: operators mend delegations within the hour.
+const LAME_FOR: Duration = Duration::from_secs(900);
+/// A server that stumbled over EDNS is tried with it again after this.
+const PLAIN_FOR: Duration = Duration::from_secs(3600);
+/// The first timeout toward a server not yet met (Unbound waits 376 ms, BIND 800 ms).
+const FIRST_TIMEOUT: Duration = Duration::from_millis(400);
+/// No timeout is shorter: a busy server's scheduling jitter is not loss.
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
+/// No timeout is longer, so that several servers can be tried before a client gives up.
+const LONGEST_TIMEOUT: Duration = Duration::from_millis(1500);
+/// Timeouts in a row before a server is left alone.
+const STRIKES: u8 = 3;
+/// The longest a silent server is left alone.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+/// A server left alone is probed at most this often, where a zone has no better one.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+/// A server cookie with our client cookie in front (RFC 7873 §4).
+pub type Cookie = SmallVec<[u8; 40]>;
+
+/// What is known of one server for one zone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    pub state: State,
+    /// Smoothed round-trip time; `None` for a server not yet heard of.
+    pub rtt: Option<Duration>,
+    /// How long to wait for a response before another server is tried.
+    pub timeout: Duration,
+    /// Speak without EDNS to it.
+    pub plain: bool,
+    /// The cookie to send: ours, and the server's where known.
+    pub cookie: Cookie,
+}
+
+/// May a server be asked?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Usable,
+    /// Silent lately, but due for a probe.
+    Probe,
+    /// Silent lately: left alone.
+    BackOff,
+    /// Does not serve the zone.
+    Lame,
+}
+
+#[derive(Clone)]
+struct Entry {
+    server: SocketAddr,
+    used: Moment,
+    /// Smoothed round-trip time and its variation, in microseconds (RFC 6298).
+    srtt: f32,
+    var: f32,
+    heard: bool,
+    strikes: u8,
+    alone_until: Moment,
+    probe_at: Moment,
+    plain_until: Moment,
+    lame: [(u64, Moment); LAME_ZONES],
+    server_cookie: SmallVec<[u8; 32]>,
+}
+
+/// The table, shared by all shards.
+pub struct Servers {
+    sets: Box<[Mutex<[Option<Entry>; WAYS]>]>,
+    keys: (u64, u64),
+}
+
+impl Servers {
+    /// An empty table; `seed` keys its hashes and the client cookies.
+    pub fn new(seed: &[u8; 32]) -> Servers {
+        let word = |at: usize| seed.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes);
+        Servers { sets: (0..SETS).map(|_| Mutex::new(Default::default())).collect(), keys: (word(0), word(8)) }
+    }
+
+    /// Octets the table takes.
+    pub const fn memory() -> usize {
+        SETS * size_of::<Mutex<[Option<Entry>; WAYS]>>()
+    }
+
+    fn hash(&self, domain: u8, server: SocketAddr) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
+        hasher.write_u8(domain);
+        match server.ip() {
+            std::net::IpAddr::V4(ip) => hasher.write(&ip.octets()),
+            std::net::IpAddr::V6(ip) => hasher.write(&ip.octets()),
+        }
+        hasher.write_u16(server.port());
+        hasher.finish()
+    }
+
+    fn with<T>(&self, server: SocketAddr, now: Moment, act: impl FnOnce(&mut Entry) -> T) -> T {
+        let set = (self.hash(0, server) % SETS as u64) as usize;
+        let mut ways = self.sets[set].lock().unwrap_or_else(PoisonError::into_inner);
+        let way = ways.iter().position(|way| way.as_ref().is_some_and(|entry| entry.server == server));
+        let way = way.unwrap_or_else(|| {
+            let oldest = (0..WAYS).min_by_key(|&way| ways[way].as_ref().map(|entry| entry.used)).unwrap_or(0);
+            ways[oldest] = Some(Entry::new(server, now));
+            oldest
+        });
+        let entry = ways[way].get_or_insert_with(|| Entry::new(server, now));
+        entry.used = now;
+        act(entry)
+    }
+
+    /// What is known of `server`, of which `zone` (a hash of its name) is to be asked.
+    pub fn report(&self, server: SocketAddr, zone: u64, now: Moment) -> Report {
+        let ours = self.hash(1, server).to_be_bytes();
+        self.with(server, now, |entry| {
+            let lame = entry.lame.iter().any(|&(z, until)| z == zone && until > now);
+            let state = if lame {
+                State::Lame
+            } else if entry.alone_until <= now {
+                State::Usable
+            } else if entry.probe_at <= now {
+                State::Probe
+            } else {
+                State::BackOff
+            };
+            let mut cookie = Cookie::from_slice(&ours);
+            cookie.extend_from_slice(&entry.server_cookie);
+            Report {
+                state,
+                rtt: entry.heard.then(|| Duration::from_micros(entry.srtt as u64)),
+                timeout: entry.timeout(),
+                plain: entry.plain_until > now,
+                cookie,
+            }
+        })
+    }
+
+    /// `server` has answered after `rtt`.
+    pub fn answered(&self, server: SocketAddr, rtt: Duration, now: Moment) {
+        self.with(server, now, |entry| {
+            let sample = rtt.as_micros() as f32;
+            if entry.heard && entry.strikes == 0 {
+                entry.var += ((entry.srtt - sample).abs() - entry.var) / 4.0;
+                entry.srtt += (sample - entry.srtt) / 8.0;
+            } else {
+                entry.srtt = sample;
+                entry.var = sample / 2.0;
+            }
+            entry.heard = true;
+            entry.strikes = 0;
+            entry.alone_until = Moment::ZERO;
+            entry.probe_at = Moment::ZERO;
+        });
+    }
+
+    /// `server` has not answered within its timeout, or cannot be reached.
+    pub fn timed_out(&self, server: SocketAddr, now: Moment) {
+        self.with(server, now, |entry| {
+            entry.strikes = entry.strikes.saturating_add(1);
+            // A silent server's time grows, so that its siblings are preferred before it is left alone.
+            let grown = entry.timeout().as_micros() as f32 * 2.0;
+            entry.srtt = if entry.heard { entry.srtt.max(grown / 2.0) } else { grown / 2.0 };
+            entry.heard = true;
+            if entry.strikes >= STRIKES {
+                let doublings = u32::from(entry.strikes - STRIKES).min(8);
+                let alone = (Duration::from_secs(1) * (1 << doublings)).min(LONGEST_BACKOFF);
+                entry.alone_until = now + alone;
+                entry.probe_at = now + PROBE_EVERY;
+            }
+        });
+    }
+
+    /// A probe goes to `server`: no other for a while.
+    pub fn probing(&self, server: SocketAddr, now: Moment) {
+        self.with(server, now, |entry| entry.probe_at = now + PROBE_EVERY);
+    }
+
+    /// `server` does not serve `zone`.
+    pub fn lame(&self, server: SocketAddr, zone: u64, now: Moment) {
+        self.with(server, now, |entry| {
+            let slot = entry.lame.iter_mut().min_by_key(|(z, until)| if *z == zone { Moment::ZERO } else { *until });
+            if let Some(slot) = slot {
+                *slot = (zone, now + LAME_FOR);
+            }
+        });
+    }
+
+    /// `server` stumbles over EDNS.
+    pub fn speaks_plain(&self, server: SocketAddr, now: Moment) {
+        self.with(server, now, |entry| entry.plain_until = now + PLAIN_FOR);
+    }
+
+    /// `cookie` came from `server`, our own eight octets in front. `false`: it is not an answer to ours.
+    pub fn cookie(&self, server: SocketAddr, cookie: &[u8], now: Moment) -> bool {
+        let Some((ours, theirs)) = cookie.split_at_checked(8) else { return false };
+        if ours != self.hash(1, server).to_be_bytes() || !(theirs.is_empty() || (8..=32).contains(&theirs.len())) {
+            return false;
+        }
+        self.with(server, now, |entry| entry.server_cookie = SmallVec::from_slice(theirs));
+        true
+    }
+
+    /// Has `server` ever sent a cookie? Then a response without one is a forgery (RFC 7873 §5.3).
+    pub fn has_cookie(&self, server: SocketAddr, now: Moment) -> bool {
+        self.with(server, now, |entry| !entry.server_cookie.is_empty())
+    }
+
+    /// Forgets the cookie of `server`.
+    pub fn forget_cookie(&self, server: SocketAddr, now: Moment) {
+        self.with(server, now, |entry| entry.server_cookie.clear());
+    }
+}
+
+impl Entry {
+    fn new(server: SocketAddr, now: Moment) -> Entry {
+        Entry {
+            server,
+            used: now,
+            srtt: 0.0,
+            var: 0.0,
+            heard: false,
+            strikes: 0,
+            alone_until: Moment::ZERO,
+            probe_at: Moment::ZERO,
+            plain_until: Moment::ZERO,
+            lame: [(0, Moment::ZERO); LAME_ZONES],
+            server_cookie: SmallVec::new(),
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        if !self.heard {
+            return FIRST_TIMEOUT;
+        }
+        Duration::from_micros((self.srtt + 4.0 * self.var) as u64).clamp(SHORTEST_TIMEOUT, LONGEST_TIMEOUT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn server(last: u8) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, last], 53))
+    }
+
+    fn at(ms: u64) -> Moment {
+        Moment::from_nanos(ms * MS)
+    }
+
+    #[test]
+    fn silence_leads_to_back_off_and_an_answer_ends_it() {
+        let servers = Servers::new(&[1; 32]);
+        for n in 0..3 {
+            assert_eq!(servers.report(server(1), 7, at(n)).state, State::Usable);
+            servers.timed_out(server(1), at(n));
+        }
+        assert_eq!(servers.report(server(1), 7, at(10)).state, State::BackOff);
+        servers.answered(server(1), Duration::from_millis(20), at(20));
+        let report = servers.report(server(1), 7, at(20));
+        assert_eq!((report.state, report.rtt), (State::Usable, Some(Duration::from_millis(20))));
+    }
+
+    #[test]
+    fn a_dead_server_is_probed_once_a_second() {
+        let servers = Servers::new(&[1; 32]);
+        for n in 0..9 {
+            servers.timed_out(server(1), at(n));
+        }
+        assert_eq!(servers.report(server(1), 7, at(1500)).state, State::Probe);
+        servers.probing(server(1), at(1500));
+        assert_eq!(servers.report(server(1), 7, at(1600)).state, State::BackOff);
+        assert_eq!(servers.report(server(1), 7, at(2600)).state, State::Probe);
+        assert_eq!(servers.report(server(1), 7, at(60_000)).state, State::Usable);
+    }
+
+    #[test]
+    fn lameness_concerns_one_zone_and_passes() {
+        let servers = Servers::new(&[1; 32]);
+        servers.lame(server(1), 7, at(0));
+        assert_eq!(servers.report(server(1), 7, at(1)).state, State::Lame);
+        assert_eq!(servers.report(server(1), 8, at(1)).state, State::Usable);
+        assert_eq!(servers.report(server(1), 7, at(901_000)).state, State::Usable);
+    }
+
+    #[test]
+    fn cookies_answer_ours() {
+        let servers = Servers::new(&[1; 32]);
+        let mut cookie = servers.report(server(1), 0, at(0)).cookie;
+        assert_eq!(cookie.len(), 8);
+        assert!(!servers.cookie(server(1), &[0; 16], at(0)));
+        cookie.extend_from_slice(&[9; 8]);
+        assert!(servers.cookie(server(1), &cookie, at(0)));
+        assert_eq!(servers.report(server(1), 0, at(0)).cookie, cookie);
+    }
+
+    #[test]
+    fn the_table_does_not_grow() {
+        let servers = Servers::new(&[1; 32]);
+        for n in 0..200_000u32 {
+            servers.answered(SocketAddr::from((n.to_be_bytes(), 53)), Duration::from_millis(1), at(u64::from(n)));
+        }
+        assert!(Servers::memory() < 12 << 20, "{}", Servers::memory());
+    }
+}
