@@ -24,6 +24,8 @@ pub struct Delegation {
     pub parent: Arc<[NameServer]>,
     /// As the zone itself says, where it has been heard and differs; asked first.
     pub child: Option<Arc<[NameServer]>>,
+    /// When the parent said so.
+    pub stored: Moment,
     /// Until when the parent's word holds; the zone's own word does not prolong it, so that a
     /// zone taken away is gone (the ghost domains of NDSS 2012).
     pub expires: Moment,

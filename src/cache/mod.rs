@@ -276,6 +276,7 @@ impl Cache {
         let cut = Arc::new(Delegation {
             parent: servers.into(),
             child: None,
+            stored: age,
             expires: age + Duration::from_secs(u64::from(ttl)),
             child_expires: Moment::ZERO,
             zone,

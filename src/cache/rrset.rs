@@ -92,6 +92,11 @@ impl RrSet {
         self.data.iter()
     }
 
+    /// The data of the first record.
+    pub fn first(&self) -> Option<&[u8]> {
+        self.data.iter().next()
+    }
+
     /// The data of each RRSIG over it.
     pub fn signatures(&self) -> impl Iterator<Item = &[u8]> + Clone {
         self.signatures.iter()

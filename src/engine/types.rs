@@ -48,18 +48,16 @@ pub enum DropReason {
     PortZero,
     /// Refusals to clients outside `[access] allow` beyond their rate.
     RefusedRate,
+    /// More questions are in flight than a shard can carry, and this client waits with too many others.
+    Overload,
 }
 
-/// Names one packet to a server, from `Transmit::Ask` until its end. Never reused within 2^32 asks.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
-pub struct AskKey(pub u64);
-
-/// How a server is asked.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum AskTransport {
-    Udp,
-    Tcp,
+impl DropReason {
+    /// How many reasons there are.
+    pub const COUNT: usize = DropReason::Overload as usize + 1;
 }
+
+pub use crate::resolve::{AskKey, AskTransport, LinkError, Notice};
 
 /// What the shell is asked to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -72,28 +70,6 @@ pub enum Transmit {
     Ask { key: AskKey, server: SocketAddr, transport: AskTransport, packet: Vec<u8> },
     /// Nothing more is awaited for `key`: its socket can be closed.
     Close { key: AskKey },
-}
-
-/// Why a packet to a server has no response, as the transport knows it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum LinkError {
-    /// ICMP port unreachable, or TCP refused.
-    Refused,
-    /// No route, network or host unreachable, or no address of that family here.
-    Unreachable,
-    /// The connection ended before the response.
-    Closed,
-    /// No socket could be had: descriptors or ports are exhausted here.
-    Exhausted,
-}
-
-/// What the operator is told; the shell logs it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Notice {
-    /// Root priming has succeeded (RFC 9609).
-    Primed { servers: usize },
-    /// No root server answered; `tries` so far. It goes on trying.
-    RootUnreachable { tries: u32 },
 }
 
 /// What the engine is told at birth, and again at reload.
@@ -119,10 +95,43 @@ pub struct RespondPolicy {
     pub version: Option<String>,
     /// CHAOS TXT `id.server`, `hostname.bind`; hidden (REFUSED) when none.
     pub identity: Option<String>,
+    /// How long idle TCP connections are kept, told to clients that ask (RFC 7828).
+    pub tcp_keepalive: std::time::Duration,
 }
 
 impl Default for RespondPolicy {
     fn default() -> RespondPolicy {
-        RespondPolicy { udp_payload_size: 1232, extended_errors: true, nsid: None, version: None, identity: None }
+        RespondPolicy {
+            udp_payload_size: 1232,
+            extended_errors: true,
+            nsid: None,
+            version: None,
+            identity: None,
+            tcp_keepalive: std::time::Duration::from_secs(10),
+        }
     }
+}
+
+/// What has happened on one shard; every query ends in exactly one of `answered`, `dropped`, `gone`, or is `waiting`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub queries: u64,
+    pub answered: u64,
+    /// By [`DropReason`].
+    pub dropped: [u64; DropReason::COUNT],
+    /// Clients that closed their connection before their answer came.
+    pub gone: u64,
+    /// Clients waiting for an answer now.
+    pub waiting: u64,
+    pub cache_hits: u64,
+    pub failure_hits: u64,
+    /// Queries that joined a question in flight.
+    pub joined: u64,
+    /// SERVFAIL because too many questions were in flight.
+    pub shed: u64,
+    /// Answers refreshed ahead of their expiry.
+    pub refreshed: u64,
+    /// Resolutions that ended in SERVFAIL.
+    pub failed: u64,
+    pub upstream: crate::resolve::Counters,
 }

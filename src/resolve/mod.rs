@@ -1,9 +1,87 @@
-//! One question on its way down the tree.
+//! One question on its way down the tree: minimise, ask, classify, scrub, follow, finish.
+//!
+//! A resolution reads from top to bottom like the algorithm of RFC 1034 §5.3.3: `answer` follows the
+//! aliases, `descend` the referrals, `ask` one zone's servers, `exchange` is one packet. It awaits only
+//! what `board` offers, and pays for everything from one account (`budget`).
 
+mod answer;
+mod ask;
+mod board;
+mod budget;
+mod classify;
+mod descend;
+mod exchange;
+mod failure;
+mod minimise;
+mod plan;
+mod prime;
+mod trace;
+
+use std::hash::Hasher;
 use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use siphasher::sip::SipHasher13;
+
+pub use answer::{Outcome, from_cache, resolve};
+pub use board::{Ask, AskKey, AskTransport, Board, Counters, Keyed, LinkError, Notice, Reply, TaskId};
+pub use budget::{MAX_ALIASES, MAX_DEPTH, MAX_OCTETS, MAX_PACKETS, MAX_REFERRALS, MAX_SERVER_LOOKUPS, Work};
+pub use exchange::{Manner, Outgoing};
+pub use failure::{Failure, Limit, Useless};
+pub use plan::{Fixed, Plan};
+pub use prime::keep_primed;
+pub use trace::{TraceStep, Traced};
+
+use crate::cache::Cache;
+use crate::clock::Now;
+use crate::servers::Servers;
+use crate::wire::{Name, Question};
+
+/// What a resolution works with.
+#[derive(Clone)]
+pub struct Cx {
+    pub board: board::Shared,
+    pub cache: Arc<Cache>,
+    pub servers: Arc<Servers>,
+    pub plan: Rc<Plan>,
+}
+
+impl Cx {
+    /// The time of the event being handled.
+    pub fn now(&self) -> Now {
+        self.board.borrow().now
+    }
+
+    fn random(&self) -> u64 {
+        self.board.borrow_mut().random()
+    }
+
+    /// A number for a zone, to remember lame servers by.
+    fn hash(&self, zone: &Name) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(0x6d61_6573, 0x6c61_6e74);
+        hasher.write(zone.wire());
+        hasher.finish()
+    }
+
+    fn trace(&self, work: &Work, step: impl FnOnce() -> TraceStep) {
+        let mut board = self.board.borrow_mut();
+        let at = board.now.mono;
+        if let Some(trace) = &mut board.trace {
+            trace.push(Traced { at, depth: work.depth().saturating_sub(1), step: step() });
+        }
+    }
+
+    fn conclude(&self, work: &Work, what: impl FnOnce() -> String) {
+        self.trace(work, || TraceStep::Conclude(what()));
+    }
+
+    fn begin(&self, work: &Work, question: &Question) {
+        self.trace(work, || TraceStep::Begin { name: question.name.clone(), rtype: question.rtype });
+    }
+}
 
 /// How much of a name a server is shown (RFC 9156).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -1,0 +1,226 @@
+//! Writing responses: minimal, compressed, within the client's size, with the reason for what went wrong.
+
+use smallvec::SmallVec;
+
+use crate::clock::Moment;
+use crate::local;
+use crate::resolve::Outcome;
+use crate::wire::{CLASS_CH, CLASS_IN, Composer, Flags, Mark, QueryView, Rcode, Rtype, Section, ede, option};
+
+use super::types::{RespondPolicy, Transport};
+
+/// UDP without EDNS (RFC 1035 §4.2.1).
+const PLAIN_UDP: usize = 512;
+/// The octets of an extended error's text that are sent.
+const MAX_TEXT: usize = 160;
+/// An OPT record without options.
+const OPT: usize = 11;
+
+/// What is kept of a query until its response is written.
+#[derive(Clone, Debug)]
+pub(super) struct Asker {
+    pub id: u16,
+    pub flags: Flags,
+    /// Name in the client's case, type, class.
+    pub question: SmallVec<[u8; 64]>,
+    pub edns: Option<AskerEdns>,
+    pub transport: Transport,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AskerEdns {
+    pub udp_payload_size: u16,
+    pub dnssec_ok: bool,
+    pub nsid: bool,
+    pub keepalive: bool,
+}
+
+impl Asker {
+    pub fn new(view: &QueryView<'_>, transport: Transport) -> Asker {
+        Asker {
+            id: view.id,
+            flags: view.flags,
+            question: SmallVec::from_slice(view.question),
+            edns: view.edns.map(|edns| AskerEdns {
+                udp_payload_size: edns.udp_payload_size,
+                dnssec_ok: edns.dnssec_ok,
+                nsid: edns.nsid,
+                keepalive: edns.keepalive,
+            }),
+            transport,
+        }
+    }
+
+    fn limit(&self, policy: &RespondPolicy) -> usize {
+        match (self.transport, self.edns) {
+            (Transport::Tcp, _) => usize::from(u16::MAX),
+            (Transport::Udp, None) => PLAIN_UDP,
+            (Transport::Udp, Some(edns)) => {
+                usize::from(edns.udp_payload_size.min(policy.udp_payload_size)).max(PLAIN_UDP)
+            }
+        }
+    }
+}
+
+/// An extended error: its code and text (RFC 8914).
+#[derive(Clone, Debug, Default)]
+pub(super) struct Extended(pub Option<(u16, String)>);
+
+impl Extended {
+    pub fn none() -> Extended {
+        Extended(None)
+    }
+
+    pub fn new(code: u16, text: impl Into<String>) -> Extended {
+        Extended(Some((code, text.into())))
+    }
+}
+
+/// A response under construction.
+struct Response<'a> {
+    composer: Composer<'a>,
+    empty: Mark,
+    options: SmallVec<[u8; 64]>,
+    full: bool,
+}
+
+impl<'a> Response<'a> {
+    fn new(out: &'a mut Vec<u8>, asker: &Asker, policy: &RespondPolicy, extended: &Extended) -> Response<'a> {
+        let flags = Flags::QR | Flags::RA | asker.flags.0 & (Flags::RD | Flags::CD);
+        let mut composer = Composer::new(out, asker.id, flags, asker.limit(policy));
+        composer.question(&asker.question);
+        let options = options(asker, policy, extended);
+        composer.reserve(OPT + options.len());
+        let empty = composer.mark();
+        Response { composer, empty, options, full: false }
+    }
+
+    fn record(&mut self, section: Section, owner: &[u8], rtype: Rtype, class: u16, ttl: u32, rdata: &[u8]) {
+        if !self.full && self.composer.record(section, owner, rtype, class, ttl, rdata).is_err() {
+            // RFC 2181 §9: what is needed does not fit; the client asks again by TCP.
+            self.full = true;
+            self.composer.rewind(self.empty);
+            self.composer.set_flags(Flags::TC);
+        }
+    }
+
+    fn finish(mut self, asker: &Asker, policy: &RespondPolicy, rcode: Rcode, authoritative: bool) {
+        if authoritative {
+            self.composer.set_flags(Flags::AA);
+        }
+        self.composer.set_flags(rcode.0 & 0xf);
+        if let Some(edns) = asker.edns {
+            self.composer.release(OPT + self.options.len());
+            let high = u8::try_from(rcode.0 >> 4).unwrap_or(0);
+            self.composer.edns(policy.udp_payload_size, high, edns.dnssec_ok, &self.options);
+        }
+        self.composer.finish();
+    }
+}
+
+fn options(asker: &Asker, policy: &RespondPolicy, extended: &Extended) -> SmallVec<[u8; 64]> {
+    let mut options = SmallVec::new();
+    let Some(edns) = asker.edns else { return options };
+    let mut push = |code: u16, value: &[u8]| {
+        options.extend_from_slice(&code.to_be_bytes());
+        options.extend_from_slice(&u16::try_from(value.len()).unwrap_or(0).to_be_bytes());
+        options.extend_from_slice(value);
+    };
+    if edns.nsid
+        && let Some(nsid) = &policy.nsid
+    {
+        push(option::NSID, nsid);
+    }
+    if edns.keepalive && asker.transport == Transport::Tcp {
+        // RFC 7828 §3.1: in units of 100 ms.
+        let units = u16::try_from(policy.tcp_keepalive.as_millis() / 100).unwrap_or(u16::MAX);
+        push(option::TCP_KEEPALIVE, &units.to_be_bytes());
+    }
+    if policy.extended_errors
+        && let Some((code, text)) = &extended.0
+    {
+        let mut value = code.to_be_bytes().to_vec();
+        let end = (0..=text.len().min(MAX_TEXT)).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+        value.extend_from_slice(&text.as_bytes()[..end]);
+        push(option::EDE, &value);
+    }
+    options
+}
+
+/// Writes the outcome of a resolution; `before` are the operator's own aliases that led there.
+pub(super) fn outcome(
+    out: &mut Vec<u8>,
+    asker: &Asker,
+    policy: &RespondPolicy,
+    before: &[local::LocalRecord],
+    outcome: &Outcome,
+    age: Moment,
+) {
+    let extended = match &outcome.failure {
+        Some(failure) => Extended::new(failure.error(), failure.to_string()),
+        None => Extended::none(),
+    };
+    let mut response = Response::new(out, asker, policy, &extended);
+    if outcome.failure.is_none() {
+        for record in before {
+            response.record(Section::Answer, record.owner.wire(), record.rtype, CLASS_IN, record.ttl, &record.rdata);
+        }
+    }
+    for set in &outcome.answer {
+        let ttl = set.ttl_left(age);
+        for rdata in set.rdatas() {
+            response.record(Section::Answer, set.owner.wire(), set.rtype, CLASS_IN, ttl, rdata);
+        }
+    }
+    if let Some((soa, ttl)) = &outcome.soa {
+        for rdata in soa.rdatas() {
+            response.record(Section::Authority, soa.owner.wire(), Rtype::SOA, CLASS_IN, *ttl, rdata);
+        }
+    }
+    response.finish(asker, policy, outcome.rcode, false);
+}
+
+/// Writes an answer known beforehand.
+pub(super) fn local(out: &mut Vec<u8>, asker: &Asker, policy: &RespondPolicy, answer: &local::Answer) {
+    let mut response = Response::new(out, asker, policy, &Extended::none());
+    for (section, records) in [(Section::Answer, &answer.answer), (Section::Authority, &answer.authority)] {
+        for record in records {
+            response.record(section, record.owner.wire(), record.rtype, CLASS_IN, record.ttl, &record.rdata);
+        }
+    }
+    response.finish(asker, policy, answer.rcode, answer.authoritative);
+}
+
+/// Writes a response without records.
+pub(super) fn bare(out: &mut Vec<u8>, asker: &Asker, policy: &RespondPolicy, rcode: Rcode, extended: &Extended) {
+    Response::new(out, asker, policy, extended).finish(asker, policy, rcode, false);
+}
+
+/// Writes the minimal answer to `ANY` (RFC 8482 §4.2).
+pub(super) fn any(out: &mut Vec<u8>, asker: &Asker, policy: &RespondPolicy) {
+    /// Seconds; as good as any, since nothing depends on it.
+    const TTL: u32 = 3600;
+    let mut response = Response::new(out, asker, policy, &Extended::none());
+    let name = asker.question.get(..asker.question.len().saturating_sub(4)).unwrap_or(&[0]);
+    response.record(Section::Answer, name, Rtype::HINFO, CLASS_IN, TTL, b"\x07RFC8482\0");
+    response.finish(asker, policy, Rcode::NOERROR, false);
+}
+
+/// Writes what may be known of this server (CHAOS class), or refuses.
+pub(super) fn chaos(out: &mut Vec<u8>, asker: &Asker, policy: &RespondPolicy, rtype: Rtype) {
+    let name = asker.question.get(..asker.question.len().saturating_sub(4)).unwrap_or(&[0]);
+    let text = match name.to_ascii_lowercase().as_slice() {
+        b"\x07version\x04bind\0" | b"\x07version\x06server\0" => policy.version.as_ref(),
+        b"\x02id\x06server\0" | b"\x08hostname\x04bind\0" => policy.identity.as_ref(),
+        _ => None,
+    };
+    let Some(text) = text.filter(|_| matches!(rtype, Rtype::TXT | Rtype::ANY)) else {
+        return bare(out, asker, policy, Rcode::REFUSED, &Extended::new(ede::PROHIBITED, "not told here"));
+    };
+    let text = text.as_bytes().get(..text.len().min(255)).unwrap_or(&[]);
+    let mut rdata = vec![u8::try_from(text.len()).unwrap_or(0)];
+    rdata.extend_from_slice(text);
+    let mut response = Response::new(out, asker, policy, &Extended::none());
+    response.record(Section::Answer, name, Rtype::TXT, CLASS_CH, 0, &rdata);
+    response.finish(asker, policy, Rcode::NOERROR, true);
+}

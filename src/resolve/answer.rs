@@ -1,0 +1,191 @@
+//! The whole answer to a client's question: from the cache where it can be, along its aliases.
+
+use std::sync::Arc;
+
+use crate::cache::{Cache, Negative, RrSet};
+use crate::clock::Moment;
+use crate::wire::{Name, Question, Rcode, Rtype, leading_name};
+
+use super::Cx;
+use super::budget::{MAX_ALIASES, Work};
+use super::classify::synthesise;
+use super::descend::{Found, descend};
+use super::failure::{Failure, Limit};
+
+/// What a question came to. Negative answers are outcomes like any other.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub rcode: Rcode,
+    /// The aliases in order, then the records asked for.
+    pub answer: Vec<Arc<RrSet>>,
+    /// The SOA of a negative answer, and the seconds it has left.
+    pub soa: Option<(Arc<RrSet>, u32)>,
+    /// Why there is none: with SERVFAIL.
+    pub failure: Option<Failure>,
+    /// Some of it has come near its end: worth refreshing.
+    pub ripe: bool,
+}
+
+impl Outcome {
+    fn new() -> Outcome {
+        Outcome { rcode: Rcode::NOERROR, answer: Vec::new(), soa: None, failure: None, ripe: false }
+    }
+
+    /// The answer to a question that failed a moment ago.
+    pub fn remembered(failed: &crate::cache::Failed) -> Outcome {
+        Outcome::new().failed(Failure::Remembered { error: failed.error, text: Arc::clone(&failed.text) })
+    }
+
+    fn failed(mut self, failure: Failure) -> Outcome {
+        self.rcode = Rcode::SERVFAIL;
+        self.answer.clear();
+        self.failure = Some(failure);
+        self
+    }
+
+    fn negative(mut self, negative: &Negative, age: Moment) -> Outcome {
+        self.rcode = negative.rcode;
+        self.soa = negative.soa.as_ref().map(|soa| (Arc::clone(soa), negative.ttl_at(age).unwrap_or(0)));
+        self
+    }
+
+    fn push(&mut self, set: Arc<RrSet>, age: Moment) {
+        self.ripe |= set.is_ripe(age);
+        self.answer.push(set);
+    }
+}
+
+/// One step along the aliases of the cache.
+enum Known {
+    Answer(Arc<RrSet>),
+    Alias(Vec<Arc<RrSet>>, Name),
+    Negative(Arc<Negative>),
+}
+
+fn look_up(cache: &Cache, name: &Name, rtype: Rtype, age: Moment) -> Option<Known> {
+    if let Some(set) = cache.rrset(name, rtype, age) {
+        return Some(Known::Answer(set));
+    }
+    if rtype != Rtype::CNAME
+        && let Some(set) = cache.rrset(name, Rtype::CNAME, age)
+        && let Some(target) = set.first().and_then(leading_name)
+    {
+        return Some(Known::Alias(vec![set], target));
+    }
+    if let Some(negative) = cache.negative(name, rtype, age) {
+        return Some(Known::Negative(negative));
+    }
+    // A DNAME above makes an alias of every name below it (RFC 6672 §3.3).
+    let mut above = name.parent();
+    while let Some(owner) = above {
+        if let Some(dname) = cache.rrset(&owner, Rtype::DNAME, age)
+            && let Some((cname, target)) = synthesise(&dname, name)
+        {
+            return Some(Known::Alias(vec![dname, Arc::new(cname)], target));
+        }
+        above = owner.parent();
+    }
+    None
+}
+
+/// The whole answer, if the cache has all of it. `ANY` is not looked up here.
+pub fn from_cache(cache: &Cache, question: &Question, age: Moment) -> Option<Outcome> {
+    let mut outcome = Outcome::new();
+    let mut name = question.name.clone();
+    for _ in 0..=MAX_ALIASES {
+        match look_up(cache, &name, question.rtype, age)? {
+            Known::Answer(set) => {
+                outcome.push(set, age);
+                return Some(outcome);
+            }
+            Known::Negative(negative) => return Some(outcome.negative(&negative, age)),
+            Known::Alias(sets, target) => {
+                if is_loop(&outcome, &name, &target) {
+                    return None;
+                }
+                sets.into_iter().for_each(|set| outcome.push(set, age));
+                name = target;
+            }
+        }
+    }
+    None
+}
+
+fn is_loop(outcome: &Outcome, name: &Name, target: &Name) -> bool {
+    target == name || outcome.answer.iter().any(|set| set.rtype == Rtype::CNAME && set.owner == *target)
+}
+
+/// Resolves a question. `refresh`: the records themselves are asked for even if they are known.
+pub async fn resolve(cx: Cx, work: Work, question: Question, refresh: bool) -> Outcome {
+    let Ok(_within) = work.enter(question.clone()) else {
+        return Outcome::new().failed(Failure::limit(Limit::Depth));
+    };
+    cx.begin(&work, &question);
+    let outcome = follow(&cx, &work, &question, refresh).await;
+    match &outcome.failure {
+        Some(failure) if failure.is_remembered() => {
+            cx.cache.keep_failed(&question, failure.error(), &failure.to_string(), cx.now().age);
+        }
+        Some(_) => {}
+        None => cx.cache.forget_failed(&question),
+    }
+    cx.conclude(&work, || match &outcome.failure {
+        Some(failure) => format!("SERVFAIL: {failure}"),
+        None => format!("{}, {} RRset(s), {} packets", outcome.rcode, outcome.answer.len(), work.packets_sent()),
+    });
+    outcome
+}
+
+async fn follow(cx: &Cx, work: &Work, question: &Question, mut refresh: bool) -> Outcome {
+    let mut outcome = Outcome::new();
+    let mut name = question.name.clone();
+    for _ in 0..=MAX_ALIASES {
+        let age = cx.now().age;
+        let step = Question::new(name.clone(), question.rtype);
+        let known = if std::mem::take(&mut refresh) || question.rtype == Rtype::ANY {
+            None
+        } else {
+            look_up(&cx.cache, &name, question.rtype, age)
+        };
+        let found = match known {
+            Some(Known::Answer(set)) => Found::Answer(vec![set]),
+            Some(Known::Alias(sets, target)) => Found::Alias { sets, target },
+            Some(Known::Negative(negative)) => Found::Negative(negative),
+            None => {
+                if name != question.name
+                    && let Some(failed) = cx.cache.failed(&step, age)
+                {
+                    let failure = Failure::Remembered { error: failed.error, text: Arc::clone(&failed.text) };
+                    return outcome.failed(failure);
+                }
+                match descend(cx, work, &step).await {
+                    Ok(found) => found,
+                    Err(failure) => return outcome.failed(failure),
+                }
+            }
+        };
+        let age = cx.now().age;
+        match found {
+            Found::Answer(sets) => {
+                sets.into_iter().for_each(|set| outcome.push(set, age));
+                return outcome;
+            }
+            Found::Negative(negative) => return outcome.negative(&negative, age),
+            Found::TooLong(sets) => {
+                sets.into_iter().for_each(|set| outcome.push(set, age));
+                outcome.rcode = Rcode::YXDOMAIN;
+                return outcome;
+            }
+            Found::Alias { sets, target } => {
+                if is_loop(&outcome, &name, &target)
+                    || sets.iter().any(|set| set.owner == target && set.rtype == Rtype::CNAME)
+                {
+                    return outcome.failed(Failure::AliasLoop { name });
+                }
+                sets.into_iter().for_each(|set| outcome.push(set, age));
+                name = target;
+            }
+        }
+    }
+    outcome.failed(Failure::limit(Limit::Aliases))
+}

@@ -1,0 +1,536 @@
+//! Asking a zone: its servers one after another, until one has something to say.
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use crate::cache::NameServer;
+use crate::clock::Moment;
+use crate::servers::{Candidate, State, choose};
+use crate::wire::{Flags, Message, Name, Question, Rcode, Rtype};
+
+use super::board::{Ask, AskKey, AskTransport, First, Held, Reply};
+use super::budget::Work;
+use super::classify::{Asked, Reading, addresses, classify};
+use super::failure::{Failure, Limit, Useless};
+use super::trace::TraceStep;
+use super::{Cx, UpstreamKind};
+
+/// Times one server is asked the same by UDP.
+const MAX_TRIES: u8 = 3;
+/// Packets that may be awaited at once: late answers are welcome while others are asked.
+const MAX_OPEN: usize = 4;
+/// TCP has a handshake and perhaps a retransmission to wait for.
+const TCP_TIMEOUT: Duration = Duration::from_millis(2500);
+/// Servers of one zone taken into consideration.
+const MAX_CANDIDATES: usize = 32;
+
+/// A place in the tree, and who answers for it.
+#[derive(Clone, Debug)]
+pub(super) struct Cut {
+    pub zone: Name,
+    pub who: Who,
+    /// Known from the cache rather than from a referral just now, since when.
+    pub cached: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Who {
+    /// Name servers, those to ask first and those to ask then.
+    Named(Arc<[NameServer]>, Option<Arc<[NameServer]>>),
+    /// Addresses from the configuration.
+    Fixed(Arc<[SocketAddr]>, UpstreamKind),
+    /// The root hints: addresses from the configuration, with names.
+    Hints(Arc<[NameServer]>),
+}
+
+impl Cut {
+    pub fn is_forward(&self) -> bool {
+        matches!(self.who, Who::Fixed(_, UpstreamKind::Forward))
+    }
+}
+
+/// What a zone said.
+pub(super) struct Heard {
+    pub reading: Reading,
+    pub message: Rc<Message>,
+}
+
+/// Why a zone said nothing.
+pub(super) enum Silence {
+    /// A server stumbled over a shortened name, and might not over the whole one.
+    Stumbled,
+    Failed(Failure),
+}
+
+impl From<Failure> for Silence {
+    fn from(failure: Failure) -> Silence {
+        Silence::Failed(failure)
+    }
+}
+
+struct Try {
+    held: Held,
+    candidate: usize,
+    transport: AskTransport,
+    since: Moment,
+}
+
+/// One zone being asked one thing.
+struct Asking<'a> {
+    cx: &'a Cx,
+    work: &'a Work,
+    cut: &'a Cut,
+    name: &'a Name,
+    rtype: Rtype,
+    shortened: bool,
+    zone_hash: u64,
+    candidates: SmallVec<[Candidate; 8]>,
+    /// Which candidates are not asked again for this.
+    done: SmallVec<[bool; 8]>,
+    plain: SmallVec<[bool; 8]>,
+    open: SmallVec<[Try; MAX_OPEN]>,
+    last: Option<(SocketAddr, Useless)>,
+    spare: Option<Heard>,
+    /// Name servers whose addresses have not been looked up yet.
+    unknown: Vec<Name>,
+}
+
+/// Asks the servers of `cut`. `shortened`: `name` is only part of what is wanted.
+pub(super) async fn ask_zone(
+    cx: &Cx,
+    work: &Work,
+    cut: &Cut,
+    name: &Name,
+    rtype: Rtype,
+    shortened: bool,
+) -> Result<Heard, Silence> {
+    let mut asking = Asking::new(cx, work, cut, name, rtype, shortened);
+    loop {
+        if cx.now().mono >= work.deadline {
+            return asking.give_up(Failure::limit(Limit::Deadline));
+        }
+        let Some(index) = asking.choose() else {
+            if !asking.open.is_empty() {
+                // Nobody else to ask: wait for those that were.
+                match asking.wait(cx.now().mono + Duration::from_secs(1)).await? {
+                    Some(heard) => return Ok(heard),
+                    None => asking.open.clear(),
+                }
+                continue;
+            }
+            if asking.look_up_a_server().await? {
+                continue;
+            }
+            let failure = asking.failure();
+            return asking.give_up(failure);
+        };
+        let until = match asking.send(index, AskTransport::Udp) {
+            Ok(until) => until,
+            Err(failure) => return asking.give_up(failure),
+        };
+        if let Some(heard) = asking.wait(until).await? {
+            return Ok(heard);
+        }
+    }
+}
+
+impl<'a> Asking<'a> {
+    fn new(cx: &'a Cx, work: &'a Work, cut: &'a Cut, name: &'a Name, rtype: Rtype, shortened: bool) -> Asking<'a> {
+        let mut asking = Asking {
+            cx,
+            work,
+            cut,
+            name,
+            rtype,
+            shortened,
+            zone_hash: cx.hash(&cut.zone),
+            candidates: SmallVec::new(),
+            done: SmallVec::new(),
+            plain: SmallVec::new(),
+            open: SmallVec::new(),
+            last: None,
+            spare: None,
+            unknown: Vec::new(),
+        };
+        match &cut.who {
+            Who::Fixed(servers, _) => {
+                for &server in servers.iter().filter(|server| cx.plan.speaks(server.ip())) {
+                    asking.add(server);
+                }
+            }
+            Who::Hints(servers) => {
+                for server in servers.iter() {
+                    for &address in server.glue.iter().filter(|address| cx.plan.speaks(**address)) {
+                        asking.add(SocketAddr::new(address, cx.plan.server_port));
+                    }
+                }
+            }
+            Who::Named(first, then) => {
+                asking.add_named(first);
+                if asking.candidates.is_empty()
+                    && let Some(then) = then
+                {
+                    asking.add_named(then);
+                }
+            }
+        }
+        asking
+    }
+
+    /// Adds the name servers' addresses that are known; the names of the others are kept.
+    fn add_named(&mut self, servers: &[NameServer]) {
+        let age = self.cx.now().age;
+        for server in servers {
+            let before = self.candidates.len();
+            let mut known = false;
+            for rtype in [Rtype::A, Rtype::AAAA] {
+                if let Some(set) = self.cx.cache.rrset(&server.name, rtype, age) {
+                    known = true;
+                    for address in addresses(&set) {
+                        self.add_address(address);
+                    }
+                }
+            }
+            for &address in &server.glue {
+                self.add_address(address);
+            }
+            // Glue may be wrong, so the names are looked up once all glue has failed.
+            if !(known && self.candidates.len() > before) && !self.unknown.contains(&server.name) {
+                self.unknown.push(server.name.clone());
+            }
+        }
+    }
+
+    fn add_address(&mut self, address: IpAddr) {
+        let address = address.to_canonical();
+        if self.cx.plan.speaks(address) && !self.cx.plan.is_forbidden(address) {
+            self.add(SocketAddr::new(address, self.cx.plan.server_port));
+        }
+    }
+
+    fn add(&mut self, server: SocketAddr) {
+        if self.candidates.len() >= MAX_CANDIDATES || self.candidates.iter().any(|c| c.server == server) {
+            return;
+        }
+        let report = self.cx.servers.report(server, self.zone_hash, self.cx.now().mono);
+        self.candidates.push(Candidate { server, report, asked: 0 });
+        self.done.push(false);
+        self.plain.push(false);
+    }
+
+    fn choose(&mut self) -> Option<usize> {
+        let now = self.cx.now().mono;
+        for (candidate, done) in self.candidates.iter_mut().zip(&self.done) {
+            candidate.report = self.cx.servers.report(candidate.server, self.zone_hash, now);
+            if *done || candidate.asked >= MAX_TRIES {
+                candidate.report.state = State::Lame;
+            }
+        }
+        let choice = choose(&self.candidates, self.cx.random())?;
+        if choice.probe {
+            self.cx.servers.probing(self.candidates.get(choice.index)?.server, now);
+        }
+        Some(choice.index)
+    }
+
+    /// Sends to a candidate. Returns until when to wait before somebody else is asked.
+    fn send(&mut self, index: usize, transport: AskTransport) -> Result<Moment, Failure> {
+        let now = self.cx.now().mono;
+        let plan = &self.cx.plan;
+        let Some(candidate) = self.candidates.get_mut(index) else { return Ok(now) };
+        let plain = candidate.report.plain || self.plain[index];
+        let forward = self.cut.is_forward();
+        let ask = Ask {
+            server: candidate.server,
+            name: self.name.clone(),
+            rtype: self.rtype,
+            transport,
+            plain,
+            recurse: forward,
+            cookie: if plan.cookies && !plain { candidate.report.cookie.clone() } else { SmallVec::new() },
+        };
+        let timeout = match transport {
+            // What comes again after a silence waits longer.
+            AskTransport::Udp => candidate.report.timeout * (1 + u32::from(candidate.asked)),
+            AskTransport::Tcp => TCP_TIMEOUT,
+        };
+        candidate.asked += 1;
+        let server = candidate.server;
+        let (key, new) = self.cx.board.borrow_mut().ask(ask);
+        let held = Held::new(&self.cx.board, key);
+        if new {
+            self.work.packet()?;
+        }
+        self.cx.trace(self.work, || TraceStep::Ask {
+            server,
+            zone: self.cut.zone.clone(),
+            name: self.name.clone(),
+            rtype: self.rtype,
+            transport,
+        });
+        if self.open.len() == MAX_OPEN {
+            self.open.remove(0);
+        }
+        self.open.push(Try { held, candidate: index, transport, since: now });
+        Ok((now + timeout).min(self.work.deadline))
+    }
+
+    /// Waits for any of the open tries; goes on by itself where a reply asks for it.
+    async fn wait(&mut self, mut until: Moment) -> Result<Option<Heard>, Silence> {
+        loop {
+            let keys: SmallVec<[AskKey; MAX_OPEN]> = self.open.iter().map(|one| one.held.key).collect();
+            if keys.is_empty() {
+                return Ok(None);
+            }
+            let Some((at, reply)) = First::new(&self.cx.board, &keys, until).await else {
+                self.note_timeout(keys.len() - 1);
+                return Ok(None);
+            };
+            let one = self.open.remove(at);
+            let newest = at + 1 == keys.len();
+            match self.take(one, reply)? {
+                Next::Heard(heard) => return Ok(Some(*heard)),
+                Next::Again(again) => until = until.max(again),
+                // Another one is still being waited for, unless it was the newest that failed.
+                Next::Other if newest => return Ok(None),
+                Next::Other => {}
+            }
+        }
+    }
+
+    fn note_timeout(&mut self, newest: usize) {
+        let now = self.cx.now().mono;
+        let Some(one) = self.open.get(newest) else { return };
+        let Some(candidate) = self.candidates.get(one.candidate) else { return };
+        let (server, after) = (candidate.server, now.since(one.since));
+        self.cx.servers.timed_out(server, now);
+        self.cx.board.borrow_mut().counters.timeouts += 1;
+        if one.transport == AskTransport::Tcp {
+            self.done[one.candidate] = true;
+        }
+        self.cx.trace(self.work, || TraceStep::Timeout { server, after });
+    }
+
+    /// Takes one reply.
+    fn take(&mut self, one: Try, reply: Reply) -> Result<Next, Silence> {
+        let now = self.cx.now().mono;
+        let server = match self.candidates.get(one.candidate) {
+            Some(candidate) => candidate.server,
+            None => return Ok(Next::Other),
+        };
+        match reply {
+            Reply::Message(message, octets) => {
+                self.work.octets(octets)?;
+                let rtt = now.since(one.since);
+                if one.transport == AskTransport::Udp {
+                    self.cx.servers.answered(server, rtt, now);
+                }
+                self.take_message(one, server, message)
+            }
+            Reply::NearMiss | Reply::CaseMismatch | Reply::Malformed => {
+                self.last = Some((
+                    server,
+                    if matches!(reply, Reply::Malformed) { Useless::Malformed } else { Useless::Mismatch },
+                ));
+                self.cx.conclude(self.work, || format!("{server}: {}: asking by TCP", describe(&reply)));
+                self.by_tcp(one)
+            }
+            Reply::Link(error) => {
+                if one.transport == AskTransport::Udp || self.last.is_none() {
+                    self.cx.servers.timed_out(server, now);
+                }
+                self.done[one.candidate] = true;
+                self.cx.conclude(self.work, || format!("{server} cannot be reached: {error:?}"));
+                Ok(Next::Other)
+            }
+        }
+    }
+
+    /// Goes on by TCP, where UDP did not carry the answer.
+    fn by_tcp(&mut self, one: Try) -> Result<Next, Silence> {
+        self.done[one.candidate] = true;
+        if one.transport == AskTransport::Tcp {
+            return Ok(Next::Other);
+        }
+        Ok(Next::Again(self.send(one.candidate, AskTransport::Tcp)?))
+    }
+
+    fn take_message(&mut self, one: Try, server: SocketAddr, message: Rc<Message>) -> Result<Next, Silence> {
+        let rcode = message.rcode();
+        if message.flags.has(Flags::TC) && one.transport == AskTransport::Udp {
+            self.cx.board.borrow_mut().counters.truncated += 1;
+            self.cx.conclude(self.work, || format!("{server}: truncated: asking by TCP"));
+            return self.by_tcp(one);
+        }
+        if rcode == Rcode::BADCOOKIE && one.transport == AskTransport::Udp {
+            // The new cookie has been noted; if that does not do either, TCP does.
+            let asked = self.candidates.get(one.candidate).map_or(MAX_TRIES, |candidate| candidate.asked);
+            if asked < 2 {
+                self.refresh(one.candidate);
+                return Ok(Next::Again(self.send(one.candidate, AskTransport::Udp)?));
+            }
+            return self.by_tcp(one);
+        }
+        let plain = self.candidates.get(one.candidate).is_none_or(|candidate| candidate.report.plain);
+        let stumbled = matches!(rcode, Rcode::FORMERR | Rcode::NOTIMP | Rcode::BADVERS);
+        if stumbled && message.edns.is_none() && !plain && !self.plain[one.candidate] {
+            self.cx.conclude(self.work, || format!("{server}: {rcode}: asking without EDNS"));
+            self.plain[one.candidate] = true;
+            return Ok(Next::Again(self.send(one.candidate, one.transport)?));
+        }
+        if self.plain[one.candidate] && !stumbled {
+            self.cx.servers.speaks_plain(server, self.cx.now().mono);
+        }
+        self.judge(one, server, message)
+    }
+
+    fn refresh(&mut self, index: usize) {
+        if let Some(candidate) = self.candidates.get_mut(index) {
+            candidate.report = self.cx.servers.report(candidate.server, self.zone_hash, self.cx.now().mono);
+        }
+    }
+
+    /// Is the response of use, or is another server to be asked?
+    fn judge(&mut self, one: Try, server: SocketAddr, message: Rc<Message>) -> Result<Next, Silence> {
+        let asked = Asked {
+            zone: &self.cut.zone,
+            name: self.name,
+            rtype: self.rtype,
+            forwarded: self.cut.is_forward(),
+            age: self.cx.now().age,
+        };
+        let reading = classify(&message, asked);
+        let rtt = self.cx.now().mono.since(one.since);
+        self.cx.trace(self.work, || TraceStep::Heard { server, rtt, summary: summarise(&message, &reading) });
+        let now = self.cx.now().mono;
+        match reading {
+            Reading::Error(rcode) => {
+                self.done[one.candidate] = true;
+                self.last = Some((server, Useless::Rcode(rcode)));
+                if self.shortened {
+                    return Err(Silence::Stumbled);
+                }
+                if rcode == Rcode::REFUSED && !self.cut.is_forward() {
+                    self.cx.servers.lame(server, self.zone_hash, now);
+                    self.cx.board.borrow_mut().counters.lame += 1;
+                }
+                Ok(Next::Other)
+            }
+            Reading::Lame => {
+                self.done[one.candidate] = true;
+                self.last = Some((server, Useless::Lame));
+                if !self.shortened {
+                    self.cx.servers.lame(server, self.zone_hash, now);
+                }
+                self.cx.board.borrow_mut().counters.lame += 1;
+                Ok(Next::Other)
+            }
+            Reading::Recursive(reading) => {
+                // Others may know better; if none does, its word is what there is.
+                self.done[one.candidate] = true;
+                self.spare = Some(Heard { reading: *reading, message });
+                Ok(Next::Other)
+            }
+            reading => Ok(Next::Heard(Box::new(Heard { reading, message }))),
+        }
+    }
+
+    /// Looks up the address of a name server that is not known yet. `true`: somebody new can be asked.
+    async fn look_up_a_server(&mut self) -> Result<bool, Silence> {
+        if self.spare.is_some() {
+            return Ok(false);
+        }
+        loop {
+            if self.unknown.is_empty() {
+                let Who::Named(_, Some(then)) = &self.cut.who else { return Ok(false) };
+                let before = self.candidates.len();
+                let then: Vec<NameServer> = then.iter().filter(|s| !s.glue.is_empty()).cloned().collect();
+                for address in then.iter().flat_map(|server| server.glue.iter().copied()) {
+                    self.add_address(address);
+                }
+                return Ok(self.candidates.len() > before);
+            }
+            let random = self.cx.random() as usize % self.unknown.len();
+            let name = self.unknown.swap_remove(random);
+            let before = self.candidates.len();
+            let types = [(Rtype::A, self.cx.plan.ipv4), (Rtype::AAAA, self.cx.plan.ipv6)];
+            for (rtype, _) in types.into_iter().filter(|(_, enabled)| *enabled) {
+                let question = Question::new(name.clone(), rtype);
+                if self.work.is_within(&question) {
+                    continue;
+                }
+                self.work.lookup()?;
+                match super::descend::addresses_of(self.cx, self.work, question).await {
+                    Ok(found) => found.into_iter().for_each(|address| self.add_address(address)),
+                    // Its own account is spent: so is ours.
+                    Err(
+                        failure @ Failure::Limit(Limit::Packets | Limit::Octets | Limit::Lookups | Limit::Deadline),
+                    ) => {
+                        return Err(Silence::Failed(failure));
+                    }
+                    Err(_) => {}
+                }
+                if self.candidates.len() > before {
+                    return Ok(true);
+                }
+            }
+        }
+    }
+
+    fn failure(&self) -> Failure {
+        let zone = self.cut.zone.clone();
+        match self.last {
+            Some((server, what)) => Failure::Useless { zone, server, what },
+            None if self.candidates.is_empty() => Failure::NoAddress { zone },
+            None => Failure::Unreachable { zone },
+        }
+    }
+
+    /// Nobody else can be asked: what is left is a server that answered from its cache.
+    fn give_up(mut self, failure: Failure) -> Result<Heard, Silence> {
+        self.spare.take().ok_or(Silence::Failed(failure))
+    }
+}
+
+enum Next {
+    Heard(Box<Heard>),
+    /// A follow-up is on its way: wait until then.
+    Again(Moment),
+    Other,
+}
+
+fn describe(reply: &Reply) -> &'static str {
+    match reply {
+        Reply::NearMiss => "a response that does not match",
+        Reply::CaseMismatch => "a response in another case",
+        Reply::Malformed => "a response that cannot be read",
+        Reply::Message(..) => "a response",
+        Reply::Link(_) => "no response",
+    }
+}
+
+fn summarise(message: &Message, reading: &Reading) -> String {
+    let what = match reading {
+        Reading::Answer(sets) => format!("answer, {} RRset(s)", sets.len()),
+        Reading::Alias { target, .. } => format!("alias to {target}"),
+        Reading::TooLong(_) => "DNAME makes the name too long".to_owned(),
+        Reading::Negative(negative) if negative.rcode == Rcode::NXDOMAIN => "the name does not exist".to_owned(),
+        Reading::Negative(_) => "the name has no such records".to_owned(),
+        Reading::Referral(servers) => format!("referral to {} ({} servers)", servers.zone, servers.servers.len()),
+        Reading::Lame => "lame: it does not serve the zone".to_owned(),
+        Reading::Recursive(_) => "answered from a cache".to_owned(),
+        Reading::Error(rcode) => format!("error {rcode}"),
+    };
+    format!(
+        "{} {:?}, {}/{}/{} records: {what}",
+        message.rcode(),
+        message.flags,
+        message.answers().len(),
+        message.authorities().len(),
+        message.additionals().len()
+    )
+}

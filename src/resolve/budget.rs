@@ -1,0 +1,108 @@
+//! One account for all the work one client question causes.
+
+use std::cell::{Cell, RefCell};
+
+use crate::clock::Moment;
+use crate::wire::{Name, Question};
+
+use super::failure::{Failure, Limit};
+
+/// Packets sent upstream for one question. BIND allows 200 in all and 50 a step, PowerDNS 50,
+/// Unbound 200; a cold name of 12 CNAMEs takes some 30 (NXNSAttack, CAMP).
+pub const MAX_PACKETS: u32 = 50;
+/// Octets received from servers for one question (PowerDNS `max-bytesperq`).
+pub const MAX_OCTETS: u32 = 100_000;
+/// Name-server names looked up for one question; NXNSAttack lives on this fan-out.
+pub const MAX_SERVER_LOOKUPS: u32 = 12;
+/// Aliases followed: the longest chains met in the wild have about 12.
+pub const MAX_ALIASES: u32 = 16;
+/// Look-ups within look-ups: servers named in a zone whose servers are named in a zone …
+pub const MAX_DEPTH: usize = 6;
+/// Zone cuts on the way down to one name; ip6.arpa has at most 34 labels.
+pub const MAX_REFERRALS: u32 = 36;
+
+/// What is left for one question, shared by everything it causes.
+pub struct Work {
+    packets: Cell<u32>,
+    octets: Cell<u32>,
+    lookups: Cell<u32>,
+    /// The last moment at which an answer is of use.
+    pub deadline: Moment,
+    /// The questions being worked on, outermost first: a question within itself is a loop.
+    stack: RefCell<Vec<Question>>,
+}
+
+impl Work {
+    /// A full account.
+    pub fn new(deadline: Moment) -> Work {
+        Work {
+            packets: Cell::new(0),
+            octets: Cell::new(0),
+            lookups: Cell::new(0),
+            deadline,
+            stack: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// Pays for a packet to a server.
+    pub fn packet(&self) -> Result<(), Failure> {
+        spend(&self.packets, 1, MAX_PACKETS, Limit::Packets)
+    }
+
+    /// Pays for octets from a server.
+    pub fn octets(&self, octets: usize) -> Result<(), Failure> {
+        spend(&self.octets, u32::try_from(octets).unwrap_or(u32::MAX), MAX_OCTETS, Limit::Octets)
+    }
+
+    /// Pays for looking up a name server's address.
+    pub fn lookup(&self) -> Result<(), Failure> {
+        spend(&self.lookups, 1, MAX_SERVER_LOOKUPS, Limit::Lookups)
+    }
+
+    /// Packets sent so far.
+    pub fn packets_sent(&self) -> u32 {
+        self.packets.get()
+    }
+
+    /// Is a question already being worked on, further out?
+    pub fn is_within(&self, question: &Question) -> bool {
+        self.stack.borrow().contains(question)
+    }
+
+    /// How deep look-ups are nested.
+    pub fn depth(&self) -> usize {
+        self.stack.borrow().len()
+    }
+
+    /// Begins a question; it ends when the guard is dropped.
+    pub fn enter(&self, question: Question) -> Result<Within<'_>, Failure> {
+        if self.depth() >= MAX_DEPTH {
+            return Err(Failure::limit(Limit::Depth));
+        }
+        self.stack.borrow_mut().push(question);
+        Ok(Within(self))
+    }
+
+    /// Is the address of `server` being looked up further out?
+    pub fn is_looking_up(&self, server: &Name) -> bool {
+        self.stack.borrow().iter().skip(1).any(|question| question.name == *server)
+    }
+}
+
+/// A question being worked on.
+pub struct Within<'a>(&'a Work);
+
+impl Drop for Within<'_> {
+    fn drop(&mut self) {
+        self.0.stack.borrow_mut().pop();
+    }
+}
+
+fn spend(spent: &Cell<u32>, amount: u32, most: u32, limit: Limit) -> Result<(), Failure> {
+    let sum = spent.get().saturating_add(amount);
+    if sum > most {
+        return Err(Failure::limit(limit));
+    }
+    spent.set(sum);
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! Why a question could not be answered: whose fault it was, and what the client is told.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use crate::wire::{Name, Rcode, ede};
+
+/// A limit of [`super::budget`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Limit {
+    Packets,
+    Octets,
+    Lookups,
+    Aliases,
+    Depth,
+    Referrals,
+    Deadline,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Limit::Packets => "packets to servers",
+            Limit::Octets => "octets from servers",
+            Limit::Lookups => "name-server look-ups",
+            Limit::Aliases => "aliases in a chain",
+            Limit::Depth => "nested look-ups",
+            Limit::Referrals => "referrals",
+            Limit::Deadline => "time",
+        })
+    }
+}
+
+/// Why there is no answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Failure {
+    /// The question used up its account.
+    Limit(Limit),
+    /// No server of the zone has answered.
+    Unreachable { zone: Name },
+    /// Servers answered, none of them usefully; the last one thus.
+    Useless { zone: Name, server: SocketAddr, what: Useless },
+    /// The zone's name servers have no address that can be found.
+    NoAddress { zone: Name },
+    /// Aliases lead back to themselves.
+    AliasLoop { name: Name },
+    /// It failed a moment ago, and is not tried again yet (RFC 9520).
+    Remembered { error: u16, text: std::sync::Arc<str> },
+}
+
+/// What a server did instead of answering.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Useless {
+    Rcode(Rcode),
+    Lame,
+    Malformed,
+    Mismatch,
+}
+
+impl fmt::Display for Useless {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Useless::Rcode(rcode) => write!(f, "answered {rcode}"),
+            Useless::Lame => f.write_str("is lame: it does not serve the zone"),
+            Useless::Malformed => f.write_str("sent what cannot be read"),
+            Useless::Mismatch => f.write_str("answered another question"),
+        }
+    }
+}
+
+impl Failure {
+    pub(super) fn limit(limit: Limit) -> Failure {
+        Failure::Limit(limit)
+    }
+
+    /// The INFO-CODE of the extended error (RFC 8914 §4).
+    pub fn error(&self) -> u16 {
+        match self {
+            Failure::Limit(Limit::Deadline) | Failure::Unreachable { .. } | Failure::NoAddress { .. } => {
+                ede::NO_REACHABLE_AUTHORITY
+            }
+            Failure::Limit(_) | Failure::AliasLoop { .. } => ede::OTHER,
+            Failure::Useless { what: Useless::Malformed | Useless::Mismatch, .. } => ede::INVALID_DATA,
+            Failure::Useless { .. } => ede::NETWORK_ERROR,
+            Failure::Remembered { .. } => ede::CACHED_ERROR,
+        }
+    }
+
+    /// Does asking again soon make no sense? A question that ran out of its own account or time may
+    /// have been unlucky; it is remembered all the same, or asking again would be cheap for an attacker.
+    pub fn is_remembered(&self) -> bool {
+        !matches!(self, Failure::Remembered { .. })
+    }
+
+    /// Was it the account of the question rather than the answer to it?
+    pub fn is_limit(&self) -> bool {
+        matches!(self, Failure::Limit(_))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Limit(limit) => write!(f, "the question used up its budget of {limit}"),
+            Failure::Unreachable { zone } => write!(f, "no server of {zone} answers"),
+            Failure::Useless { zone, server, what } => {
+                write!(f, "no server of {zone} is of use; {} {what}", server.ip())
+            }
+            Failure::NoAddress { zone } => write!(f, "the name servers of {zone} have no known address"),
+            Failure::AliasLoop { name } => write!(f, "the aliases at {name} lead back to themselves"),
+            Failure::Remembered { text, .. } => write!(f, "failed a moment ago: {text}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,104 @@
+//! The policy, lowered into what a resolution looks up: hints as a delegation, forwarders by zone.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use smallvec::SmallVec;
+
+use crate::cache::NameServer;
+use crate::wire::Name;
+
+use super::exchange::Manner;
+use super::{Minimisation, Policy, UpstreamKind};
+
+/// Forwarders or stub servers of one zone.
+#[derive(Clone, Debug)]
+pub struct Fixed {
+    pub zone: Name,
+    pub servers: Arc<[SocketAddr]>,
+    pub kind: UpstreamKind,
+    pub fallback: bool,
+}
+
+/// The policy as it is used.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub hints: Arc<[NameServer]>,
+    pub prime: bool,
+    pub server_port: u16,
+    pub do_not_query: Vec<IpNet>,
+    pub manner: Manner,
+    pub cookies: bool,
+    pub deadline: Duration,
+    pub minimisation: Minimisation,
+    pub ipv4: bool,
+    pub ipv6: bool,
+    fixed: BTreeMap<Name, Fixed>,
+}
+
+impl Plan {
+    /// Lowers a policy. Names that are not names were refused by whoever made it; they are left out.
+    pub fn new(policy: &Policy) -> Plan {
+        let hints = policy
+            .root_hints
+            .iter()
+            .filter_map(|hint| {
+                Some(NameServer { name: Name::parse(&hint.name).ok()?, glue: SmallVec::from_slice(&hint.addresses) })
+            })
+            .collect();
+        let fixed = policy
+            .upstreams
+            .iter()
+            .filter_map(|upstream| {
+                let zone = Name::parse(&upstream.zone).ok()?;
+                let servers = upstream.servers.clone().into();
+                let fixed = Fixed { zone: zone.clone(), servers, kind: upstream.kind, fallback: upstream.fallback };
+                Some((zone, fixed))
+            })
+            .collect();
+        Plan {
+            hints,
+            prime: policy.prime,
+            server_port: policy.server_port,
+            do_not_query: policy.do_not_query.clone(),
+            manner: Manner { udp_payload_size: policy.udp_payload_size, case_randomisation: policy.case_randomisation },
+            cookies: policy.cookies,
+            deadline: policy.deadline,
+            minimisation: policy.minimisation,
+            ipv4: policy.ipv4,
+            ipv6: policy.ipv6,
+            fixed,
+        }
+    }
+
+    /// The deepest forward or stub zone at or above `name`.
+    pub fn fixed(&self, name: &Name) -> Option<&Fixed> {
+        if self.fixed.is_empty() {
+            return None;
+        }
+        let mut at = Some(name.clone());
+        while let Some(zone) = at {
+            if let Some(fixed) = self.fixed.get(&zone) {
+                return Some(fixed);
+            }
+            at = zone.parent();
+        }
+        None
+    }
+
+    /// May a server at `address` be asked, as far as its family is concerned?
+    pub fn speaks(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(_) => self.ipv4,
+            IpAddr::V6(_) => self.ipv6,
+        }
+    }
+
+    /// Is `address` one that is never asked, however it was learned?
+    pub fn is_forbidden(&self, address: IpAddr) -> bool {
+        self.do_not_query.iter().any(|prefix| prefix.contains(&address))
+    }
+}
