@@ -199,7 +199,8 @@ impl<'a> Asking<'a> {
                 self.add_address(address);
             }
             // Glue may be wrong, so the names are looked up once all glue has failed.
-            if !(known && self.candidates.len() > before) && !self.unknown.contains(&server.name) {
+            let settled = known && self.candidates.len() > before;
+            if !settled && !self.unknown.contains(&server.name) {
                 self.unknown.push(server.name.clone());
             }
         }

@@ -42,7 +42,7 @@ pub fn choose(candidates: &[Candidate], random: u64) -> Option<Choice> {
     let pick = |count: usize| (random / EXPLORE_ONE_IN) as usize % count.max(1);
     let count = usable(State::Usable).count();
     if count > 0 {
-        if random % EXPLORE_ONE_IN == 0 {
+        if random.is_multiple_of(EXPLORE_ONE_IN) {
             let index = usable(State::Usable).nth(pick(count)).map(|(index, _)| index)?;
             return Some(Choice { index, probe: false });
         }
