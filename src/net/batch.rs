@@ -346,7 +346,8 @@ unsafe fn write_source(local: Option<IpAddr>, header: &mut libc::msghdr) {
 }
 
 // SAFETY: computes a size, touches no memory.
-const _: () = assert!(unsafe { libc::CMSG_SPACE(size_of::<libc::in6_pktinfo>() as u32) } as usize <= size_of::<Control>());
+const _: () =
+    assert!(unsafe { libc::CMSG_SPACE(size_of::<libc::in6_pktinfo>() as u32) } as usize <= size_of::<Control>());
 
 /// # Safety
 /// As [`write_source`], and `T` is no larger than `in6_pktinfo`.

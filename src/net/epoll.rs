@@ -3,6 +3,9 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
 /// Events taken in one call.
 const EVENTS: usize = 64;
 
@@ -27,12 +30,17 @@ impl Epoll {
         Ok(Epoll { fd, events: [libc::epoll_event { events: 0, u64: 0 }; EVENTS], filled: 0 })
     }
 
+    /// The set as something a task of the current runtime can wait for.
+    pub fn into_awaitable(self) -> io::Result<AsyncFd<Epoll>> {
+        // SAFETY: the set owns its descriptor, which stays open and the same as long as the set lives.
+        Ok(unsafe { AsyncFd::register_with_interest(self, Interest::READABLE) }?)
+    }
+
     /// Watches `fd` for packets and errors until it is closed.
     pub fn add(&self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
         let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token };
         // SAFETY: both descriptors are open for the length of the call, and `event` is valid.
-        let done =
-            unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &mut event) };
+        let done = unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &mut event) };
         if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
@@ -40,9 +48,8 @@ impl Epoll {
     pub fn take(&mut self) -> io::Result<usize> {
         self.filled = 0;
         // SAFETY: `events` has room for EVENTS entries.
-        let count = unsafe {
-            libc::epoll_wait(self.fd.as_raw_fd(), self.events.as_mut_ptr(), EVENTS as libc::c_int, 0)
-        };
+        let count =
+            unsafe { libc::epoll_wait(self.fd.as_raw_fd(), self.events.as_mut_ptr(), EVENTS as libc::c_int, 0) };
         match usize::try_from(count) {
             Ok(count) => {
                 self.filled = count;

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// The receive buffer asked of the kernel for a client socket: a burst of some ten thousand
 /// queries that arrive while a shard is busy waits here instead of being lost.
@@ -33,6 +35,12 @@ pub fn udp_listener(addr: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     Ok(UdpSocket::from(OwnedFd::from(socket)))
 }
 
+/// `socket` as something a task of the current runtime can wait for.
+pub fn into_awaitable(socket: UdpSocket) -> io::Result<AsyncFd<UdpSocket>> {
+    // SAFETY: the socket owns its descriptor, which stays open and the same as long as it lives.
+    Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?)
+}
+
 /// Octets the kernel lets wait in `socket`'s receive buffer. It counts its own bookkeeping too, and
 /// doubles what is asked for to make room for that; here the doubling is taken back.
 pub fn receive_buffer(socket: &UdpSocket) -> io::Result<usize> {
@@ -42,8 +50,7 @@ pub fn receive_buffer(socket: &UdpSocket) -> io::Result<usize> {
 /// A TCP socket for clients, bound to `addr`, that does not listen yet. With `shared`, as
 /// [`udp_listener`].
 pub fn tcp_bound(addr: SocketAddr, shared: bool) -> io::Result<Socket> {
-    let socket =
-        Socket::new_raw(Domain::for_address(addr), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
+    let socket = Socket::new_raw(Domain::for_address(addr), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
     if addr.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -103,7 +110,6 @@ fn set_int(socket: &Socket, level: libc::c_int, option: libc::c_int, value: libc
     let done = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const value).cast(), size) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
-
 
 #[cfg(test)]
 mod tests {
