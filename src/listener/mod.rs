@@ -90,6 +90,11 @@ impl Counters {
         }
     }
 
+    /// A datagram was longer than a query may be.
+    pub fn note_oversized(&self) {
+        Counters::add(&self.udp_oversized, 1);
+    }
+
     /// All of them by name.
     pub fn snapshot(&self) -> [(&'static str, u64); 14] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

@@ -41,14 +41,20 @@ pub struct Terms {
     pub draining: watch::Receiver<bool>,
 }
 
-/// Accepts connections until draining begins. Called inside a `LocalSet`: each connection is a task of its own there.
-pub async fn accept(listener: std::net::TcpListener, terms: Rc<Terms>) -> io::Result<()> {
+/// Accepts connections until draining begins, in the background. Called inside a `LocalSet`: each
+/// connection is a task of its own there.
+pub fn accept(listener: std::net::TcpListener, terms: Rc<Terms>) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
+    tokio::task::spawn_local(accept_all(listener, terms));
+    Ok(())
+}
+
+async fn accept_all(listener: TcpListener, terms: Rc<Terms>) {
     let mut draining = terms.draining.clone();
     loop {
         let accepted = tokio::select! {
             biased;
-            _ = draining.wait_for(|draining| *draining) => return Ok(()),
+            _ = draining.wait_for(|draining| *draining) => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
