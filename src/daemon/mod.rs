@@ -244,3 +244,6 @@ impl Drop for Handle {
         self.stop.send_replace(true);
     }
 }
+
+#[cfg(test)]
+mod tests;
