@@ -43,7 +43,11 @@ const STACK: usize = 8 << 20;
 /// for a few seconds. An error has been logged when it comes back, and only its
 /// [exit code](Error::exit) remains to be told.
 pub fn run(settings: Settings) -> Result<(), Error> {
-    logging::init(&settings.log)?;
+    if let Err(failure) = logging::init(&settings.log) {
+        // There is no log to write it to.
+        eprintln!("{failure}");
+        return Err(failure);
+    }
     logging::log_panics();
     let served = serve(settings);
     if let Err(failure) = &served {

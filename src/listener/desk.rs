@@ -190,10 +190,8 @@ impl Desk {
 
     pub(super) fn leave(&self, route: Route) {
         let mut inner = self.inner.borrow_mut();
-        if let Some(replies) = inner.connections.remove(&route.socket) {
-            if replies.in_flight() > 0 {
-                inner.gone.push(route);
-            }
+        if inner.connections.remove(&route.socket).is_some_and(|replies| replies.in_flight() > 0) {
+            inner.gone.push(route);
         }
         inner.broken |= std::thread::panicking();
         if let Some(waker) = inner.waker.take() {

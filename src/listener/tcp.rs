@@ -188,5 +188,4 @@ async fn write(mut stream: WriteHalf<'_>, replies: &Replies, counters: &Counters
 }
 
 #[cfg(test)]
-#[path = "tcp_tests.rs"]
 mod tests;
