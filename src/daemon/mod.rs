@@ -1,1 +1,253 @@
 //! The running program: shards, signals, logging.
+//!
+//! [`run`] is `maeslant serve`: it stays until a signal ends it. [`start`] is the same server inside
+//! another program, a test or the lab, with a [`Handle`] to end it by.
+
+mod descriptors;
+mod error;
+mod logging;
+mod notices;
+mod shard;
+mod supervision;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{debug, error, info, warn};
+
+pub use error::{Error, Exit};
+pub use logging::init as init_logging;
+
+use crate::config::{CacheClock, Settings};
+use crate::engine::Shared;
+use crate::listener::{self, Bound, Caps, Counters};
+use crate::net::socket::{RECEIVE_BUFFER, can_bind, receive_buffer};
+use notices::Notices;
+use shard::{Shard, Site};
+use supervision::Ledger;
+
+/// How long shards may take to begin, which is opening a handful of descriptors each.
+const START_LIMIT: Duration = Duration::from_secs(10);
+/// How long shards may take to end. They finish what is in flight for [`shard::DRAIN_LIMIT`]; after
+/// this they are left behind, so that the process is gone within five seconds of the signal.
+const STOP_LIMIT: Duration = Duration::from_millis(4_500);
+/// A shard's stack. Name-server addresses are resolved by recursion, a bounded one.
+const STACK: usize = 8 << 20;
+
+/// Serves until SIGTERM or SIGINT, which end it well: no new questions, those in flight are finished
+/// for a few seconds. An error has been logged when it comes back, and only its
+/// [exit code](Error::exit) remains to be told.
+pub fn run(settings: Settings) -> Result<(), Error> {
+    if let Err(failure) = logging::init(&settings.log) {
+        // There is no log to write it to.
+        eprintln!("{failure}");
+        return Err(failure);
+    }
+    logging::log_panics();
+    let served = serve(settings);
+    if let Err(failure) = &served {
+        error!("{failure}");
+    }
+    served
+}
+
+fn serve(settings: Settings) -> Result<(), Error> {
+    let failed = |source| Error::System { doing: "setting up signals", source };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    runtime.block_on(async {
+        // Before anything answers: a signal that comes right after must find its handler.
+        let mut signals = Signals::new().map_err(failed)?;
+        let handle = start(settings)?;
+        loop {
+            tokio::select! {
+                caught = signals.next() => match caught {
+                    Caught::End(name) => {
+                        info!("{name}: no more questions are taken, those in flight are finished");
+                        break;
+                    }
+                    Caught::Reload => {
+                        warn!("SIGHUP: reloading is not available in this version; restart to take a changed configuration");
+                    }
+                },
+                failure = handle.failed() => return Err(failure),
+            }
+        }
+        tokio::select! {
+            ended = handle.end() => ended,
+            Caught::End(name) = signals.next() => {
+                warn!("{name} again: ending at once");
+                Ok(())
+            }
+        }
+    })
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+enum Caught {
+    End(&'static str),
+    Reload,
+}
+
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Caught {
+        tokio::select! {
+            _ = self.terminate.recv() => Caught::End("SIGTERM"),
+            _ = self.interrupt.recv() => Caught::End("SIGINT"),
+            _ = self.hangup.recv() => Caught::Reload,
+        }
+    }
+}
+
+/// A running server.
+pub struct Handle {
+    addresses: Vec<SocketAddr>,
+    counters: Arc<Counters>,
+    stop: watch::Sender<bool>,
+    ledger: Arc<Ledger>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Opens every address, starts every shard, and comes back when all of them answer. Does not touch
+/// logging or signals.
+pub fn start(settings: Settings) -> Result<Handle, Error> {
+    let workers = settings.workers.max(1);
+    let Bound { addresses, shards } = listener::bind(&settings.listener.listen, workers).map_err(Error::Bind)?;
+    let plan = descriptors::plan(&settings, workers, addresses.len());
+    warn_of_shortcomings(&settings, &shards);
+
+    let counters = Arc::new(Counters::default());
+    let ledger = Arc::new(Ledger::default());
+    let caps = Caps::new(plan.client_connections, settings.listener.tcp_connections_per_prefix);
+    let shared = Shared::new(&settings.cache, seed()?);
+    let policy = Arc::new(settings.engine.clone());
+    let notices = Arc::new(Notices::default());
+    let (stop, stopped) = watch::channel(false);
+
+    let mut handle = Handle { addresses, counters: Arc::clone(&counters), stop, ledger, threads: Vec::new() };
+    for (number, doors) in shards.into_iter().enumerate() {
+        let site = Site {
+            doors,
+            listener: settings.listener.clone(),
+            upstream: plan.upstream(&settings.upstream),
+            upstream_sockets: plan.upstream_sockets,
+            caps: Arc::clone(&caps),
+            counters: Arc::clone(&counters),
+            age_is_wall: settings.cache_clock == CacheClock::Wall,
+            policy: Arc::clone(&policy),
+            shared: shared.clone(),
+            engine_seed: seed()?,
+            port_seed: seed()?,
+            notices: Arc::clone(&notices),
+            stop: stopped.clone(),
+        };
+        let ledger = Arc::clone(&handle.ledger);
+        let body = move || supervision::watch(&ledger, number, || Shard::run(site, || ledger.began()));
+        let thread = std::thread::Builder::new().name(format!("shard-{number}")).stack_size(STACK);
+        let thread = thread.spawn(body).map_err(|source| Error::System { doing: "starting a shard", source })?;
+        handle.threads.push(thread);
+    }
+    handle.ledger.wait_begun(workers, START_LIMIT)?;
+    let listed: Vec<String> = handle.addresses.iter().map(SocketAddr::to_string).collect();
+    info!(target: logging::SERVING, "ready: answering on {} (UDP and TCP), {workers} shards", listed.join(", "));
+    Ok(handle)
+}
+
+fn seed() -> Result<[u8; 32], Error> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)
+        .map_err(|source| Error::System { doing: "drawing random numbers", source: source.into() })?;
+    Ok(seed)
+}
+
+/// Says what works, but not as well as it could.
+fn warn_of_shortcomings(settings: &Settings, shards: &[listener::Doors]) {
+    let granted = shards.iter().flat_map(|doors| &doors.udp).filter_map(|socket| receive_buffer(socket).ok()).min();
+    if let Some(granted) = granted.filter(|granted| *granted < RECEIVE_BUFFER) {
+        warn!(
+            "the kernel grants {} KiB of receive buffer instead of {} KiB: bursts will lose packets; raise net.core.rmem_max",
+            granted >> 10,
+            RECEIVE_BUFFER >> 10
+        );
+    }
+    for address in &settings.upstream.outgoing {
+        match can_bind(*address) {
+            Ok(()) => {}
+            Err(error) if address.is_unspecified() => debug!("no server is asked from {address}: {error}"),
+            Err(error) => warn!("no server can be asked from {address} ([resolver] outgoing): {error}"),
+        }
+    }
+}
+
+impl Handle {
+    /// Where it answers, by UDP and TCP, with true ports, in the order of the configuration.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// What its listeners have seen.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Takes no more questions, finishes those in flight for a few seconds, ends. Blocks until then.
+    pub fn shutdown(mut self) -> Result<(), Error> {
+        self.stop.send_replace(true);
+        let ended = self.ledger.wait_ended(self.threads.len(), STOP_LIMIT);
+        if ended.is_ok() {
+            for thread in self.threads.drain(..) {
+                // A panic inside has been caught and is in the ledger.
+                let _ = thread.join();
+            }
+        }
+        self.log_counters();
+        ended
+    }
+
+    /// As [`shutdown`](Self::shutdown), for async callers.
+    async fn end(&self) -> Result<(), Error> {
+        self.stop.send_replace(true);
+        if tokio::time::timeout(STOP_LIMIT, self.ledger.all_ended(self.threads.len())).await.is_err() {
+            warn!("some shards did not end in time and are left behind");
+        }
+        self.log_counters();
+        self.ledger.failure().map_or(Ok(()), Err)
+    }
+
+    /// Waits until a shard has failed, which ends the server.
+    async fn failed(&self) -> Error {
+        self.ledger.failed().await
+    }
+
+    fn log_counters(&self) {
+        for (name, count) in self.counters.snapshot() {
+            debug!("{name} {count}");
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}
+
+#[cfg(test)]
+mod tests;

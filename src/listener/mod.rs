@@ -1,7 +1,24 @@
 //! Packets from clients.
+//!
+//! [`bind()`] opens every address for every shard. A shard reads its UDP sockets itself, in batches;
+//! its TCP connections are tasks beside it, which lay queries on a [`Desk`] and have replies written
+//! by it. What connections may cost is counted in [`Caps`], which all shards share.
+
+mod bind;
+mod caps;
+mod desk;
+mod tcp;
+mod udp;
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+pub use bind::{BindError, Bound, Doors, bind};
+pub use caps::Caps;
+pub use desk::{Desk, Query};
+pub use tcp::{Terms, accept};
+pub use udp::Socket;
 
 /// Where clients are listened to, and what their connections may cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,5 +47,72 @@ impl Default for Policy {
             tcp_idle_timeout: Duration::from_secs(10),
             tcp_pipeline: 100,
         }
+    }
+}
+
+/// What the listeners of all shards have seen since the start.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Datagrams taken from client sockets.
+    pub udp_received: AtomicU64,
+    /// Datagrams longer than a query may be, passed over.
+    pub udp_oversized: AtomicU64,
+    /// Replies by UDP that the kernel took.
+    pub udp_sent: AtomicU64,
+    /// Replies by UDP that the kernel turned down.
+    pub udp_unsent: AtomicU64,
+    /// Connections accepted, whether or not a cap then closed them.
+    pub tcp_accepted: AtomicU64,
+    /// Connections closed at once: as many as allowed were open.
+    pub tcp_over_total: AtomicU64,
+    /// Connections closed at once: as many as allowed were open from the client's prefix.
+    pub tcp_over_prefix: AtomicU64,
+    /// Connections that could not be accepted: no descriptors, no memory, gone before.
+    pub tcp_accept_failed: AtomicU64,
+    /// Messages read from connections.
+    pub tcp_received: AtomicU64,
+    /// Replies written to connections.
+    pub tcp_sent: AtomicU64,
+    /// Connections closed after their idle time.
+    pub tcp_idle: AtomicU64,
+    /// Connections closed for a message too short for a header or longer than a query may be.
+    pub tcp_misframed: AtomicU64,
+    /// Connections closed because the client did not read its replies.
+    pub tcp_slow_reader: AtomicU64,
+    /// Times reading stopped because as many questions as allowed were in flight on a connection.
+    pub tcp_pipeline_full: AtomicU64,
+}
+
+impl Counters {
+    fn add(counter: &AtomicU64, count: usize) {
+        if count > 0 {
+            counter.fetch_add(count as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// A datagram was longer than a query may be.
+    pub fn note_oversized(&self) {
+        Counters::add(&self.udp_oversized, 1);
+    }
+
+    /// All of them by name.
+    pub fn snapshot(&self) -> [(&'static str, u64); 14] {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        [
+            ("udp_received", read(&self.udp_received)),
+            ("udp_oversized", read(&self.udp_oversized)),
+            ("udp_sent", read(&self.udp_sent)),
+            ("udp_unsent", read(&self.udp_unsent)),
+            ("tcp_accepted", read(&self.tcp_accepted)),
+            ("tcp_over_total", read(&self.tcp_over_total)),
+            ("tcp_over_prefix", read(&self.tcp_over_prefix)),
+            ("tcp_accept_failed", read(&self.tcp_accept_failed)),
+            ("tcp_received", read(&self.tcp_received)),
+            ("tcp_sent", read(&self.tcp_sent)),
+            ("tcp_idle", read(&self.tcp_idle)),
+            ("tcp_misframed", read(&self.tcp_misframed)),
+            ("tcp_slow_reader", read(&self.tcp_slow_reader)),
+            ("tcp_pipeline_full", read(&self.tcp_pipeline_full)),
+        ]
     }
 }

@@ -1,1 +1,16 @@
 //! Sockets and system calls; the only `unsafe`.
+//!
+//! Nothing here knows what a resolver is: [`socket`] makes sockets with the options a resolver
+//! wants, [`batch`] moves many datagrams in one system call, [`epoll`] watches many short-lived
+//! sockets through one descriptor, [`framing`] cuts a stream into messages, [`clock`] reads the
+//! clocks, [`limits`] asks how many descriptors there are.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("maeslant uses Linux system calls (recvmmsg, epoll, SO_REUSEPORT with load balancing)");
+
+pub mod batch;
+pub mod clock;
+pub mod epoll;
+pub mod framing;
+pub mod limits;
+pub mod socket;

@@ -1,7 +1,18 @@
 //! Packets to authoritative servers.
+//!
+//! Every question by UDP has a socket of its own on a fresh random port (RFC 5452 §4.5), which lives
+//! from [`Upstream::ask`] to [`Upstream::close`]. Questions by TCP share connections (RFC 7766 §6.2).
 
-use std::net::IpAddr;
+mod tcp;
+mod udp;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::task::{Context, Poll};
 use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::engine::{AskKey, AskTransport, LinkError};
 
 /// How servers are reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,5 +32,120 @@ impl Default for Policy {
             tcp_idle_timeout: Duration::from_secs(5),
             tcp_connections: 512,
         }
+    }
+}
+
+/// What the way to servers has seen; since the start of its shard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counters {
+    /// Questions sent by UDP.
+    pub udp_asked: u64,
+    /// Questions given to a TCP connection.
+    pub tcp_asked: u64,
+    /// TCP connections begun.
+    pub tcp_connections: u64,
+    /// Questions that found the cap of open sockets or connections reached.
+    pub exhausted: u64,
+    /// Random ports that were taken, so that another was drawn.
+    pub port_collisions: u64,
+    /// Questions put again because a kept connection had been closed by the server.
+    pub tcp_retried: u64,
+    /// Messages on a TCP connection that answer nothing asked there.
+    pub tcp_unasked: u64,
+}
+
+/// What came of a question: a packet, or the transport's word that none will come.
+pub type Arrival<'a> = Result<&'a [u8], LinkError>;
+
+/// One shard's ways to servers. Lives inside the shard's runtime.
+pub struct Upstream {
+    udp: udp::Sockets,
+    tcp: tcp::Pool,
+    counters: Counters,
+}
+
+impl Upstream {
+    /// No question under way. At most `udp_sockets` are open at once; `seed` draws ports and source
+    /// addresses. Called inside a `LocalSet` of a tokio runtime.
+    pub fn new(policy: &Policy, udp_sockets: usize, seed: [u8; 32]) -> io::Result<Upstream> {
+        Ok(Upstream {
+            udp: udp::Sockets::new(policy.outgoing.clone(), udp_sockets, seed)?,
+            tcp: tcp::Pool::new(policy.clone()),
+            counters: Counters::default(),
+        })
+    }
+
+    /// Sends a query. On an error nothing is open for `key`.
+    pub fn ask(
+        &mut self,
+        now: Moment,
+        key: AskKey,
+        server: SocketAddr,
+        transport: AskTransport,
+        packet: &[u8],
+    ) -> Result<(), LinkError> {
+        let asked = match transport {
+            AskTransport::Udp => self.udp.ask(key, server, packet, &mut self.counters),
+            AskTransport::Tcp => {
+                let source = self.udp.source_for(server);
+                source
+                    .ok_or(LinkError::Unreachable)
+                    .and_then(|source| self.tcp.ask(now, key, server, source, packet, &mut self.counters))
+            }
+        };
+        if asked == Err(LinkError::Exhausted) {
+            self.counters.exhausted += 1;
+        }
+        asked
+    }
+
+    /// Nothing more is awaited for `key`.
+    pub fn close(&mut self, now: Moment, key: AskKey) {
+        if !self.udp.close(key) {
+            self.tcp.close(now, key);
+        }
+    }
+
+    /// Hands what has come, about `limit` packets at most, to `take`; true if there may be more.
+    /// After an error `key` is closed here.
+    pub fn receive(&mut self, now: Moment, limit: usize, mut take: impl FnMut(AskKey, Arrival<'_>)) -> bool {
+        let more_udp = self.udp.receive(limit, &mut take);
+        let more_tcp = self.tcp.receive(now, limit, &mut self.counters, &mut take);
+        more_udp || more_tcp
+    }
+
+    /// Ready when [`receive`](Self::receive) has something to do.
+    pub fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let udp = self.udp.poll_ready(context);
+        let tcp = self.tcp.poll_ready(context);
+        if udp.is_ready() || tcp.is_ready() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) must be called next.
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        self.tcp.poll_timeout()
+    }
+
+    /// Closes connections that were idle for too long by `now`.
+    pub fn handle_timeout(&mut self, now: Moment) {
+        self.tcp.handle_timeout(now);
+    }
+
+    /// What has been seen so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+}
+
+/// What an error of the operating system means for a question under way.
+fn link_error(error: &io::Error) -> LinkError {
+    match error.raw_os_error() {
+        Some(libc::ECONNREFUSED) => LinkError::Refused,
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EADDRINUSE | libc::EAGAIN) => {
+            LinkError::Exhausted
+        }
+        Some(libc::ECONNRESET | libc::EPIPE | libc::ECONNABORTED) => LinkError::Closed,
+        // No route, no such address or family here, or a packet filter forbids it.
+        _ => LinkError::Unreachable,
     }
 }

@@ -1,0 +1,84 @@
+//! Logs: lines on standard error, text or JSON.
+
+use std::io::IsTerminal;
+use std::panic;
+
+use tracing::error;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use super::Error;
+use crate::config::{LogFormat, LogPolicy};
+
+/// The target of the line that says the server answers. It is logged at every level: whoever
+/// started the server waits for it.
+pub const SERVING: &str = "maeslant::serving";
+
+/// Logs to standard error from now on. A program that logs elsewhere already keeps doing so.
+pub fn init(policy: &LogPolicy) -> Result<(), Error> {
+    let filter = filter(&policy.level)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // It fails only if there is another subscriber, which then stays.
+    let _ = match policy.format {
+        LogFormat::Json => builder.json().flatten_event(true).finish().try_init(),
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).finish().try_init(),
+    };
+    Ok(())
+}
+
+/// Our own lines at `level`, those of libraries from warnings upwards.
+fn filter(level: &str) -> Result<EnvFilter, Error> {
+    let libraries = match level {
+        "error" => "error",
+        "warn" | "info" | "debug" | "trace" => "warn",
+        other => {
+            return Err(Error::Config(format!(
+                "[log] level \"{other}\" is unknown: expected error, warn, info, debug or trace"
+            )));
+        }
+    };
+    EnvFilter::try_new(format!("{libraries},maeslant={level},{SERVING}=info"))
+        .map_err(|error| Error::Config(format!("[log] level: {error}")))
+}
+
+/// Panics become one line of the log, with the place where they happened.
+pub fn log_panics() {
+    panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("a thread").to_owned();
+        error!("{name} panicked at {place}: {}", said(panic.payload()));
+    }));
+}
+
+/// What a panic says, in one line.
+pub fn said(payload: &(dyn std::any::Any + Send)) -> String {
+    let text = payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without a word".to_owned());
+    text.replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_level_is_taken_and_no_other_word() {
+        for level in ["error", "warn", "info", "debug", "trace"] {
+            assert!(filter(level).is_ok(), "{level}");
+        }
+        let error = filter("loud").expect_err("not a level").to_string();
+        assert!(error.contains("\"loud\"") && error.contains("expected error, warn, info"), "{error}");
+    }
+
+    #[test]
+    fn the_line_that_says_it_answers_is_logged_at_every_level() {
+        for level in ["error", "warn", "info"] {
+            let text = filter(level).expect("a level").to_string();
+            assert!(text.contains("maeslant::serving=info"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! One shard: an engine, its sockets, and the loop that carries packets between them.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+
+use super::Error;
+use super::notices::Notices;
+use crate::clock::{Moment, Now};
+use crate::engine::{AskKey, Client, Disposition, Engine, LinkError, Policy, Route, Shared, Transmit, Transport};
+use crate::listener::{self, Caps, Counters, Desk, Doors, Query, Socket, Terms};
+use crate::net::batch::{BATCH, Receiver};
+use crate::net::clock;
+use crate::upstream::{self, Upstream};
+
+/// Packets from servers taken in one turn at most.
+const RESPONSES: usize = 256;
+/// Queries from connections taken in one turn at most.
+const STREAMED: usize = 128;
+/// How long questions in flight may take to finish once no more are taken.
+pub const DRAIN_LIMIT: Duration = Duration::from_secs(3);
+
+/// What a shard is made of.
+pub struct Site {
+    pub doors: Doors,
+    pub listener: listener::Policy,
+    pub upstream: upstream::Policy,
+    pub upstream_sockets: usize,
+    pub caps: Arc<Caps>,
+    pub counters: Arc<Counters>,
+    pub age_is_wall: bool,
+    pub policy: Arc<Policy>,
+    pub shared: Shared,
+    pub engine_seed: [u8; 32],
+    pub port_seed: [u8; 32],
+    pub notices: Arc<Notices>,
+    /// Becomes true when the shard must end.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// A running shard.
+pub struct Shard {
+    engine: Engine,
+    upstream: Upstream,
+    sockets: Vec<Socket>,
+    batch: Receiver,
+    desk: Rc<Desk>,
+    counters: Arc<Counters>,
+    notices: Arc<Notices>,
+    age_is_wall: bool,
+    /// A response to a connection, while it is written.
+    response: Vec<u8>,
+    /// Asks that failed at once.
+    failed: Vec<(AskKey, LinkError)>,
+    /// Questions by UDP whose reply comes later.
+    pending: usize,
+}
+
+impl Shard {
+    /// Runs a shard on this thread until it is stopped. `began` is called when it answers.
+    pub fn run(site: Site, began: impl FnOnce()) -> Result<(), Error> {
+        let failed = |source| Error::System { doing: "starting a shard", source };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        LocalSet::new().block_on(&runtime, async {
+            let stop = site.stop.clone();
+            let mut shard = Shard::new(site).map_err(failed)?;
+            shard.engine.start(clock::read(shard.age_is_wall));
+            began();
+            shard.serve(stop.clone()).await;
+            shard.drain().await;
+            Ok(())
+        })
+    }
+
+    fn new(site: Site) -> io::Result<Shard> {
+        let desk = Desk::new();
+        let terms = Rc::new(Terms {
+            policy: site.listener,
+            desk: Rc::clone(&desk),
+            caps: site.caps,
+            counters: Arc::clone(&site.counters),
+            draining: site.stop,
+        });
+        for listener in site.doors.tcp {
+            listener::accept(listener, Rc::clone(&terms))?;
+        }
+        Ok(Shard {
+            engine: Engine::new(site.policy, site.shared, site.engine_seed),
+            upstream: Upstream::new(&site.upstream, site.upstream_sockets, site.port_seed)?,
+            sockets: site.doors.udp.into_iter().map(Socket::new).collect::<io::Result<_>>()?,
+            batch: Receiver::new(),
+            desk,
+            counters: site.counters,
+            notices: site.notices,
+            age_is_wall: site.age_is_wall,
+            response: Vec::new(),
+            failed: Vec::new(),
+            pending: 0,
+        })
+    }
+
+    /// Turns until told to stop. While there is work, other tasks of this thread only have their
+    /// turn between ours; without work all wait.
+    async fn serve(&mut self, mut stop: watch::Receiver<bool>) {
+        while !*stop.borrow() {
+            if self.turn(true) {
+                tokio::task::yield_now().await;
+            } else {
+                tokio::select! {
+                    biased;
+                    _ = stop.wait_for(|stop| *stop) => {}
+                    () = self.idle(true, Duration::MAX) => {}
+                }
+            }
+        }
+    }
+
+    /// Finishes what is in flight, for a while.
+    async fn drain(&mut self) {
+        // What had arrived when the signal came is still taken, a batch from each socket.
+        let mut more = self.turn(true);
+        let end = clock::read(false).mono + DRAIN_LIMIT;
+        loop {
+            if self.pending == 0 && self.desk.connections() == 0 {
+                return;
+            }
+            let left = end.since(clock::read(false).mono);
+            if left.is_zero() {
+                return;
+            }
+            if more {
+                tokio::task::yield_now().await;
+            } else {
+                self.idle(false, left).await;
+            }
+            more = self.turn(false);
+        }
+    }
+
+    /// Everything that can be done now, in bounded batches: what servers say comes first, so that a
+    /// flood of questions does not starve the work in hand. True if there may be more to do.
+    fn turn(&mut self, receiving: bool) -> bool {
+        let now = clock::read(self.age_is_wall);
+        let mut more = self.take_responses(now);
+        if self.engine.poll_timeout().is_some_and(|due| due <= now.mono) {
+            self.engine.handle_timeout(now);
+        }
+        self.upstream.handle_timeout(now.mono);
+        self.transmit(now);
+        if receiving {
+            more |= self.take_datagrams(now);
+        }
+        more |= self.take_streamed(now);
+        self.transmit(now);
+        for socket in &mut self.sockets {
+            socket.flush(&self.counters);
+        }
+        while let Some(notice) = self.engine.poll_notice() {
+            self.notices.log(now.mono, &notice);
+        }
+        more
+    }
+
+    fn take_responses(&mut self, now: Now) -> bool {
+        let engine = &mut self.engine;
+        self.upstream.receive(now.mono, RESPONSES, |key, arrival| match arrival {
+            Ok(packet) => engine.handle_response(now, key, packet),
+            Err(error) => engine.handle_link_error(now, key, error),
+        })
+    }
+
+    /// A batch of queries from each UDP socket.
+    fn take_datagrams(&mut self, now: Now) -> bool {
+        let mut more = false;
+        for (number, socket) in self.sockets.iter_mut().enumerate() {
+            let count = socket.receive(&mut self.batch, &self.counters);
+            for index in 0..count {
+                let Some(datagram) = self.batch.datagram(index) else {
+                    self.counters.note_oversized();
+                    continue;
+                };
+                let route = Route { socket: number as u64, local: datagram.local };
+                let client = Client { addr: datagram.from, transport: Transport::Udp, route };
+                match self.engine.handle_query(now, client, datagram.data, socket.reply()) {
+                    Disposition::Answered => socket.commit(datagram.from, datagram.local, &self.counters),
+                    Disposition::Pending => self.pending += 1,
+                    Disposition::Dropped(_) => {}
+                }
+            }
+            more |= count == BATCH;
+        }
+        more
+    }
+
+    /// Queries that came by connections, and connections that went.
+    fn take_streamed(&mut self, now: Now) -> bool {
+        assert!(!self.desk.is_broken(), "a connection's task panicked");
+        for _ in 0..STREAMED {
+            let Some(Query { client, route, packet }) = self.desk.take() else {
+                while let Some(route) = self.desk.take_gone() {
+                    self.engine.handle_gone(route);
+                }
+                return false;
+            };
+            let client = Client { addr: client, transport: Transport::Tcp, route };
+            match self.engine.handle_query(now, client, &packet, &mut self.response) {
+                Disposition::Answered => self.desk.reply(route, &self.response),
+                Disposition::Pending => {}
+                Disposition::Dropped(_) => self.desk.hang_up(route),
+            }
+        }
+        true
+    }
+
+    /// Carries out what the engine wants sent, until it wants nothing more.
+    fn transmit(&mut self, now: Now) {
+        loop {
+            while let Some(transmit) = self.engine.poll_transmit(now) {
+                match transmit {
+                    Transmit::Reply { client, packet } => self.reply(client, packet),
+                    Transmit::Close { key } => self.upstream.close(now.mono, key),
+                    Transmit::Ask { key, server, transport, packet } => {
+                        if let Err(error) = self.upstream.ask(now.mono, key, server, transport, &packet) {
+                            self.failed.push((key, error));
+                        }
+                    }
+                }
+            }
+            if self.failed.is_empty() {
+                return;
+            }
+            for (key, error) in self.failed.drain(..) {
+                self.engine.handle_link_error(now, key, error);
+            }
+        }
+    }
+
+    fn reply(&mut self, client: Client, packet: Vec<u8>) {
+        match client.transport {
+            Transport::Tcp => self.desk.reply(client.route, &packet),
+            Transport::Udp => {
+                self.pending = self.pending.saturating_sub(1);
+                let socket = usize::try_from(client.route.socket).ok().and_then(|number| self.sockets.get_mut(number));
+                if let Some(socket) = socket {
+                    *socket.reply() = packet;
+                    socket.commit(client.addr, client.route.local, &self.counters);
+                }
+            }
+        }
+    }
+
+    /// Waits until there is something to do, at most `limit`.
+    async fn idle(&mut self, receiving: bool, limit: Duration) {
+        let due = match (self.engine.poll_timeout(), self.upstream.poll_timeout()) {
+            (Some(one), Some(other)) => one.min(other),
+            (one, other) => one.or(other).unwrap_or(Moment::NEVER),
+        };
+        let limit = limit.min(due.since(clock::read(false).mono));
+        let (sockets, upstream, desk) = (&self.sockets, &mut self.upstream, &self.desk);
+        let work = poll_fn(|context| {
+            let mut found = upstream.poll_ready(context).is_ready();
+            found |= desk.poll_ready(context).is_ready();
+            if receiving {
+                for socket in sockets {
+                    found |= socket.poll_ready(context).is_ready();
+                }
+            }
+            if found { Poll::Ready(()) } else { Poll::Pending }
+        });
+        // Beyond a day there is nothing to tell from never.
+        let limit = limit.min(Duration::from_secs(86_400));
+        let _ = tokio::time::timeout(limit, work).await;
+    }
+}

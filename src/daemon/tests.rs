@@ -1,0 +1,83 @@
+//! The server as a whole, on loopback, as far as it goes without servers to ask.
+
+use super::*;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream, UdpSocket};
+use std::time::Instant;
+
+use crate::config::{LogFormat, LogPolicy};
+
+const WAIT: Duration = Duration::from_secs(5);
+/// `version.bind. CH TXT`, ID 0x1234, RD: answered without asking anybody, with REFUSED.
+const QUERY: &[u8] = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07version\x04bind\x00\x00\x10\x00\x03";
+
+fn settings(listen: &[SocketAddr]) -> Settings {
+    let mut engine = crate::engine::Policy::default();
+    engine.resolve.prime = false;
+    Settings {
+        workers: 2,
+        listener: listener::Policy { listen: listen.to_vec(), ..listener::Policy::default() },
+        upstream: crate::upstream::Policy::default(),
+        engine,
+        cache: crate::cache::Policy { memory: 1 << 20, ..crate::cache::Policy::default() },
+        cache_clock: CacheClock::Monotonic,
+        log: LogPolicy { level: "info".to_owned(), format: LogFormat::Text },
+    }
+}
+
+fn loopback() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+}
+
+#[test]
+fn it_ends_promptly_and_gives_its_ports_back() {
+    let handle = start(settings(&[loopback(), loopback()])).expect("started");
+    let addresses = handle.addresses().to_vec();
+    assert_eq!(addresses.len(), 2);
+    let began = Instant::now();
+    handle.shutdown().expect("a good end");
+    assert!(began.elapsed() < Duration::from_secs(2), "ending with nothing in flight took {:?}", began.elapsed());
+    for address in addresses {
+        assert!(UdpSocket::bind(address).is_ok(), "{address} is still in use");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_told_with_its_exit_code() {
+    let taken = UdpSocket::bind(loopback()).expect("a port");
+    let address = taken.local_addr().expect("bound");
+    let error = start(settings(&[address])).map(drop).expect_err("in use");
+    assert_eq!(error.exit(), Exit::Bind);
+    assert!(error.to_string().contains(&address.to_string()), "{error}");
+}
+
+#[test]
+fn it_answers_by_udp_and_tcp_on_every_address() {
+    let handle = start(settings(&[loopback(), SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))])).expect("started");
+    for address in handle.addresses() {
+        let to = SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()));
+        let udp = UdpSocket::bind(loopback()).expect("a port");
+        udp.connect(to).expect("connected");
+        udp.set_read_timeout(Some(WAIT)).expect("a timeout");
+        udp.send(QUERY).expect("sent");
+        let mut reply = [0; 512];
+        let length = udp.recv(&mut reply).expect("a reply by UDP");
+        assert_refused(&reply[..length]);
+
+        let mut tcp = TcpStream::connect(to).expect("connected");
+        tcp.set_read_timeout(Some(WAIT)).expect("a timeout");
+        tcp.write_all(&[0, u8::try_from(QUERY.len()).expect("short")]).expect("written");
+        tcp.write_all(QUERY).expect("written");
+        let mut length = [0; 2];
+        tcp.read_exact(&mut length).expect("a reply by TCP");
+        let mut reply = vec![0; usize::from(u16::from_be_bytes(length))];
+        tcp.read_exact(&mut reply).expect("a whole reply");
+        assert_refused(&reply);
+    }
+    handle.shutdown().expect("a good end");
+}
+
+fn assert_refused(reply: &[u8]) {
+    assert_eq!(&reply[..2], &QUERY[..2], "the ID");
+    assert_eq!((reply[2] & 0x80, reply[3] & 0x0f), (0x80, 5), "a response with REFUSED");
+}

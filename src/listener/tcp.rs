@@ -1,0 +1,191 @@
+//! Clients on TCP (RFC 7766): pipelined questions, replies in the order they come.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::caps::{Caps, Full, Place};
+use super::desk::{Desk, Query, Replies};
+use super::{Counters, Policy};
+use crate::engine::Route;
+use crate::net::batch::QUERY_ROOM;
+use crate::net::framing::Deframer;
+
+/// A DNS header, in octets: what is shorter is no message.
+const HEADER: usize = 12;
+/// Octets read at once at least: a query is small.
+const CHUNK: usize = 512;
+/// A buffer of replies that grew beyond this is given back after it is written, in octets.
+const KEPT: usize = 16 << 10;
+/// How long a client may take to make room for more replies.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long accepting rests after the system ran out of something.
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// What all listeners of a shard share.
+pub struct Terms {
+    pub policy: Policy,
+    pub desk: Rc<Desk>,
+    pub caps: Arc<Caps>,
+    pub counters: Arc<Counters>,
+    /// Becomes true when no more questions are taken.
+    pub draining: watch::Receiver<bool>,
+}
+
+/// Accepts connections until draining begins, in the background. Called inside a `LocalSet`: each
+/// connection is a task of its own there.
+pub fn accept(listener: std::net::TcpListener, terms: Rc<Terms>) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    tokio::task::spawn_local(accept_all(listener, terms));
+    Ok(())
+}
+
+async fn accept_all(listener: TcpListener, terms: Rc<Terms>) {
+    let mut draining = terms.draining.clone();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = draining.wait_for(|draining| *draining) => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, client)) => admit(stream, client, &terms),
+            Err(error) => {
+                Counters::add(&terms.counters.tcp_accept_failed, 1);
+                // What went wrong with one connection says nothing of the next; what this process
+                // or the system lacks comes back only with time.
+                if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)) {
+                    sleep(BACK_OFF).await;
+                }
+            }
+        }
+    }
+}
+
+fn admit(stream: TcpStream, client: SocketAddr, terms: &Rc<Terms>) {
+    Counters::add(&terms.counters.tcp_accepted, 1);
+    match terms.caps.enter(client.ip()) {
+        Ok(place) => {
+            tokio::task::spawn_local(serve(stream, client, place, Rc::clone(terms)));
+        }
+        Err(Full::Total) => Counters::add(&terms.counters.tcp_over_total, 1),
+        Err(Full::Prefix) => Counters::add(&terms.counters.tcp_over_prefix, 1),
+    }
+}
+
+/// A connection at the desk, until it is dropped.
+struct Seat<'a> {
+    desk: &'a Desk,
+    route: Route,
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.desk.leave(self.route);
+    }
+}
+
+async fn serve(mut stream: TcpStream, client: SocketAddr, _place: Place, terms: Rc<Terms>) {
+    let (route, replies) = terms.desk.enter();
+    let _seat = Seat { desk: &terms.desk, route };
+    // Replies are written as a whole: there is nothing to wait for.
+    let _ = stream.set_nodelay(true);
+    let (reading, writing) = stream.split();
+    tokio::select! {
+        biased;
+        () = write(writing, &replies, &terms.counters) => {}
+        () = read(reading, client, route, &replies, &terms) => {}
+        () = replies.wait(|replies| replies.hung_up().then_some(())) => {}
+    }
+}
+
+/// Reads questions until the client ends, idles or misbehaves; then waits for those in flight.
+async fn read(mut stream: ReadHalf<'_>, client: SocketAddr, route: Route, replies: &Replies, terms: &Terms) {
+    let counters = &*terms.counters;
+    let mut deframer = Deframer::new();
+    let mut draining = terms.draining.clone();
+    let idle = terms.policy.tcp_idle_timeout;
+    let pipeline = terms.policy.tcp_pipeline.max(1);
+    let mut active = Instant::now();
+    'connection: loop {
+        while let Some(length) = deframer.length() {
+            if !(HEADER..=QUERY_ROOM).contains(&length) {
+                Counters::add(&counters.tcp_misframed, 1);
+                return;
+            }
+            let Some(message) = deframer.message() else { break };
+            let packet = message.to_vec();
+            Counters::add(&counters.tcp_received, 1);
+            replies.begun();
+            terms.desk.put(Query { client, route, packet }).await;
+            active = Instant::now();
+            if replies.in_flight() >= pipeline {
+                Counters::add(&counters.tcp_pipeline_full, 1);
+                replies.wait(|replies| (replies.in_flight() < pipeline).then_some(())).await;
+            }
+        }
+        // Octets of an unfinished message do not count as activity: a client that sends one a
+        // second would never be idle.
+        loop {
+            tokio::select! {
+                biased;
+                _ = draining.wait_for(|draining| *draining) => break 'connection,
+                read = deframer.read(&mut stream, CHUNK) => match read {
+                    Ok(1..) => break,
+                    Ok(0) => break 'connection,
+                    Err(_) => return,
+                },
+                () = sleep_until(active + idle) => {
+                    active = match replies.last_written() {
+                        _ if replies.in_flight() > 0 => Instant::now(),
+                        Some(written) if written > active => written,
+                        _ => {
+                            Counters::add(&counters.tcp_idle, 1);
+                            return;
+                        }
+                    };
+                }
+            }
+        }
+    }
+    replies.wait(|replies| (replies.in_flight() == 0).then_some(())).await;
+}
+
+/// Writes replies as they come.
+async fn write(mut stream: WriteHalf<'_>, replies: &Replies, counters: &Counters) {
+    let mut buffer = Vec::new();
+    loop {
+        if buffer.capacity() > KEPT {
+            buffer = Vec::new();
+        }
+        replies.wait(|replies| (replies.is_waiting() || replies.overrun()).then_some(())).await;
+        if replies.overrun() {
+            counters.tcp_slow_reader.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let count = replies.take(&mut buffer);
+        match timeout(WRITE_TIMEOUT, stream.write_all(&buffer)).await {
+            Ok(Ok(())) => {
+                Counters::add(&counters.tcp_sent, count);
+                replies.written(count);
+            }
+            Ok(Err(_)) => return,
+            Err(_) => {
+                Counters::add(&counters.tcp_slow_reader, 1);
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,256 @@
+//! Connections as a client meets them, with a shard that answers as each test likes.
+
+use super::*;
+use std::future::poll_fn;
+use std::net::Ipv4Addr;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::task::LocalSet;
+
+const WAIT: Duration = Duration::from_secs(5);
+
+struct Bench {
+    address: SocketAddr,
+    desk: Rc<Desk>,
+    counters: Arc<Counters>,
+    caps: Arc<Caps>,
+    drain: watch::Sender<bool>,
+}
+
+impl Bench {
+    fn run<F: AsyncFnOnce(Bench)>(policy: Policy, test: F) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        LocalSet::new().block_on(&runtime, async {
+            let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+            listener.set_nonblocking(true).expect("non-blocking");
+            let address = listener.local_addr().expect("bound");
+            let (drain, draining) = watch::channel(false);
+            let caps = Caps::new(policy.tcp_connections, policy.tcp_connections_per_prefix);
+            let (desk, counters) = (Desk::new(), Arc::new(Counters::default()));
+            let terms = Terms {
+                policy,
+                desk: Rc::clone(&desk),
+                caps: Arc::clone(&caps),
+                counters: Arc::clone(&counters),
+                draining,
+            };
+            accept(listener, Rc::new(terms)).expect("accepting");
+            test(Bench { address, desk, counters, caps, drain }).await;
+        });
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("connected")
+    }
+
+    /// The next query at the desk.
+    async fn query(&self) -> Query {
+        loop {
+            timeout(WAIT, poll_fn(|context| self.desk.poll_ready(context))).await.expect("a query in time");
+            if let Some(query) = self.desk.take() {
+                return query;
+            }
+            while self.desk.take_gone().is_some() {}
+        }
+    }
+
+    fn count(&self, name: &str) -> u64 {
+        self.counters.snapshot().iter().find(|(counter, _)| *counter == name).expect("a counter").1
+    }
+}
+
+/// A message of header size that tells its number.
+fn message(number: u8) -> Vec<u8> {
+    vec![number; HEADER]
+}
+
+async fn say(stream: &mut TcpStream, messages: &[Vec<u8>]) {
+    let mut framed = Vec::new();
+    for message in messages {
+        assert!(crate::net::framing::frame(message, &mut framed));
+    }
+    stream.write_all(&framed).await.expect("written");
+}
+
+async fn hear(stream: &mut TcpStream) -> Vec<u8> {
+    let heard = timeout(WAIT, async {
+        let length = stream.read_u16().await.expect("a length");
+        let mut message = vec![0; usize::from(length)];
+        stream.read_exact(&mut message).await.expect("a message");
+        message
+    });
+    heard.await.expect("a reply in time")
+}
+
+/// Waits until the server closes.
+async fn closed(stream: &mut TcpStream) {
+    let end = timeout(WAIT, stream.read_u8()).await.expect("closed in time");
+    assert!(end.is_err(), "the server says something instead of closing");
+}
+
+#[test]
+fn questions_are_pipelined_and_answered_in_any_order() {
+    Bench::run(Policy::default(), async |bench| {
+        let mut client = bench.connect().await;
+        say(&mut client, &[message(1), message(2), message(3)]).await;
+        let mut queries = Vec::new();
+        for number in 1..=3 {
+            let query = bench.query().await;
+            assert_eq!((&query.packet, query.client), (&message(number), client.local_addr().expect("bound")));
+            queries.push(query);
+        }
+        for query in queries.iter().rev() {
+            bench.desk.reply(query.route, &query.packet);
+        }
+        for number in [3, 2, 1] {
+            assert_eq!(hear(&mut client).await, message(number));
+        }
+        assert_eq!((bench.count("tcp_received"), bench.count("tcp_sent")), (3, 3));
+    });
+}
+
+#[test]
+fn a_client_that_closes_its_side_still_hears_the_answer() {
+    Bench::run(Policy::default(), async |bench| {
+        let mut client = bench.connect().await;
+        say(&mut client, &[message(1)]).await;
+        client.shutdown().await.expect("half closed");
+        let query = bench.query().await;
+        tokio::task::yield_now().await;
+        bench.desk.reply(query.route, &message(9));
+        assert_eq!(hear(&mut client).await, message(9));
+        closed(&mut client).await;
+        assert_eq!((bench.desk.connections(), bench.caps.open()), (0, 0));
+    });
+}
+
+#[test]
+fn messages_that_cannot_be_queries_close_the_connection() {
+    Bench::run(Policy::default(), async |bench| {
+        for length in [0, HEADER - 1, QUERY_ROOM + 1] {
+            let mut client = bench.connect().await;
+            say(&mut client, &[vec![0; length]]).await;
+            closed(&mut client).await;
+        }
+        assert_eq!(bench.count("tcp_misframed"), 3);
+        assert!(bench.desk.take().is_none());
+    });
+}
+
+#[test]
+fn an_idle_connection_is_closed_even_if_it_drips() {
+    let policy = Policy { tcp_idle_timeout: Duration::from_millis(100), ..Policy::default() };
+    Bench::run(policy, async |bench| {
+        let (mut silent, mut dripping) = (bench.connect().await, bench.connect().await);
+        dripping.write_all(&[0]).await.expect("written");
+        closed(&mut silent).await;
+        closed(&mut dripping).await;
+        assert_eq!(bench.count("tcp_idle"), 2);
+    });
+}
+
+#[test]
+fn a_question_in_flight_keeps_its_connection() {
+    let policy = Policy { tcp_idle_timeout: Duration::from_millis(20), ..Policy::default() };
+    Bench::run(policy, async |bench| {
+        let (mut asking, mut idle) = (bench.connect().await, bench.connect().await);
+        say(&mut asking, &[message(1)]).await;
+        let query = bench.query().await;
+        closed(&mut idle).await;
+        bench.desk.reply(query.route, &message(1));
+        assert_eq!(hear(&mut asking).await, message(1));
+        closed(&mut asking).await;
+        assert_eq!(bench.count("tcp_idle"), 2);
+    });
+}
+
+#[test]
+fn one_connection_has_so_many_questions_in_flight_and_no_more() {
+    let policy = Policy { tcp_pipeline: 2, ..Policy::default() };
+    Bench::run(policy, async |bench| {
+        let mut client = bench.connect().await;
+        say(&mut client, &(1..=5).map(message).collect::<Vec<_>>()).await;
+        let mut waiting = vec![bench.query().await, bench.query().await];
+        let mut heard = 0;
+        while let Some(query) = waiting.pop() {
+            assert!(bench.desk.take().is_none(), "a third question is in flight");
+            bench.desk.reply(query.route, &query.packet);
+            hear(&mut client).await;
+            heard += 1;
+            if heard + waiting.len() < 5 {
+                waiting.push(bench.query().await);
+            }
+        }
+        assert_eq!(heard, 5);
+        assert!(bench.count("tcp_pipeline_full") > 0);
+    });
+}
+
+#[test]
+fn a_prefix_has_its_connections_and_gets_them_back() {
+    let policy = Policy { tcp_connections_per_prefix: 1, ..Policy::default() };
+    Bench::run(policy, async |bench| {
+        let mut first = bench.connect().await;
+        say(&mut first, &[message(1)]).await;
+        let query = bench.query().await;
+        let mut second = bench.connect().await;
+        closed(&mut second).await;
+        assert_eq!(bench.count("tcp_over_prefix"), 1);
+        bench.desk.hang_up(query.route);
+        closed(&mut first).await;
+        let mut third = bench.connect().await;
+        say(&mut third, &[message(3)]).await;
+        assert_eq!(bench.query().await.packet, message(3));
+    });
+}
+
+#[test]
+fn there_are_so_many_connections_in_all() {
+    let policy = Policy { tcp_connections: 1, ..Policy::default() };
+    Bench::run(policy, async |bench| {
+        let mut first = bench.connect().await;
+        say(&mut first, &[message(1)]).await;
+        bench.query().await;
+        let mut second = bench.connect().await;
+        closed(&mut second).await;
+        assert_eq!((bench.count("tcp_over_total"), bench.caps.open()), (1, 1));
+    });
+}
+
+#[test]
+fn a_client_that_leaves_its_replies_unread_is_cut_off() {
+    Bench::run(Policy::default(), async |bench| {
+        let mut client = bench.connect().await;
+        say(&mut client, &(0..20).map(message).collect::<Vec<_>>()).await;
+        for _ in 0..20 {
+            let query = bench.query().await;
+            // Without a pause, nothing of it can be written in between.
+            for _ in 0..10 {
+                bench.desk.reply(query.route, &vec![0; 60_000]);
+            }
+        }
+        let mut rest = Vec::new();
+        let end = timeout(WAIT, client.read_to_end(&mut rest)).await.expect("closed in time");
+        assert!(end.is_err() || rest.len() < 20 * 60_000, "everything was kept for a client that did not read");
+        assert_eq!(bench.count("tcp_slow_reader"), 1);
+        assert!(bench.desk.take_gone().is_some(), "the engine is told that nobody waits any more");
+    });
+}
+
+#[test]
+fn draining_finishes_what_is_in_flight_and_closes_the_rest() {
+    Bench::run(Policy::default(), async |bench| {
+        let (mut asking, mut idle) = (bench.connect().await, bench.connect().await);
+        say(&mut asking, &[message(1)]).await;
+        let query = bench.query().await;
+        while bench.desk.connections() < 2 {
+            tokio::task::yield_now().await;
+        }
+        bench.drain.send_replace(true);
+        closed(&mut idle).await;
+        bench.desk.reply(query.route, &message(1));
+        assert_eq!(hear(&mut asking).await, message(1));
+        closed(&mut asking).await;
+        assert!(TcpStream::connect(bench.address).await.is_err(), "a connection is accepted while draining");
+    });
+}

@@ -1,0 +1,140 @@
+//! Sockets with the options a resolver wants.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// The receive buffer asked of the kernel for a client socket: a burst of some ten thousand
+/// queries that arrive while a shard is busy waits here instead of being lost.
+pub const RECEIVE_BUFFER: usize = 4 << 20;
+/// The send buffer asked of the kernel for a client socket.
+pub const SEND_BUFFER: usize = 1 << 20;
+/// Connections that may wait to be accepted; the kernel takes the smaller of this and `somaxconn`.
+const BACKLOG: i32 = 1024;
+
+/// A non-blocking UDP socket for clients, bound to `addr`. With `shared`, more sockets of this
+/// user may be bound there, and the kernel spreads clients over them.
+pub fn udp_listener(addr: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
+    let socket = Socket::new_raw(Domain::for_address(addr), Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_port(shared)?;
+    // Both are wishes: the kernel gives what its limits allow.
+    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    let _ = socket.set_send_buffer_size(SEND_BUFFER);
+    ignore_path_mtu(&socket, addr.is_ipv6())?;
+    if addr.ip().is_unspecified() {
+        report_destination(&socket, addr.is_ipv6())?;
+    }
+    socket.bind(&SockAddr::from(addr))?;
+    Ok(UdpSocket::from(OwnedFd::from(socket)))
+}
+
+/// `socket` as something a task of the current runtime can wait for.
+pub fn into_awaitable(socket: UdpSocket) -> io::Result<AsyncFd<UdpSocket>> {
+    // SAFETY: the socket owns its descriptor, which stays open and the same as long as it lives.
+    Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?)
+}
+
+/// Octets the kernel lets wait in `socket`'s receive buffer. It counts its own bookkeeping too, and
+/// doubles what is asked for to make room for that; here the doubling is taken back.
+pub fn receive_buffer(socket: &UdpSocket) -> io::Result<usize> {
+    Ok(socket2::SockRef::from(socket).recv_buffer_size()? / 2)
+}
+
+/// A TCP socket for clients, bound to `addr`, that does not listen yet. With `shared`, as
+/// [`udp_listener`].
+pub fn tcp_bound(addr: SocketAddr, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new_raw(Domain::for_address(addr), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Connections of an earlier run that are still in TIME_WAIT must not keep the port.
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.bind(&SockAddr::from(addr))?;
+    Ok(socket)
+}
+
+/// Lets `socket` accept connections.
+pub fn listen(socket: Socket) -> io::Result<TcpListener> {
+    socket.listen(BACKLOG)?;
+    Ok(TcpListener::from(OwnedFd::from(socket)))
+}
+
+/// A non-blocking UDP socket for one question: bound to `source`, connected to `server`, so that
+/// the kernel lets nothing in but what comes from there.
+pub fn udp_connected(source: SocketAddr, server: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new_raw(Domain::for_address(server), Type::DGRAM.nonblocking().cloexec(), None)?;
+    ignore_path_mtu(&socket, server.is_ipv6())?;
+    socket.bind(&SockAddr::from(source))?;
+    socket.connect(&SockAddr::from(server))?;
+    Ok(UdpSocket::from(OwnedFd::from(socket)))
+}
+
+/// Whether this machine can speak to addresses of `addr`'s family at all, and from `addr`.
+pub fn can_bind(addr: IpAddr) -> io::Result<()> {
+    let addr = SocketAddr::new(addr, 0);
+    let socket = Socket::new_raw(Domain::for_address(addr), Type::DGRAM.cloexec(), None)?;
+    socket.bind(&SockAddr::from(addr))
+}
+
+/// Packets leave without the don't-fragment bit and with the size of the interface, and what ICMP
+/// says of smaller sizes on the way is not believed: forged, it would make fragments of our packets
+/// that can be replaced one by one (RFC 9715 §3.1).
+fn ignore_path_mtu(socket: &Socket, ipv6: bool) -> io::Result<()> {
+    if ipv6 {
+        set_int(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_OMIT)
+    } else {
+        set_int(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT)
+    }
+}
+
+/// Each packet comes with the address it was sent to, which the reply must leave from.
+fn report_destination(socket: &Socket, ipv6: bool) -> io::Result<()> {
+    if ipv6 {
+        set_int(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)
+    } else {
+        set_int(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)
+    }
+}
+
+fn set_int(socket: &Socket, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    let size = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the socket is open, and `value` is an int of `size` octets for the length of the call.
+    let done = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const value).cast(), size) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    #[test]
+    fn a_shared_port_is_shared_and_an_unshared_one_is_refused() {
+        let first = udp_listener(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), true).expect("a port");
+        let addr = first.local_addr().expect("bound");
+        assert!(udp_listener(addr, true).is_ok());
+        assert_eq!(udp_listener(addr, false).expect_err("in use").kind(), io::ErrorKind::AddrInUse);
+
+        let listening = listen(tcp_bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), true).expect("a port"));
+        let addr = listening.as_ref().expect("listening").local_addr().expect("bound");
+        assert!(tcp_bound(addr, true).is_ok());
+        assert_eq!(tcp_bound(addr, false).expect_err("in use").kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn an_ipv6_wildcard_leaves_the_ipv4_port_free() {
+        let Ok(six) = udp_listener(SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0)), false) else {
+            return; // no IPv6 on this machine
+        };
+        let port = six.local_addr().expect("bound").port();
+        assert!(udp_listener(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), false).is_ok());
+    }
+}
