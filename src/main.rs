@@ -29,7 +29,8 @@ Examples:
 Exit codes:
   0  done
   1  it could not go on
-  2  the command line or the configuration cannot be used";
+  2  the command line or the configuration cannot be used
+  3  an address cannot be listened on";
 
 #[derive(Subcommand)]
 enum Task {

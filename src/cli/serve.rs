@@ -18,8 +18,9 @@ Example:
 
 Exit codes:
   0  stopped by SIGTERM or SIGINT
-  1  it could not start or go on: a port in use, a missing right
-  2  the command line or the configuration cannot be used")]
+  1  it could not go on
+  2  the command line or the configuration cannot be used
+  3  an address cannot be listened on: a port in use, a missing right")]
 pub struct Args {
     /// The configuration file; `maeslant check --print default` prints one to start from.
     #[arg(short, long, value_name = "FILE")]
@@ -41,5 +42,9 @@ pub fn run(args: &Args) -> ExitCode {
             }
         }
     };
-    maeslant::daemon::run(settings)
+    match maeslant::daemon::run(settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        // It has been logged.
+        Err(error) => error.exit().into(),
+    }
 }

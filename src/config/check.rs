@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use hickory_proto::rr::RecordType;
-
 use super::read::{Reading, Written};
 use super::report::{Code, Problem, Report, Severity, Source};
 use super::{Settings, units, zonefile};
+use crate::local;
+use crate::wire::{Name, Rtype};
 
 /// A hints file is a few kilobytes; more is something else.
 const HINTS_LIMIT: u64 = 1 << 20;
@@ -157,8 +157,8 @@ fn records(reading: &mut Reading) {
     const EXAMPLE: &str = "printer.home.arpa. 300 IN A 192.168.1.9";
     let Some(written) = reading.written.get(KEY) else { return };
     let mut problems = Vec::new();
-    let mut aliases: BTreeMap<String, Range<usize>> = BTreeMap::new();
-    let mut others: BTreeMap<String, Range<usize>> = BTreeMap::new();
+    let mut aliases: BTreeMap<Name, Range<usize>> = BTreeMap::new();
+    let mut others: BTreeMap<Name, Range<usize>> = BTreeMap::new();
     for (text, place) in reading.settings.engine.local.records.iter().zip(&written.items) {
         let place = place.clone();
         let record = match zonefile::record(text) {
@@ -173,8 +173,8 @@ fn records(reading: &mut Reading) {
                 continue;
             }
         };
-        let owner = record.name.to_lowercase().to_ascii();
-        let alias = record.record_type() == RecordType::CNAME;
+        let owner = record.owner;
+        let alias = record.rtype == Rtype::CNAME;
         let (same, other) = if alias { (&mut aliases, &mut others) } else { (&mut others, &mut aliases) };
         let clash = other.get(&owner).or(if alias { same.get(&owner) } else { None });
         if let Some(first) = clash {
@@ -190,6 +190,18 @@ fn records(reading: &mut Reading) {
             );
         }
         same.entry(owner).or_insert(place);
+    }
+    // What is left for the zones to say of the records together, such as two SOA records of one zone.
+    if problems.is_empty()
+        && written.sound
+        && let Err(why) = local::Zones::new(&reading.settings.engine.local)
+    {
+        let why = why.lines().next().unwrap_or("").to_owned();
+        problems.push(
+            Problem::error(Code::Conflict, "these records exclude each other")
+                .at(written.value.clone(), why)
+                .about(KEY),
+        );
     }
     reading.report.problems.append(&mut problems);
 }

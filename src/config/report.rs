@@ -203,6 +203,12 @@ impl Report {
         let mut out = String::new();
         for problem in &self.problems {
             self.draw(&mut out, problem, &ink);
+            // What concerns the file as a whole is said in its one line.
+            if let [alone] = &self.problems[..]
+                && alone.labels.is_empty()
+            {
+                return out;
+            }
             out.push('\n');
         }
         out.push_str(&self.summary());

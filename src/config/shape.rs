@@ -124,7 +124,7 @@ impl<S> Shape<S> {
             Shape::List(Items::Listeners(_) | Items::Sources(_)) => "at least one, none twice".into(),
             Shape::List(Items::Servers(_)) => "at least one, none twice; without a port, port 53".into(),
             Shape::List(Items::Prefixes(_)) => "any number; a single address stands for itself".into(),
-            Shape::List(Items::Records(_)) => "any number; each with its TTL".into(),
+            Shape::List(Items::Records(_)) => "any number".into(),
         }
     }
 

@@ -409,8 +409,8 @@ static LOCAL: [Setting<Settings>; 2] = [
         shape: Shape::List(Items::Records(|s| &mut s.engine.local.records)),
         default: None,
         required: false,
-        doc: "The operator's own records, each as one line of a zone file: name, TTL, type, data. Names are taken as \
-              complete, with or without the dot at their end.",
+        doc: "The operator's own records, each as one line of a zone file: name, TTL, type, data. Without a TTL it is \
+              one hour. Names are taken as complete, with or without the dot at their end.",
         reason: "None.",
         example: r#"["printer.home.arpa. 300 IN A 192.168.1.9"]"#,
     },

@@ -355,14 +355,19 @@ fn wrong_values_say_what_to_write() {
         ("[cache]\nmin_ttl = \"3m\"\nmax_ttl = \"1m\"", "`cache.min_ttl` 3m is more than `cache.max_ttl` 1m"),
         ("[resolver]\nipv4 = false\nipv6 = false", "neither IPv4 nor IPv6"),
         ("[resolver]\noutgoing = [\"0.0.0.0\"]", "IPv6 is enabled and has no source address"),
-        ("[local]\nrecords = [\"a. A 192.0.2.1\"]", "the TTL is missing"),
+        ("[local]\nrecords = [\"a.\"]", "expected name, TTL, type, data"),
+        ("[local]\nrecords = [\"a. 4294967295 A 192.0.2.1\"]", "above 2147483647"),
         ("[local]\nrecords = [\"a. 60 A 192.0.2\"]", "invalid IPv4 address syntax"),
         ("[local]\nrecords = [\"a. 60 A 192.0.2.1 192.0.2.2\"]", "A takes one value, here are 2"),
         ("[local]\nrecords = [\"a. 60 NONSENSE x\"]", "NONSENSE"),
         ("[local]\nrecords = [\"$INCLUDE /etc/passwd\"]", "a record begins with its name"),
         ("[local]\nrecords = [\"a. 60 A 192.0.2.1\\n$INCLUDE /etc/passwd\"]", "one line without control characters"),
-        ("[local]\nrecords = [\"a. 60 CH TXT x\"]", "only class IN"),
+        ("[local]\nrecords = [\"a. 60 CH TXT x\"]", "only IN is served"),
         ("[local]\nrecords = [\"a. 60 CNAME b.\", \"A 60 TXT x\"]", "is an alias and has other records"),
+        (
+            "[local]\nrecords = [\"a. SOA b. c. 1 2 3 4 5\", \"a. SOA b. c. 2 2 3 4 5\"]",
+            "these records exclude each other",
+        ),
     ] {
         let shown = sole(text);
         assert!(shown.contains(part), "{text}: no `{part}` in\n{shown}");
@@ -383,7 +388,7 @@ fn zones_are_checked_and_normalised() {
         (".a", "a label is empty"),
         ("*.a", "without a wildcard"),
         ("a b", "no blanks"),
-        ("bücher.example", "write \"xn--bcher-kva.example\""),
+        ("bücher.example", "in their xn-- form"),
         (&"a".repeat(64), "64 octets, at most 63"),
         (&[label.as_str(); 4].join("."), "257 octets on the wire, at most 255"),
     ] {

@@ -3,8 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use hickory_proto::rr::Name;
 use ipnet::IpNet;
+
+use crate::wire::Name;
 
 /// Why a value cannot be what it should be, and what to write instead.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -254,9 +255,9 @@ pub fn zone(text: &str) -> Result<String, Wrong> {
         return Err(Wrong::new("a zone's name has no blanks in it"));
     }
     if !text.is_ascii() {
-        return Err(match Name::from_utf8(text) {
-            Ok(name) => Wrong::instead("names are written in their ASCII form (RFC 5890)", name.to_ascii()),
-            Err(_) => Wrong::new("names are written in their ASCII form (RFC 5890)"),
+        return Err(Wrong {
+            what: "names are written in their ASCII form (RFC 5890)".into(),
+            help: Some("write the labels that are not ASCII in their xn-- form".into()),
         });
     }
     let name = text.strip_suffix('.').filter(|rest| !rest.ends_with('\\')).unwrap_or(text);
@@ -280,9 +281,10 @@ pub fn zone(text: &str) -> Result<String, Wrong> {
             )));
         }
     }
-    let mut name = Name::from_ascii(name).map_err(|error| Wrong::new(format!("not a domain name: {error}")))?;
-    name.set_fqdn(true);
-    Ok(name.to_lowercase().to_ascii())
+    match Name::parse(text) {
+        Ok(name) => Ok(name.to_string()),
+        Err(error) => Err(Wrong::new(error.to_string())),
+    }
 }
 
 /// Octets as text, or as hexadecimal digits after `0x`.

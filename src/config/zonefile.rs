@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Range;
 
-use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
-use hickory_proto::serialize::txt::{Parser, parse_ttl};
-
 use super::report::Severity;
+use crate::local;
 use crate::resolve::Hint;
+use crate::wire::{Name, Rtype, TextRecord, parse_record};
 
-/// Reads one record, `"printer.home.arpa. 300 IN A 192.168.1.9"`; the reason in words where it is none.
-pub fn record(text: &str) -> Result<Record, String> {
+/// Reads one record, `"printer.home.arpa. 300 IN A 192.168.1.9"`, as `local` takes it; the reason in words where it is
+/// none.
+pub fn record(text: &str) -> Result<TextRecord, String> {
     let text = text.trim();
     if text.chars().any(char::is_control) {
         return Err("a record is one line without control characters".into());
@@ -20,35 +20,19 @@ pub fn record(text: &str) -> Result<Record, String> {
         return Err("a record begins with its name".into());
     }
     let fields = Fields::of(text, true).ok_or("expected name, TTL, type, data")?;
-    if fields.ttl.is_none() {
-        return Err("the TTL is missing".into());
-    }
-    let record = parse(text)?;
-    if record.dns_class != DNSClass::IN {
-        return Err("only class IN is answered".into());
-    }
-    // RFC 2181 §8.
-    if record.ttl > i32::MAX.unsigned_abs() {
-        return Err("the TTL is larger than 2147483647 (RFC 2181 §8)".into());
-    }
-    let single = matches!(
-        record.record_type(),
-        RecordType::A | RecordType::AAAA | RecordType::NS | RecordType::CNAME | RecordType::PTR
-    );
+    let Some(kind) = Rtype::parse(fields.kind) else {
+        return Err(format!("`{}` is not a record type", fields.kind.escape_debug()));
+    };
+    let single = [Rtype::A, Rtype::AAAA, Rtype::NS, Rtype::CNAME, Rtype::PTR].contains(&kind);
     if single && fields.data.len() != 1 {
-        return Err(format!("{} takes one value, here are {}", record.record_type(), fields.data.len()));
+        return Err(format!("{kind} takes one value, here are {}", fields.data.len()));
     }
-    Ok(record)
-}
-
-/// Hands one entry to the zone-file parser, which must never see a directive: `$INCLUDE` opens files.
-fn parse(entry: &str) -> Result<Record, String> {
-    let (_, sets) = Parser::new(entry, None, Some(Name::root())).parse().map_err(|error| plain(&error.to_string()))?;
-    let mut records = sets.values().flat_map(|set| set.records_without_rrsigs());
-    match (records.next(), records.next()) {
-        (Some(record), None) => Ok(record.clone()),
-        _ => Err("expected name, TTL, type, data".into()),
-    }
+    let alone = local::Policy { special_use: false, records: vec![text.to_owned()] };
+    local::Zones::new(&alone).map_err(|error| {
+        let why = error.split_once("\": ").map_or(error.as_str(), |(_, why)| why);
+        plain(why)
+    })?;
+    parse_record(text).map_err(|error| plain(&error))
 }
 
 /// The parser's words without its own layers.
@@ -64,7 +48,6 @@ fn plain(message: &str) -> String {
 struct Fields<'a> {
     /// `None` where the entry begins with a blank: the owner of the entry before.
     owner: Option<&'a str>,
-    ttl: Option<&'a str>,
     class: Option<&'a str>,
     kind: &'a str,
     data: Vec<&'a str>,
@@ -74,19 +57,22 @@ impl<'a> Fields<'a> {
     fn of(entry: &'a str, owned: bool) -> Option<Fields<'a>> {
         let mut words = words(entry).into_iter();
         let owner = if owned { Some(words.next()?) } else { None };
-        let (mut ttl, mut class) = (None, None);
+        let (mut ttl, mut class) = (false, None);
         // TTL and class stand in any order, each at most once (RFC 1035 §5.1).
         let kind = loop {
             let word = words.next()?;
-            if ttl.is_none() && word.starts_with(|c: char| c.is_ascii_digit()) && parse_ttl(word).is_ok() {
-                ttl = Some(word);
+            if !ttl
+                && word.starts_with(|c: char| c.is_ascii_digit())
+                && word.bytes().all(|octet| octet.is_ascii_alphanumeric())
+            {
+                ttl = true;
             } else if class.is_none() && ["IN", "CH", "HS", "CS"].iter().any(|name| word.eq_ignore_ascii_case(name)) {
                 class = Some(word);
             } else {
                 break word;
             }
         };
-        Some(Fields { owner, ttl, class, kind, data: words.collect() })
+        Some(Fields { owner, class, kind, data: words.collect() })
     }
 }
 
@@ -110,6 +96,11 @@ fn words(entry: &str) -> Vec<&str> {
     }
     words.extend(start.map(|from| &entry[from..]));
     words
+}
+
+/// The address in the data of an A or AAAA record.
+fn address_of(rdata: &[u8]) -> Option<IpAddr> {
+    <[u8; 4]>::try_from(rdata).map(IpAddr::from).or_else(|_| <[u8; 16]>::try_from(rdata).map(IpAddr::from)).ok()
 }
 
 /// Something to be said of a hints file.
@@ -219,8 +210,7 @@ impl HintsReader {
             return ignored("not of class IN");
         }
         if !matches!(kind.as_str(), "NS" | "A" | "AAAA") {
-            let generic = kind.strip_prefix("TYPE").is_some_and(|number| number.parse::<u16>().is_ok());
-            return match generic || kind.parse::<RecordType>().is_ok() {
+            return match Rtype::parse(&kind).is_some() {
                 true => ignored(&format!("{kind} is no hint")),
                 false => Err((Severity::Error, format!("`{}` is not a record type", fields.kind.escape_debug()))),
             };
@@ -230,21 +220,24 @@ impl HintsReader {
         };
         let value = if kind == "NS" { self.absolute(value) } else { value.to_owned() };
         // TTL and class play no part in a hint, so that the parser sees neither.
-        let record = parse(&format!("{owner} 0 IN {kind} {value}")).map_err(|message| (Severity::Error, message))?;
-        let name = record.name.to_lowercase().to_ascii();
-        match &record.data {
-            RData::NS(server) if record.name.is_root() => {
-                let server = server.0.to_lowercase().to_ascii();
-                if !self.servers.contains(&server) {
-                    self.servers.push(server);
-                }
-                Ok(())
-            }
-            RData::NS(_) => ignored("only NS at the root is a hint"),
-            RData::A(address) => self.address(name, IpAddr::V4(address.0)),
-            RData::AAAA(address) => self.address(name, IpAddr::V6(address.0)),
-            _ => ignored("no hint"),
+        let record = parse_record(&format!("{owner} 0 IN {kind} {value}"));
+        let record = record.map_err(|message| (Severity::Error, plain(&message)))?;
+        let name = record.owner.to_string();
+        if record.rtype != Rtype::NS {
+            return match address_of(&record.rdata) {
+                Some(address) => self.address(name, address),
+                None => error("not an address"),
+            };
         }
+        if !record.owner.is_root() {
+            return ignored("only NS at the root is a hint");
+        }
+        let Some(server) = Name::from_wire(&record.rdata) else { return error("not a name") };
+        let server = server.to_string();
+        if !self.servers.contains(&server) {
+            self.servers.push(server);
+        }
+        Ok(())
     }
 
     fn address(&mut self, name: String, address: IpAddr) -> Result<(), Passed> {
