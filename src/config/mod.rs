@@ -1,4 +1,23 @@
 //! TOML text, what was written, checked policies.
+//!
+//! [`table`] has every key of the configuration file once, with its type, range, default, meaning and reason; reading,
+//! checking, `--print` and `--explain` all follow it. [`read()`] finds all that is wrong with a text at once.
+
+mod check;
+pub mod print;
+mod read;
+pub mod report;
+mod shape;
+pub mod special;
+pub mod table;
+#[cfg(test)]
+mod tests;
+mod units;
+mod zonefile;
+
+use std::path::{Path, PathBuf};
+
+use report::{Code, Problem, Report};
 
 /// Everything the running program needs, lowered from one file.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,6 +30,8 @@ pub struct Settings {
     pub cache: crate::cache::Policy,
     pub cache_clock: CacheClock,
     pub log: LogPolicy,
+    /// Where the root hints came from; compiled in where none.
+    pub root_hints_file: Option<PathBuf>,
 }
 
 /// The clock by which cached data ages.
@@ -21,6 +42,7 @@ pub enum CacheClock {
     Wall,
 }
 
+/// What is logged, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogPolicy {
     /// `error | warn | info | debug | trace`.
@@ -28,9 +50,90 @@ pub struct LogPolicy {
     pub format: LogFormat,
 }
 
+impl Default for LogPolicy {
+    fn default() -> LogPolicy {
+        LogPolicy { level: "info".into(), format: LogFormat::Text }
+    }
+}
+
+/// The shape of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum LogFormat {
     #[default]
     Text,
     Json,
+}
+
+/// What holds without a configuration file: loopback only, resolving from the Internet's root.
+impl Default for Settings {
+    fn default() -> Settings {
+        let cache = crate::cache::Policy::default();
+        let mut engine = crate::engine::Policy { cache_prefetch: cache.prefetch, ..Default::default() };
+        engine.resolve.do_not_query = special::do_not_query();
+        engine.resolve.root_hints = zonefile::hints(crate::resolve::COMPILED_ROOT_HINTS).servers;
+        Settings {
+            workers: cores(),
+            listener: crate::listener::Policy::default(),
+            upstream: crate::upstream::Policy::default(),
+            engine,
+            cache,
+            cache_clock: CacheClock::default(),
+            log: LogPolicy::default(),
+            root_hints_file: None,
+        }
+    }
+}
+
+/// One shard for each core this process may use.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Reads a configuration. `origin` is the file it came from: it is named in the report, and relative paths start at its
+/// directory. No file but the one of `root_hints` is opened.
+///
+/// # Errors
+/// The report of all that is wrong, where anything is.
+pub fn read(text: &str, origin: &Path) -> Result<Settings, Report> {
+    let (settings, report) = examine(text, origin);
+    settings.ok_or(report)
+}
+
+/// As [`read()`], with the report in any case: it may have warnings. Settings only where there is no error.
+pub fn examine(text: &str, origin: &Path) -> (Option<Settings>, Report) {
+    let reading = read::read(text, &origin.display().to_string());
+    let (settings, report) = check::finish(reading, origin.parent().unwrap_or(Path::new("")));
+    ((report.errors() == 0).then_some(settings), report)
+}
+
+/// Reads a configuration file; `-` is the standard input. Settings only where there is no error.
+pub fn load(path: &Path) -> (Option<Settings>, Report) {
+    let (origin, octets) = if path == Path::new("-") {
+        let mut octets = Vec::new();
+        (Path::new("<stdin>"), std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut octets).map(|_| octets))
+    } else {
+        (path, std::fs::read(path))
+    };
+    let name = origin.display().to_string();
+    match octets.map(String::from_utf8) {
+        Ok(Ok(text)) => examine(&text, origin),
+        Ok(Err(error)) => {
+            let at = error.utf8_error().valid_up_to();
+            let mut report = Report::on(name, String::from_utf8_lossy(error.as_bytes()));
+            report.problems.push(Problem::error(Code::Syntax, "this is not UTF-8 text").at(at..at + 1, "this octet"));
+            (None, report)
+        }
+        Err(error) => {
+            let problem = Problem::error(Code::Unreadable, format!("cannot read {name}: {}", reason(&error)));
+            let mut report = Report::on(name, "");
+            report.problems.push(problem);
+            (None, report)
+        }
+    }
+}
+
+/// What the system says, without its number.
+fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

@@ -22,6 +22,7 @@ fn settings(listen: &[SocketAddr]) -> Settings {
         cache: crate::cache::Policy { memory: 1 << 20, ..crate::cache::Policy::default() },
         cache_clock: CacheClock::Monotonic,
         log: LogPolicy { level: "info".to_owned(), format: LogFormat::Text },
+        root_hints_file: None,
     }
 }
 

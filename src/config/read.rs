@@ -1,0 +1,551 @@
+//! From TOML text to settings, by the settings table; nothing is given up at the first error.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeArray, DeTable, DeValue};
+
+use super::Settings;
+use super::report::{Code, Problem, Report};
+use super::shape::{Items, Setting, Shape};
+use super::table::{REPEATED, Repeated, SECTIONS};
+use super::units::{self, Wrong};
+use crate::resolve::{Upstream, UpstreamKind};
+
+/// Where a setting was written.
+#[derive(Clone, Debug)]
+pub struct Written {
+    pub value: Range<usize>,
+    /// The items of a list that could be read, in the order of the list in the settings.
+    pub items: Vec<Range<usize>>,
+    /// The value could be read.
+    pub sound: bool,
+}
+
+/// What a file says, as far as it could be read.
+pub struct Reading {
+    pub settings: Settings,
+    /// By path, such as `server.listen` and `forward[0].zone`.
+    pub written: BTreeMap<String, Written>,
+    pub report: Report,
+}
+
+/// Reads `text`; what is wrong with single values is in the report, which is not sorted yet.
+pub fn read(text: &str, name: &str) -> Reading {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let mut reading =
+        Reading { settings: Settings::default(), written: BTreeMap::new(), report: Report::on(name, text) };
+    reading.root(document.get_ref());
+    // Where the text is no TOML, what was made of the same line is guesswork.
+    let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
+    let line_of = |octet: usize| ends.partition_point(|&end| end < octet);
+    let spans = || errors.iter().map(|error| (error, error.span().unwrap_or(0..0)));
+    let lines: BTreeSet<usize> = spans().map(|(_, span)| line_of(span.start)).collect();
+    let broken = errors.iter().any(|error| error.message() != DUPLICATE);
+    reading.report.problems.retain(|problem| {
+        let guessed = problem.labels.iter().any(|label| lines.contains(&line_of(label.span.start)));
+        !(guessed || broken && problem.code == Code::MissingKey)
+    });
+    let mut told = BTreeSet::new();
+    for (error, span) in spans() {
+        // One slip often causes several complaints about the same line; the first is the one to mend.
+        if told.insert(line_of(span.start)) {
+            reading.report.problems.push(syntax(text, span, error.message()));
+        }
+    }
+    reading
+}
+
+/// The parser's words for a key or table that is there already.
+const DUPLICATE: &str = "duplicate key";
+
+fn syntax(text: &str, span: Range<usize>, message: &str) -> Problem {
+    if message != DUPLICATE {
+        let (what, expected) = message.split_once(", expected ").unwrap_or((message, ""));
+        let label = match expected {
+            "" => String::new(),
+            "literal string" => "expected a string in quotes, a number, true or false".to_owned(),
+            other => format!("expected {other}"),
+        };
+        let problem = Problem::error(Code::Syntax, format!("this is not TOML: {what}")).at(span.clone(), label);
+        return match slip(text, &span) {
+            Some(help) => problem.help(help),
+            None => problem,
+        };
+    }
+    let name = text.get(span.clone()).unwrap_or("");
+    let problem = Problem::error(Code::Duplicate, format!("`{name}` is written twice")).at(span.clone(), "again here");
+    match earlier(text, &span) {
+        Some(first) => problem.at(first, "first here"),
+        None => problem,
+    }
+}
+
+/// A common slip on the line of a syntax error.
+fn slip(text: &str, span: &Range<usize>) -> Option<&'static str> {
+    let begin = text.get(..span.start)?.rfind('\n').map_or(0, |at| at + 1);
+    let line = text[begin..].lines().next()?.trim();
+    let value = line.split_once('=').map(|(_, value)| value.trim());
+    match value {
+        Some("yes" | "on" | "True" | "TRUE" | "Yes" | "On") => Some("write true"),
+        Some("no" | "False" | "FALSE" | "off" | "No" | "Off") => Some("write false"),
+        Some(value) if value.starts_with(|c: char| c.is_ascii_alphanumeric()) => {
+            Some("durations, sizes, addresses and words stand in quotes: deadline = \"8s\"")
+        }
+        None if line.contains(':') => Some("TOML writes key = value, with an equals sign"),
+        _ => None,
+    }
+}
+
+/// Where the key or table at `span` was written before.
+fn earlier(text: &str, span: &Range<usize>) -> Option<Range<usize>> {
+    let name = text.get(span.clone())?;
+    let begin = text.get(..span.start)?.rfind('\n').map_or(0, |at| at + 1);
+    let header = text[begin..].trim_start().starts_with('[');
+    let mut end = begin;
+    while end > 0 {
+        let start = text[..end - 1].rfind('\n').map_or(0, |at| at + 1);
+        let line = &text[start..end - 1];
+        let body = line.trim_start();
+        let bare = if header { body.trim_start_matches('[').trim_start() } else { body };
+        let rest = bare.strip_prefix(name).map(str::trim_start);
+        let found = rest.is_some_and(|rest| rest.starts_with(if header { ']' } else { '=' }));
+        if found && header == body.starts_with('[') {
+            let at = start + (line.len() - bare.len());
+            return Some(at..at + name.len());
+        }
+        if !header && body.starts_with('[') {
+            return None;
+        }
+        end = start;
+    }
+    None
+}
+
+impl Reading {
+    fn fail(&mut self, problem: Problem) {
+        self.report.problems.push(problem);
+    }
+
+    fn root(&mut self, document: &DeTable<'_>) {
+        for (key, value) in document {
+            let name = key.get_ref().as_ref();
+            if let Some(section) = SECTIONS.iter().find(|section| section.name == name) {
+                match value.get_ref() {
+                    DeValue::Table(table) => {
+                        let mut settings = std::mem::take(&mut self.settings);
+                        self.section(name, section.settings, table, &mut settings);
+                        self.settings = settings;
+                    }
+                    DeValue::Array(_) => self.fail(
+                        Problem::error(Code::WrongType, format!("`{name}` can stand there only once"))
+                            .at(key.span(), "a table, not a list of tables")
+                            .help(format!("write [{name}]")),
+                    ),
+                    other => self.fail(
+                        Problem::error(Code::WrongType, format!("`{name}` is a table, not {}", kind_of(other)))
+                            .at(value.span(), "not a table")
+                            .help(format!("write [{name}] and its keys below")),
+                    ),
+                }
+            } else if let Some(repeated) = REPEATED.iter().find(|repeated| repeated.name == name) {
+                self.repeated(repeated, key.span(), value);
+            } else {
+                self.unknown_at_root(name, key.span(), value.get_ref());
+            }
+        }
+    }
+
+    fn unknown_at_root(&mut self, name: &str, span: Range<usize>, value: &DeValue<'_>) {
+        let is_table = matches!(value, DeValue::Table(_))
+            || matches!(value, DeValue::Array(a) if a.iter().any(|v| v.get_ref().is_table()));
+        let problem = if is_table {
+            let tables = SECTIONS.iter().map(|s| s.name).chain(REPEATED.iter().map(|r| r.name));
+            let problem = Problem::error(Code::UnknownKey, format!("there is no table `{name}`")).at(span, "not known");
+            match nearest(name, tables) {
+                Some(near) => problem.help(format!("did you mean {}?", bracketed(near))),
+                None => problem.help(format!("the tables are {}", all_tables())),
+            }
+        } else {
+            let problem = Problem::error(Code::UnknownKey, format!("`{name}` stands outside every table"))
+                .at(span, "not known here");
+            match home_of(name) {
+                Some(table) => problem.help(format!("it belongs below {}", bracketed(table))),
+                None => match nearest(name, all_keys()).and_then(|near| Some((near, home_of(near)?))) {
+                    Some((near, table)) => problem.help(format!("did you mean `{near}`, below {}?", bracketed(table))),
+                    None => problem.help(format!("the tables are {}", all_tables())),
+                },
+            }
+        };
+        self.fail(problem);
+    }
+
+    fn repeated(&mut self, kind: &Repeated, key: Range<usize>, value: &Spanned<DeValue<'_>>) {
+        let name = kind.name;
+        let wrong = |help| {
+            Problem::error(Code::WrongType, format!("`{name}` is a list of tables"))
+                .at(key.clone(), "only one")
+                .help(help)
+        };
+        let array = match value.get_ref() {
+            DeValue::Array(array) => array,
+            DeValue::Table(_) => {
+                self.fail(wrong(format!("write [[{name}]], with two brackets; it may stand there several times")));
+                return;
+            }
+            _ => {
+                self.fail(wrong(format!("write [[{name}]] and its keys below")));
+                return;
+            }
+        };
+        for (index, item) in array.iter().enumerate() {
+            let DeValue::Table(table) = item.get_ref() else {
+                self.fail(
+                    Problem::error(Code::WrongType, format!("`{name}` is a list of tables"))
+                        .at(item.span(), "not a table")
+                        .help(format!("write [[{name}]] and its keys below")),
+                );
+                continue;
+            };
+            let mut upstream = Upstream {
+                zone: String::new(),
+                servers: Vec::new(),
+                kind: if name == "stub" { UpstreamKind::Stub } else { UpstreamKind::Forward },
+                fallback: false,
+            };
+            let path = format!("{name}[{index}]");
+            self.section(&path, kind.settings, table, &mut upstream);
+            for setting in kind.settings.iter().filter(|setting| setting.required) {
+                if !table.keys().any(|key| key.get_ref() == setting.key) {
+                    self.fail(
+                        Problem::error(Code::MissingKey, format!("this [[{name}]] has no `{}`", setting.key))
+                            .at(item.span(), format!("`{}` is missing", setting.key))
+                            .help(format!("add {} = {}", setting.key, setting.example))
+                            .about(format!("{name}.{}", setting.key)),
+                    );
+                }
+            }
+            let entry = Written { value: item.span(), items: Vec::new(), sound: true };
+            self.written.insert(path, entry);
+            self.settings.engine.resolve.upstreams.push(upstream);
+        }
+    }
+
+    fn section<S>(&mut self, path: &str, settings: &'static [Setting<S>], table: &DeTable<'_>, into: &mut S) {
+        for (key, value) in table {
+            let name = key.get_ref().as_ref();
+            let Some(setting) = settings.iter().find(|setting| setting.key == name) else {
+                self.unknown_key(path, settings.iter().map(|setting| setting.key), name, key.span());
+                continue;
+            };
+            let full = format!("{path}.{name}");
+            let about = format!("{}.{name}", path.split('[').next().unwrap_or(path));
+            let before = self.report.problems.len();
+            let items = self.value(setting, &about, value, into);
+            for problem in &mut self.report.problems[before..] {
+                problem.key.get_or_insert_with(|| about.clone());
+            }
+            let sound = self.report.problems.len() == before;
+            self.written.insert(full, Written { value: value.span(), items, sound });
+        }
+    }
+
+    fn unknown_key(&mut self, path: &str, keys: impl Iterator<Item = &'static str>, name: &str, span: Range<usize>) {
+        let table = path.split('[').next().unwrap_or(path);
+        let keys: Vec<&'static str> = keys.collect();
+        let problem = Problem::error(Code::UnknownKey, format!("{} has no key `{name}`", bracketed(table)))
+            .at(span, "not known here");
+        self.fail(match (nearest(name, keys.iter().copied()), home_of(name)) {
+            (Some(near), _) => problem.help(format!("did you mean `{near}`?")),
+            (None, Some(home)) => problem.help(format!("`{name}` belongs below {}", bracketed(home))),
+            (None, None) => match nearest(name, all_keys()).and_then(|near| Some((near, home_of(near)?))) {
+                Some((near, home)) => problem.help(format!("did you mean `{near}`, below {}?", bracketed(home))),
+                None => problem.help(format!("its keys are {}", keys.join(", "))),
+            },
+        });
+    }
+
+    /// Reads one value into its place; returns where the items of a list were.
+    fn value<S>(
+        &mut self,
+        setting: &Setting<S>,
+        path: &str,
+        value: &Spanned<DeValue<'_>>,
+        into: &mut S,
+    ) -> Vec<Range<usize>> {
+        let shape = &setting.shape;
+        match (shape, value.get_ref()) {
+            (Shape::Flag(at), DeValue::Boolean(flag)) => *at(into) = *flag,
+            (Shape::Small { min, max, at, .. }, DeValue::Integer(number)) => {
+                let number = i64::from_str_radix(number.as_str(), number.radix()).ok();
+                match number.and_then(|n| u16::try_from(n).ok()).filter(|n| (*min..=*max).contains(n)) {
+                    Some(number) => *at(into) = number,
+                    None => self.out_of_range(shape, path, value.span()),
+                }
+            }
+            (Shape::Count { min, max, at, .. }, DeValue::Integer(number)) => {
+                let number = i64::from_str_radix(number.as_str(), number.radix()).ok();
+                match number.and_then(|n| usize::try_from(n).ok()).filter(|n| (*min..=*max).contains(n)) {
+                    Some(number) => *at(into) = number,
+                    None => self.out_of_range(shape, path, value.span()),
+                }
+            }
+            (Shape::Span { .. } | Shape::Size { .. } | Shape::Rate { .. }, DeValue::Integer(number)) => {
+                // A bare number goes through the parser of the unit, which knows what to write instead.
+                self.scalar(shape, path, &number.to_string(), value.span(), into);
+            }
+            (Shape::List(items), DeValue::Array(array)) => return self.list(items, path, array, value.span(), into),
+            (Shape::Flag(_) | Shape::Small { .. } | Shape::Count { .. } | Shape::List(_), other) => {
+                self.wrong_type(shape, path, other, value.span(), setting.example);
+            }
+            (_, DeValue::String(text)) => self.scalar(shape, path, text, value.span(), into),
+            (_, other) => self.wrong_type(shape, path, other, value.span(), setting.example),
+        }
+        Vec::new()
+    }
+
+    /// Reads a value that is written as one string.
+    fn scalar<S>(&mut self, shape: &Shape<S>, path: &str, text: &str, span: Range<usize>, into: &mut S) {
+        match shape {
+            Shape::Span { min, max, at } => match units::duration(text) {
+                Ok(read) if read < *min || read > *max => self.out_of_range(shape, path, span),
+                Ok(read) => *at(into) = read,
+                Err(wrong) => self.bad(path, span, wrong),
+            },
+            Shape::Size { min, max, at } => match units::size(text) {
+                Ok(read) if read < *min || read > *max => self.out_of_range(shape, path, span),
+                Ok(read) => *at(into) = read,
+                Err(wrong) => self.bad(path, span, wrong),
+            },
+            Shape::Rate { max, at } => match units::rate(text) {
+                Ok(read) if read > *max => self.out_of_range(shape, path, span),
+                Ok(read) => *at(into) = read,
+                Err(wrong) => self.bad(path, span, wrong),
+            },
+            Shape::Choice { of, set, .. } => match of.iter().find(|word| **word == text) {
+                Some(word) => set(into, word),
+                None => {
+                    let near = nearest(text, of.iter().copied()).map(|near| format!("did you mean \"{near}\"?"));
+                    let problem =
+                        Problem::error(Code::BadValue, format!("`{path}` cannot be \"{}\"", text.escape_debug()))
+                            .at(span, format!("expected {}", shape.range()));
+                    self.fail(Problem { help: near, ..problem });
+                }
+            },
+            Shape::Text { max, .. } | Shape::Octets { max, .. } if text.is_empty() || text.len() > 2 + 2 * max => {
+                self.out_of_range(shape, path, span);
+            }
+            Shape::Text { max, at } => match text.len() > *max {
+                true => self.out_of_range(shape, path, span),
+                false => *at(into) = Some(text.to_owned()),
+            },
+            Shape::Octets { max, at } => match units::octets(text) {
+                Ok(octets) if octets.len() > *max => self.out_of_range(shape, path, span),
+                Ok(octets) => *at(into) = Some(octets),
+                Err(wrong) => self.bad(path, span, wrong),
+            },
+            Shape::File(_) if text.is_empty() => {
+                self.fail(
+                    Problem::error(Code::BadValue, format!("`{path}` names no file"))
+                        .at(span, "empty")
+                        .help("leave the key out for the default"),
+                );
+            }
+            Shape::File(at) => *at(into) = Some(text.into()),
+            Shape::Zone(at) => match units::zone(text) {
+                Ok(zone) => *at(into) = zone,
+                Err(wrong) => self.bad(path, span, wrong),
+            },
+            Shape::Flag(_) | Shape::Small { .. } | Shape::Count { .. } | Shape::List(_) => {}
+        }
+    }
+
+    fn list<S>(
+        &mut self,
+        items: &Items<S>,
+        path: &str,
+        array: &DeArray<'_>,
+        span: Range<usize>,
+        into: &mut S,
+    ) -> Vec<Range<usize>> {
+        match items {
+            Items::Listeners(at) => {
+                // Port 0 is a port of the system's choice, another one each time.
+                let distinct: fn(&SocketAddr, &SocketAddr) -> bool = |a, b| a != b || a.port() == 0;
+                let (read, places) = self.items(path, array, units::listener, Some(distinct));
+                self.at_least_one(path, array, span, "nothing would be answered");
+                *at(into) = read;
+                places
+            }
+            Items::Servers(at) => {
+                let (read, places) = self.items(path, array, units::server, Some(|a, b| a != b));
+                self.at_least_one(path, array, span, "nobody could be asked");
+                *at(into) = read;
+                places
+            }
+            Items::Sources(at) => {
+                let (read, places) = self.items(path, array, units::source_address, Some(|a, b| a != b));
+                self.at_least_one(path, array, span, "nobody could be asked");
+                *at(into) = read;
+                places
+            }
+            Items::Prefixes(at) => {
+                let (read, places) = self.items(path, array, units::prefix, None);
+                *at(into) = read;
+                places
+            }
+            Items::Records(at) => {
+                // What they say is checked with the other records, in `check`.
+                let (read, places) = self.items(path, array, |text| Ok(text.to_owned()), None);
+                *at(into) = read;
+                places
+            }
+        }
+    }
+
+    /// Reads every item that can be read; `distinct` says whether two may stand in one list, where not any may.
+    fn items<T>(
+        &mut self,
+        path: &str,
+        array: &DeArray<'_>,
+        parse: fn(&str) -> Result<T, Wrong>,
+        distinct: Option<fn(&T, &T) -> bool>,
+    ) -> (Vec<T>, Vec<Range<usize>>) {
+        let mut read: Vec<T> = Vec::new();
+        let mut places: Vec<Range<usize>> = Vec::new();
+        for item in array.iter() {
+            let DeValue::String(text) = item.get_ref() else {
+                let kind = kind_of(item.get_ref());
+                self.fail(
+                    Problem::error(Code::WrongType, format!("`{path}` is a list of strings"))
+                        .at(item.span(), format!("expected a string, found {kind}"))
+                        .help("put it in quotes"),
+                );
+                continue;
+            };
+            match parse(text) {
+                Err(wrong) => self.bad(path, item.span(), wrong),
+                Ok(value) => match distinct.and_then(|distinct| read.iter().position(|other| !distinct(other, &value)))
+                {
+                    Some(first) => {
+                        let problem = Problem::error(Code::Conflict, format!("`{path}` has the same address twice"))
+                            .at(item.span(), "again here")
+                            .at(places[first].clone(), "first here");
+                        self.fail(problem);
+                    }
+                    None => {
+                        read.push(value);
+                        places.push(item.span());
+                    }
+                },
+            }
+        }
+        (read, places)
+    }
+
+    fn at_least_one(&mut self, path: &str, array: &DeArray<'_>, span: Range<usize>, otherwise: &str) {
+        if array.is_empty() {
+            self.fail(
+                Problem::error(Code::BadValue, format!("`{path}` is empty: {otherwise}"))
+                    .at(span, "expected at least one address"),
+            );
+        }
+    }
+
+    fn bad(&mut self, path: &str, span: Range<usize>, wrong: Wrong) {
+        let code = if wrong.what == units::UNIT_MISSING { Code::MissingUnit } else { Code::BadValue };
+        let message = match code {
+            Code::MissingUnit => format!("`{path}` needs a unit"),
+            _ => format!("`{path}` has a value that cannot be used"),
+        };
+        let problem = Problem::error(code, message).at(span, wrong.what);
+        self.fail(Problem { help: wrong.help, ..problem });
+    }
+
+    fn out_of_range<S>(&mut self, shape: &Shape<S>, path: &str, span: Range<usize>) {
+        self.fail(
+            Problem::error(Code::OutOfRange, format!("`{path}` is out of range"))
+                .at(span, format!("allowed: {}", shape.range())),
+        );
+    }
+
+    fn wrong_type<S>(&mut self, shape: &Shape<S>, path: &str, value: &DeValue<'_>, span: Range<usize>, example: &str) {
+        let help = match (shape, value) {
+            (Shape::Flag(_), DeValue::String(text)) => match text.to_ascii_lowercase().as_str() {
+                "true" | "yes" | "on" | "1" => "write true, without quotes".to_owned(),
+                "false" | "no" | "off" | "0" => "write false, without quotes".to_owned(),
+                _ => "write true or false".to_owned(),
+            },
+            (Shape::Flag(_), _) => "write true or false".to_owned(),
+            (Shape::Small { .. } | Shape::Count { .. }, DeValue::String(text)) if text.parse::<u64>().is_ok() => {
+                format!("write {text}, without quotes")
+            }
+            (Shape::List(_), DeValue::String(text)) => format!("write [{}]", super::shape::quote(text)),
+            _ => format!("for example: {example}"),
+        };
+        self.fail(
+            Problem::error(Code::WrongType, format!("`{path}` has the wrong type"))
+                .at(span, format!("expected {}, found {}", shape.kind(), kind_of(value)))
+                .help(help),
+        );
+    }
+}
+
+/// A TOML type in words.
+fn kind_of(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// `[server]` or `[[forward]]`.
+pub fn bracketed(table: &str) -> String {
+    if REPEATED.iter().any(|repeated| repeated.name == table) { format!("[[{table}]]") } else { format!("[{table}]") }
+}
+
+fn all_tables() -> String {
+    let names = SECTIONS.iter().map(|section| section.name).chain(REPEATED.iter().map(|repeated| repeated.name));
+    names.map(bracketed).collect::<Vec<_>>().join(", ")
+}
+
+fn all_keys() -> impl Iterator<Item = &'static str> {
+    SECTIONS
+        .iter()
+        .flat_map(|section| section.settings.iter().map(|setting| setting.key))
+        .chain(REPEATED[0].settings.iter().map(|setting| setting.key))
+}
+
+/// The table that has a key of this name.
+fn home_of(key: &str) -> Option<&'static str> {
+    let once = SECTIONS.iter().find(|section| section.settings.iter().any(|setting| setting.key == key));
+    let repeated = || REPEATED.iter().find(|repeated| repeated.settings.iter().any(|setting| setting.key == key));
+    once.map(|section| section.name).or_else(|| repeated().map(|repeated| repeated.name))
+}
+
+/// The word that was probably meant, if one is near enough.
+pub fn nearest<'a>(written: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let written = written.to_ascii_lowercase().replace('-', "_");
+    // Beyond this it is not a slip of the hand, and the distance costs time.
+    if written.len() > 64 {
+        return None;
+    }
+    let allowed = (written.chars().count() / 3).clamp(1, 3);
+    // A word cut short, or one with an ending too many, is near whatever the distance.
+    let distance = |word: &str| {
+        let begins = word.len().min(written.len()) >= 3 && (word.starts_with(&written) || written.starts_with(word));
+        if begins { 1 } else { strsim::damerau_levenshtein(&written, word) }
+    };
+    words
+        .map(|word| (distance(word), word))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, word)| word)
+}
