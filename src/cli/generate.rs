@@ -52,29 +52,36 @@ pub fn completions<C: CommandFactory>(args: &Completions) -> ExitCode {
 
 /// Prints or writes the pages.
 pub fn man<C: CommandFactory>(args: &Man) -> ExitCode {
-    let mut command = C::command();
+    let mut command = C::command().disable_help_subcommand(true);
     command.build();
     let Some(dir) = &args.dir else {
-        let mut page = Vec::new();
-        return match clap_mangen::Man::new(command).render(&mut page) {
-            Ok(()) => super::print(&String::from_utf8_lossy(&page)),
+        return match page(command) {
+            Ok(text) => super::print(&text),
             Err(error) => failed(Path::new("the page"), &error),
         };
     };
     if let Err(error) = std::fs::create_dir_all(dir) {
         return failed(dir, &error);
     }
-    let tasks = command.get_subcommands().filter(|task| !task.is_hide_set() && task.get_name() != "help");
-    for page in tasks.chain([&command]) {
-        let name = page.get_display_name().unwrap_or("maeslant").to_owned();
-        let path = dir.join(format!("{name}.1"));
-        let mut text = Vec::new();
-        let written = clap_mangen::Man::new(page.clone()).render(&mut text).and_then(|()| std::fs::write(&path, text));
+    for task in command.get_subcommands().chain([&command]) {
+        let path = dir.join(format!("{}.1", task.get_display_name().unwrap_or("maeslant")));
+        let written = page(task.clone()).and_then(|text| std::fs::write(&path, text));
         if let Err(error) = written {
             return failed(&path, &error);
         }
     }
     ExitCode::SUCCESS
+}
+
+/// One page. The text after the options is laid out by hand, so its lines are kept as they are.
+fn page(command: clap::Command) -> std::io::Result<String> {
+    const EXTRA: &str = ".SH EXTRA\n";
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command).render(&mut page)?;
+    let page = String::from_utf8_lossy(&page).into_owned();
+    let Some((before, extra)) = page.split_once(EXTRA) else { return Ok(page) };
+    let (extra, after) = extra.split_at(extra.find("\n.SH").map_or(extra.len(), |at| at + 1));
+    Ok(format!("{before}.SH NOTES\n.nf\n{extra}.fi\n{after}"))
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> ExitCode {

@@ -175,7 +175,7 @@ impl<S> Items<S> {
     fn schema(&self) -> Value {
         const PORT: &str = ":[0-9]{1,5}";
         const V4: &str = "[0-9]{1,3}(\\.[0-9]{1,3}){3}";
-        const V6: &str = "[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[0-9]+)?";
+        const V6: &str = "[0-9A-Fa-f]*(:[0-9A-Fa-f.]*){2,8}(%[0-9]+)?";
         let strings = |pattern: String, min: u8| json!({"type": "array", "minItems": min, "uniqueItems": min > 0, "items": {"type": "string", "pattern": pattern}});
         match self {
             Items::Listeners(_) => strings(format!("^({V4}|\\[{V6}\\]){PORT}$"), 1),
