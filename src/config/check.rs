@@ -278,7 +278,7 @@ fn root_hints(reading: &mut Reading, base: &Path) {
             Ok(text) => {
                 let hints = zonefile::hints(&text);
                 let source = reading.report.sources.len();
-                reading.report.sources.push(Source { name: path.display().to_string(), text });
+                reading.report.sources.push(Source::new(path.display().to_string(), text));
                 for note in hints.notes {
                     let message = match note.severity {
                         Severity::Error => "the root hints cannot be used",

@@ -35,16 +35,16 @@ pub struct Reading {
 /// Reads `text`; what is wrong with single values is in the report, which is not sorted yet.
 pub fn read(text: &str, name: &str) -> Reading {
     let (document, errors) = DeTable::parse_recoverable(text);
-    let mut reading =
-        Reading { settings: Settings::default(), written: BTreeMap::new(), report: Report::on(name, text) };
-    reading.root(document.get_ref());
+    let mut settings = Settings::default();
+    let mut reader = Reader { written: BTreeMap::new(), report: Report::on(name, text) };
+    reader.root(document.get_ref(), &mut settings);
     // Where the text is no TOML, what was made of the same line is guesswork.
     let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
     let line_of = |octet: usize| ends.partition_point(|&end| end < octet);
     let spans = || errors.iter().map(|error| (error, error.span().unwrap_or(0..0)));
     let lines: BTreeSet<usize> = spans().map(|(_, span)| line_of(span.start)).collect();
     let broken = errors.iter().any(|error| error.message() != DUPLICATE);
-    reading.report.problems.retain(|problem| {
+    reader.report.problems.retain(|problem| {
         let guessed = problem.labels.iter().any(|label| lines.contains(&line_of(label.span.start)));
         !(guessed || broken && problem.code == Code::MissingKey)
     });
@@ -52,10 +52,10 @@ pub fn read(text: &str, name: &str) -> Reading {
     for (error, span) in spans() {
         // One slip often causes several complaints about the same line; the first is the one to mend.
         if told.insert(line_of(span.start)) {
-            reading.report.problems.push(syntax(text, span, error.message()));
+            reader.report.problems.push(syntax(text, span, error.message()));
         }
     }
-    reading
+    Reading { settings, written: reader.written, report: reader.report }
 }
 
 /// The parser's words for a key or table that is there already.
@@ -124,21 +124,23 @@ fn earlier(text: &str, span: &Range<usize>) -> Option<Range<usize>> {
     None
 }
 
-impl Reading {
+/// A reading under way.
+struct Reader {
+    written: BTreeMap<String, Written>,
+    report: Report,
+}
+
+impl Reader {
     fn fail(&mut self, problem: Problem) {
         self.report.problems.push(problem);
     }
 
-    fn root(&mut self, document: &DeTable<'_>) {
+    fn root(&mut self, document: &DeTable<'_>, settings: &mut Settings) {
         for (key, value) in document {
             let name = key.get_ref().as_ref();
             if let Some(section) = SECTIONS.iter().find(|section| section.name == name) {
                 match value.get_ref() {
-                    DeValue::Table(table) => {
-                        let mut settings = std::mem::take(&mut self.settings);
-                        self.section(name, section.settings, table, &mut settings);
-                        self.settings = settings;
-                    }
+                    DeValue::Table(table) => self.section(name, section.settings, table, settings),
                     DeValue::Array(_) => self.fail(
                         Problem::error(Code::WrongType, format!("`{name}` can stand there only once"))
                             .at(key.span(), "a table, not a list of tables")
@@ -151,7 +153,7 @@ impl Reading {
                     ),
                 }
             } else if let Some(repeated) = REPEATED.iter().find(|repeated| repeated.name == name) {
-                self.repeated(repeated, key.span(), value);
+                self.repeated(repeated, key.span(), value, &mut settings.engine.resolve.upstreams);
             } else {
                 self.unknown_at_root(name, key.span(), value.get_ref());
             }
@@ -182,7 +184,13 @@ impl Reading {
         self.fail(problem);
     }
 
-    fn repeated(&mut self, kind: &Repeated, key: Range<usize>, value: &Spanned<DeValue<'_>>) {
+    fn repeated(
+        &mut self,
+        kind: &Repeated,
+        key: Range<usize>,
+        value: &Spanned<DeValue<'_>>,
+        upstreams: &mut Vec<Upstream>,
+    ) {
         let name = kind.name;
         let wrong = |help| {
             Problem::error(Code::WrongType, format!("`{name}` is a list of tables"))
@@ -229,7 +237,7 @@ impl Reading {
             }
             let entry = Written { value: item.span(), items: Vec::new(), sound: true };
             self.written.insert(path, entry);
-            self.settings.engine.resolve.upstreams.push(upstream);
+            upstreams.push(upstream);
         }
     }
 

@@ -130,6 +130,8 @@ pub struct Source {
     /// As the user named it.
     pub name: String,
     pub text: String,
+    /// Where each line begins.
+    starts: Vec<usize>,
 }
 
 /// A place as people count: from 1, in characters.
@@ -140,11 +142,19 @@ pub struct Position {
 }
 
 impl Source {
+    /// A text by its name.
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Source {
+        let text = text.into();
+        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Source { name: name.into(), text, starts }
+    }
+
     /// Line and column of an octet; the end of the text for one beyond it.
     pub fn position(&self, octet: usize) -> Position {
-        let before = &self.text[..self.floor(octet)];
-        let start = before.rfind('\n').map_or(0, |at| at + 1);
-        Position { line: before.matches('\n').count() + 1, column: before[start..].chars().count() + 1 }
+        let octet = self.floor(octet);
+        let line = self.starts.partition_point(|&start| start <= octet);
+        let start = self.starts.get(line.saturating_sub(1)).copied().unwrap_or(0);
+        Position { line, column: self.text[start..octet].chars().count() + 1 }
     }
 
     /// The start of the character that `octet` is in.
@@ -158,7 +168,8 @@ impl Source {
 
     /// A line by its number from 1, without its end.
     fn line(&self, number: usize) -> &str {
-        self.text.split('\n').nth(number - 1).unwrap_or("").trim_end_matches('\r')
+        let start = self.starts.get(number - 1).copied().unwrap_or(self.text.len());
+        self.text[start..].split('\n').next().unwrap_or("").trim_end_matches('\r')
     }
 }
 
@@ -173,7 +184,7 @@ pub struct Report {
 impl Report {
     /// An empty report on `text`.
     pub fn on(name: impl Into<String>, text: impl Into<String>) -> Report {
-        Report { sources: vec![Source { name: name.into(), text: text.into() }], problems: Vec::new() }
+        Report { sources: vec![Source::new(name, text)], problems: Vec::new() }
     }
 
     /// How many errors there are.
