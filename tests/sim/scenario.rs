@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use hickory_proto::rr::{Name, RecordType};
+use hickory_proto::rr::{Name, Record, RecordType};
 use maeslant::engine::{Policy, Transport};
 use maeslant::resolve::{Hint, Minimisation, Upstream, UpstreamKind};
 
@@ -61,7 +61,7 @@ pub enum Step {
     },
     Saw {
         server: String,
-        questions: Vec<(Name, RecordType)>,
+        questions: Vec<(Name, Option<RecordType>)>,
     },
     Unseen {
         server: String,
@@ -144,6 +144,7 @@ impl Scenario {
             "forward" => self.add_upstream(&words[1..], UpstreamKind::Forward),
             "stub" => self.add_upstream(&words[1..], UpstreamKind::Stub),
             "server" => self.add_server(&words[1..], block),
+            "extend" => self.extend_server(&words[1..], block),
             _ => self.add_step(head, &words, block),
         };
         done.map_err(|what| match what.starts_with("tests/") {
@@ -240,34 +241,15 @@ impl Scenario {
         if self.servers.iter().any(|server| server.name == *name) {
             return Err(format!("there are two servers `{name}`"));
         }
-        let mut server = Server::new(name, Vec::new());
-        for word in rest {
-            match word.parse::<IpAddr>() {
-                Ok(ip) => server.addresses.push(ip),
-                Err(_) => server.set(word)?,
-            }
-        }
-        let mut zone: Option<(Name, Vec<hickory_proto::rr::Record>)> = None;
-        let mut rule: Option<Rule> = None;
-        each(block, |line| {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            if words[0] == "zone" || words[0] == "when" {
-                finish_zone(&mut server, &mut zone)?;
-                server.rules.extend(rule.take());
-            }
-            match (words[0], &mut zone, &mut rule) {
-                ("zone", ..) => zone = Some((text::name(words.get(1).copied().unwrap_or(""))?, Vec::new())),
-                ("when", ..) => rule = Some(Rule::parse(&words[1..])?),
-                (_, Some((_, records)), _) => records.push(text::record(line)?),
-                (_, _, Some(rule)) => rule.actions.push(Action::parse(line)?),
-                _ => return Err("a server's lines belong to a `zone` or a `when`".to_string()),
-            }
-            Ok(())
-        })?;
-        finish_zone(&mut server, &mut zone)?;
-        server.rules.extend(rule);
-        self.servers.push(server);
-        Ok(())
+        self.servers.push(Server::new(name, Vec::new()));
+        let last = self.servers.len() - 1;
+        describe(&mut self.servers[last], rest, block)
+    }
+
+    fn extend_server(&mut self, words: &[&str], block: &[Line]) -> Result<(), String> {
+        let [name, rest @ ..] = words else { return Err("write `extend SERVER`".to_string()) };
+        let server = self.servers.iter_mut().find(|server| server.name == *name);
+        describe(server.ok_or_else(|| format!("there is no server `{name}`"))?, rest, block)
     }
 
     fn add_step(&mut self, head: &Line, words: &[&str], block: &[Line]) -> Result<(), String> {
@@ -292,11 +274,43 @@ impl Scenario {
     }
 }
 
-fn finish_zone(server: &mut Server, zone: &mut Option<(Name, Vec<hickory_proto::rr::Record>)>) -> Result<(), String> {
-    if let Some((apex, records)) = zone.take() {
-        server.zones.push(Zone::new(apex, records)?);
+/// Addresses, settings, zones and rules.
+fn describe(server: &mut Server, words: &[&str], block: &[Line]) -> Result<(), String> {
+    for word in words {
+        match word.parse::<IpAddr>() {
+            Ok(ip) => server.addresses.push(ip),
+            Err(_) => server.set(word)?,
+        }
     }
+    let mut zone: Option<(Name, Vec<Record>)> = None;
+    let mut rule: Option<Rule> = None;
+    each(block, |line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if words[0] == "zone" || words[0] == "when" {
+            finish_zone(server, &mut zone)?;
+            server.rules.extend(rule.take());
+        }
+        match (words[0], &mut zone, &mut rule) {
+            ("zone", ..) => zone = Some((text::name(words.get(1).copied().unwrap_or(""))?, Vec::new())),
+            ("when", ..) => rule = Some(Rule::parse(&words[1..])?),
+            (_, Some((_, records)), _) => records.push(text::record(line)?),
+            (_, _, Some(rule)) => rule.actions.push(Action::parse(line)?),
+            _ => return Err("a server's lines belong to a `zone` or a `when`".to_string()),
+        }
+        Ok(())
+    })?;
+    finish_zone(server, &mut zone)?;
+    server.rules.extend(rule);
     Ok(())
+}
+
+/// The zone is the server's now, or its records join those it has.
+fn finish_zone(server: &mut Server, zone: &mut Option<(Name, Vec<Record>)>) -> Result<(), String> {
+    let Some((apex, records)) = zone.take() else { return Ok(()) };
+    match server.zones.iter_mut().find(|zone| zone.apex == apex) {
+        Some(zone) => zone.add(records),
+        None => Zone::new(apex, records).map(|zone| server.zones.push(zone)),
+    }
 }
 
 /// Every line of a block, errors with their place.
@@ -438,12 +452,12 @@ fn sent(words: &[&str]) -> Result<Step, String> {
     Ok(Step::Sent { server: (*server).to_string(), least, most })
 }
 
-fn questions(block: &[Line]) -> Result<Vec<(Name, RecordType)>, String> {
+fn questions(block: &[Line]) -> Result<Vec<(Name, Option<RecordType>)>, String> {
     let mut questions = Vec::new();
     each(block, |line| {
         let mut rest = line;
         let name = text::name(text::word(&mut rest))?;
-        questions.push((name, text::record_type(rest)?));
+        questions.push((name, if rest == "*" { None } else { Some(text::record_type(rest)?) }));
         Ok(())
     })?;
     Ok(questions)

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use hickory_proto::op::Message;
+use hickory_proto::rr::{Name, Record, RecordType};
 use maeslant::engine::{AskKey, Disposition, Transport};
 
 use super::client;
@@ -181,19 +182,21 @@ impl Run {
         Err(format!("{server} received {count} packets, expected {least} to {most}"))
     }
 
-    fn saw(
-        &mut self,
-        server: &str,
-        questions: &[(hickory_proto::rr::Name, hickory_proto::rr::RecordType)],
-    ) -> Result<(), String> {
-        let show =
-            |name: &hickory_proto::rr::Name, rtype| format!("{} {}", name.to_lowercase(), text::show_type(rtype));
-        let wanted: Vec<String> = questions.iter().map(|(name, rtype)| show(name, *rtype)).collect();
-        let seen: Vec<String> =
-            self.world.server(server)?.seen.iter().map(|seen| show(&seen.qname, seen.qtype)).collect();
-        if wanted == seen {
+    fn saw(&mut self, server: &str, questions: &[(Name, Option<RecordType>)]) -> Result<(), String> {
+        let seen = &self.world.server(server)?.seen;
+        let same = seen.len() == questions.len()
+            && seen
+                .iter()
+                .zip(questions)
+                .all(|(seen, (name, rtype))| seen.qname == *name && rtype.is_none_or(|rtype| rtype == seen.qtype));
+        if same {
             return Ok(());
         }
+        let line = |name: &Name, rtype: Option<RecordType>| {
+            format!("{} {}", name.to_lowercase(), rtype.map_or("*".to_string(), text::show_type))
+        };
+        let seen: Vec<String> = seen.iter().map(|seen| line(&seen.qname, Some(seen.qtype))).collect();
+        let wanted: Vec<String> = questions.iter().map(|(name, rtype)| line(name, *rtype)).collect();
         Err(format!("{server} was asked\n  {}\nexpected\n  {}", seen.join("\n  "), wanted.join("\n  ")))
     }
 
@@ -290,8 +293,8 @@ fn compare_options(wanted: &Expectation, message: &Message) -> Result<(), String
     Ok(())
 }
 
-fn same(section: &str, wanted: &[Wanted], got: &[hickory_proto::rr::Record], in_order: bool) -> Result<(), String> {
-    let mut rest: Vec<&hickory_proto::rr::Record> = got.iter().collect();
+fn same(section: &str, wanted: &[Wanted], got: &[Record], in_order: bool) -> Result<(), String> {
+    let mut rest: Vec<&Record> = got.iter().collect();
     for one in wanted {
         let found = if in_order {
             rest.first().filter(|record| one.matches(record)).map(|_| 0)

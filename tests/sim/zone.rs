@@ -51,15 +51,20 @@ enum Found<'a> {
 impl Zone {
     /// Checks what a zone must have: everything below the apex.
     pub fn new(apex: Name, records: Vec<Record>) -> Result<Zone, String> {
-        let mut nodes: BTreeMap<Name, BTreeMap<u16, Vec<Record>>> = BTreeMap::new();
+        let mut zone = Zone { apex, nodes: BTreeMap::new() };
+        zone.add(records)?;
+        Ok(zone)
+    }
+
+    pub fn add(&mut self, records: Vec<Record>) -> Result<(), String> {
         for record in records {
-            if !apex.zone_of(&record.name) {
-                return Err(format!("{} is not in the zone {apex}", record.name));
+            if !self.apex.zone_of(&record.name) {
+                return Err(format!("{} is not in the zone {}", record.name, self.apex));
             }
             let rtype = u16::from(record.record_type());
-            nodes.entry(record.name.clone()).or_default().entry(rtype).or_default().push(record);
+            self.nodes.entry(record.name.clone()).or_default().entry(rtype).or_default().push(record);
         }
-        Ok(Zone { apex, nodes })
+        Ok(())
     }
 
     fn rrset(&self, name: &Name, rtype: RecordType) -> Option<&Vec<Record>> {
