@@ -2,11 +2,13 @@
 
 mod client;
 mod dice;
+mod events;
 mod scenario;
 mod scenarios;
 mod script;
 mod server;
 mod steps;
 mod text;
+mod wire;
 mod world;
 mod zone;
