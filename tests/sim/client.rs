@@ -131,12 +131,14 @@ pub fn check_reply(asked: &Asked, reply: &[u8], limit: usize) -> Result<Message,
     }
     copied(0x0100, header.recursion_desired, "RD")?;
     check_question(query, reply, &response)?;
-    let size = query_size(query);
+    let Ok(parsed) = Message::from_vec(query) else { return Ok(response) };
+    // hickory-proto lifts small sizes to 512, as RFC 6891 §6.2.3 asks.
+    let size = parsed.edns.map(|edns| edns.max_payload());
     let allowed = size.map_or(512, |size| usize::from(size).max(512)).min(limit.max(512));
     if asked.transport == Transport::Udp && reply.len() > allowed {
         return Err(format!("the response has {} octets where {allowed} are allowed", reply.len()));
     }
-    if size.is_none() && response.edns.is_some() && query.len() > 12 {
+    if size.is_none() && response.edns.is_some() {
         return Err("the response has an OPT record, the query had none".to_string());
     }
     Ok(response)
@@ -150,10 +152,4 @@ fn check_question(query: &[u8], reply: &[u8], response: &Message) -> Result<(), 
         return Err("the question is not echoed octet by octet".to_string());
     }
     Ok(())
-}
-
-/// The UDP payload size of the query's OPT; none without, or where the query does not parse.
-fn query_size(query: &[u8]) -> Option<u16> {
-    // hickory-proto lifts small sizes to 512, which is what RFC 6891 §6.2.3 asks.
-    Message::from_vec(query).ok()?.edns.map(|edns| edns.max_payload())
 }

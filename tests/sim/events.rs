@@ -161,7 +161,9 @@ fn something(world: &mut World, dice: &mut Dice) {
             world.inject_link(key, LinkError::Closed);
         }
         13 => {
-            let waiting = world.unanswered();
+            // Only a connection can end.
+            let by_tcp = |number: &usize| world.asked[*number].transport == Transport::Tcp;
+            let waiting: Vec<usize> = world.unanswered().into_iter().filter(by_tcp).collect();
             if !waiting.is_empty() {
                 world.gone(waiting[dice.below(waiting.len() as u64) as usize]);
             }

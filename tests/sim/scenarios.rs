@@ -59,14 +59,13 @@ scenarios! {
     a_server_that_changes_the_case_is_asked_by_tcp
     a_server_that_demands_cookies_gets_them
     a_server_that_ignores_edns_costs_nothing_more
-    a_server_that_is_silent_to_edns_is_reached
+    a_server_that_is_silent_to_edns_is_a_dead_server
     a_server_that_refuses_shortened_names_gets_the_whole_one
     a_server_that_sends_only_junk_is_left_for_the_other
     a_server_without_tcp_that_truncates_does_not_hang_the_question
     a_shorter_deadline_is_kept
     a_stub_zone_is_asked_of_its_authoritative_servers
     a_target_of_an_alias_in_a_foreign_zone_is_asked_for_there
-    a_top_level_domain_that_does_not_exist_is_asked_for_once
     a_truncated_packet_is_no_answer
     a_truncated_response_is_asked_for_again_by_tcp
     a_ttl_above_the_ceiling_is_cut
@@ -117,6 +116,7 @@ scenarios! {
     names_differ_in_case_only_to_the_eye
     nodata_is_cached_for_its_type
     nodata_without_soa_is_nodata
+    nothing_below_a_missing_top_level_domain_is_asked_twice
     nothing_exists_below_a_name_that_does_not_exist
     nxdomain_for_an_empty_non_terminal_is_believed_when_strict
     nxdomain_for_an_empty_non_terminal_is_forgiven_when_relaxed
@@ -124,7 +124,7 @@ scenarios! {
     nxdomain_with_a_foreign_soa_does_not_reach_beyond_the_zone
     nxdomain_without_soa_is_nxdomain
     octets_after_the_message_are_ignored
-    other_classes_are_refused
+    other_classes_are_not_served
     other_opcodes_are_not_implemented
     packets_that_are_no_queries_get_silence
     priming_asks_the_root_for_itself

@@ -76,8 +76,6 @@ pub struct Server {
 pub struct Seen {
     pub qname: Name,
     pub qtype: RecordType,
-    pub transport: AskTransport,
-    pub query: Message,
 }
 
 /// What a server puts on the network.
@@ -141,7 +139,7 @@ impl Server {
     pub fn handle(&mut self, query: &Message, transport: AskTransport, rtt: Duration, dice: &mut Dice) -> Vec<Sent> {
         let Some(question) = query.queries.first() else { return Vec::new() };
         let (qname, qtype) = (question.name.clone(), question.query_type);
-        self.seen.push(Seen { qname: qname.clone(), qtype, transport, query: query.clone() });
+        self.seen.push(Seen { qname: qname.clone(), qtype });
         if let Some(sent) = self.turned_away(transport, rtt) {
             return sent;
         }

@@ -10,7 +10,8 @@ use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ttl {
     Exactly(u32),
-    /// `~300`: 298 to 300, for records that aged a little while other packets were on their way.
+    /// `~300`: 298 to 301, for records that aged a little while other packets were on their way, and for parts of
+    /// seconds that may be rounded either way.
     About(u32),
     /// `<=300`
     AtMost(u32),
@@ -22,7 +23,7 @@ impl Ttl {
     pub fn matches(self, ttl: u32) -> bool {
         match self {
             Ttl::Exactly(wanted) => ttl == wanted,
-            Ttl::About(wanted) => ttl <= wanted && ttl + 2 >= wanted,
+            Ttl::About(wanted) => ttl <= wanted + 1 && ttl + 2 >= wanted,
             Ttl::AtMost(limit) => ttl <= limit,
             Ttl::Any => true,
         }
@@ -253,6 +254,7 @@ fn wanted_compares_name_type_and_data() {
         ("www.example.com. <=299 A *", true),
         ("www.example.com. * A 192.0.2.2", false),
         ("www.example.com. 300 A 192.0.2.1", false),
+        ("www.example.com. ~302 A 192.0.2.1", false),
         ("example.com. * A 192.0.2.1", false),
         ("www.example.com. * CH A 192.0.2.1", false),
     ] {

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,7 +51,6 @@ const LINKS: [LinkError; 4] = [LinkError::Refused, LinkError::Unreachable, LinkE
 #[derive(Clone, Debug)]
 pub struct OpenAsk {
     pub server: SocketAddr,
-    pub transport: AskTransport,
     pub packet: Vec<u8>,
 }
 
@@ -195,7 +194,7 @@ impl World {
         let at = self.servers.iter().position(|server| server.addresses.contains(&addr.ip()));
         let whom = at.map_or("nobody".to_string(), |at| self.servers[at].name.clone());
         self.note(|| format!("  -> {whom} {addr} {transport:?}: {}", summary(&packet)));
-        let again = self.open.insert(key, OpenAsk { server: addr, transport, packet: packet.clone() });
+        let again = self.open.insert(key, OpenAsk { server: addr, packet: packet.clone() });
         if again.is_some() {
             self.broken.push(format!("{key:?} is used for two packets at once"));
         }
@@ -363,10 +362,6 @@ impl World {
 
     pub fn server(&mut self, name: &str) -> Result<&mut Server, String> {
         self.servers.iter_mut().find(|server| server.name == name).ok_or_else(|| format!("there is no server `{name}`"))
-    }
-
-    pub fn has_address(&self, ip: IpAddr) -> bool {
-        self.servers.iter().any(|server| server.addresses.contains(&ip))
     }
 }
 
