@@ -250,6 +250,7 @@ impl<'a> Asking<'a> {
             name: self.name.clone(),
             rtype: self.rtype,
             transport,
+            attempt: candidate.asked,
             plain,
             recurse: forward,
             cookie: if plan.cookies && !plain { candidate.report.cookie.clone() } else { SmallVec::new() },

@@ -54,6 +54,9 @@ pub struct Ask {
     pub name: Name,
     pub rtype: Rtype,
     pub transport: AskTransport,
+    /// How often the asker has asked this before: a packet sent again is a new one, with an ID and a port
+    /// of its own, not the one that was lost.
+    pub attempt: u8,
     /// Without EDNS.
     pub plain: bool,
     /// With RD: to a forwarder.

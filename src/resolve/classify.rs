@@ -136,10 +136,13 @@ fn read_empty(message: &Message, asked: Asked<'_>, rcode: Rcode) -> Reading {
         let rcode = if rcode == Rcode::NXDOMAIN { rcode } else { Rcode::NOERROR };
         return Reading::Negative(negative(rcode, soa));
     }
+    let authoritative = message.flags.has(Flags::AA);
     let mut upward = false;
     let mut own = false;
     for record in message.authorities().iter().filter(|r| r.rtype == Rtype::NS && r.class == CLASS_IN) {
         if !asked.name.is_at_or_below(&record.owner) {
+            // A referral to somewhere else: as useless as one upwards.
+            upward |= !authoritative;
             continue;
         }
         if record.owner.is_below(asked.zone) {
@@ -155,7 +158,6 @@ fn read_empty(message: &Message, asked: Asked<'_>, rcode: Rcode) -> Reading {
         own |= record.owner == *asked.zone;
         upward |= record.owner != *asked.zone;
     }
-    let authoritative = message.flags.has(Flags::AA);
     if asked.forwarded || authoritative && !upward || !own && !upward && !message.flags.has(Flags::RA) {
         return Reading::Negative(negative(Rcode::NOERROR, None));
     }

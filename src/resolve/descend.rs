@@ -148,8 +148,9 @@ fn after_shortened(
     match heard.reading {
         Reading::Referral(servers) => return Some(Shortened::Cut(keep_cut(cx, servers))),
         Reading::Negative(negative) if negative.rcode == Rcode::NXDOMAIN => {
-            if minimiser.is_strict() {
-                // RFC 8020: nothing is below a name that does not exist.
+            if minimiser.is_strict() || asked.zone.is_root() {
+                // RFC 8020: nothing is below a name that does not exist. The root's servers are sound,
+                // and names under top-level domains that do not exist are most of what they are asked.
                 let negative = keep_negative(cx, asked.name, SHORTENED_TYPE, negative);
                 return Some(Shortened::Found(Found::Negative(negative)));
             }

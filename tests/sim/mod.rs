@@ -1,0 +1,14 @@
+//! A simulated Internet around the real engine: simulated time, seeded faults, scenarios in text files.
+
+mod client;
+mod dice;
+mod events;
+mod scenario;
+mod scenarios;
+mod script;
+mod server;
+mod steps;
+mod text;
+mod wire;
+mod world;
+mod zone;
