@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::LocalSet;
+use tracing::debug;
 
 use super::Error;
 use super::notices::Notices;
@@ -74,6 +75,7 @@ impl Shard {
             began();
             shard.serve(stop.clone()).await;
             shard.drain().await;
+            debug!("toward servers: {:?}", shard.upstream.counters());
             Ok(())
         })
     }
