@@ -17,7 +17,9 @@ pub const SERVING: &str = "maeslant::serving";
 /// Logs to standard error from now on. A program that logs elsewhere already keeps doing so.
 pub fn init(policy: &LogPolicy) -> Result<(), Error> {
     let filter = filter(&policy.level)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A log that cannot be written is no reason to stop serving, nor to complain to the same place.
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     // It fails only if there is another subscriber, which then stays.
     let _ = match policy.format {
         LogFormat::Json => builder.json().flatten_event(true).finish().try_init(),

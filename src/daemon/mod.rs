@@ -10,7 +10,7 @@ mod notices;
 mod shard;
 mod supervision;
 
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -45,7 +45,7 @@ const STACK: usize = 8 << 20;
 pub fn run(settings: Settings) -> Result<(), Error> {
     if let Err(failure) = logging::init(&settings.log) {
         // There is no log to write it to.
-        eprintln!("{failure}");
+        let _ = writeln!(io::stderr(), "{failure}");
         return Err(failure);
     }
     logging::log_panics();

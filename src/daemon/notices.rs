@@ -39,11 +39,11 @@ impl Notices {
             (Notice::Primed { servers }, Loudness::Quiet) => debug!("primed: {servers} root servers"),
             (Notice::RootUnreachable { tries }, Loudness::Plain) => {
                 warn!(
-                    "no root server answers after {tries} tries: check the network, a firewall on port 53, and \
+                    "no root server answers (tries: {tries}): check the network, a firewall on port 53, and \
                      [resolver] root_hints and outgoing; trying on"
                 );
             }
-            (Notice::RootUnreachable { tries }, Loudness::Quiet) => debug!("no root server answers: {tries} tries"),
+            (Notice::RootUnreachable { tries }, Loudness::Quiet) => debug!("no root server answers (tries: {tries})"),
         }
     }
 

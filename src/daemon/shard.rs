@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::LocalSet;
+use tracing::debug;
 
 use super::Error;
 use super::notices::Notices;
@@ -58,8 +59,6 @@ pub struct Shard {
     response: Vec<u8>,
     /// Asks that failed at once.
     failed: Vec<(AskKey, LinkError)>,
-    /// Questions by UDP whose reply comes later.
-    pending: usize,
 }
 
 impl Shard {
@@ -74,6 +73,8 @@ impl Shard {
             began();
             shard.serve(stop.clone()).await;
             shard.drain().await;
+            debug!("toward servers: {:?}", shard.upstream.counters());
+            debug!("questions: {:?}", shard.engine.counters());
             Ok(())
         })
     }
@@ -101,7 +102,6 @@ impl Shard {
             age_is_wall: site.age_is_wall,
             response: Vec::new(),
             failed: Vec::new(),
-            pending: 0,
         })
     }
 
@@ -127,7 +127,7 @@ impl Shard {
         let mut more = self.turn(true);
         let end = clock::read(false).mono + DRAIN_LIMIT;
         loop {
-            if self.pending == 0 && self.desk.connections() == 0 {
+            if self.engine.counters().waiting == 0 && self.desk.connections() == 0 {
                 return;
             }
             let left = end.since(clock::read(false).mono);
@@ -189,8 +189,7 @@ impl Shard {
                 let client = Client { addr: datagram.from, transport: Transport::Udp, route };
                 match self.engine.handle_query(now, client, datagram.data, socket.reply()) {
                     Disposition::Answered => socket.commit(datagram.from, datagram.local, &self.counters),
-                    Disposition::Pending => self.pending += 1,
-                    Disposition::Dropped(_) => {}
+                    Disposition::Pending | Disposition::Dropped(_) => {}
                 }
             }
             more |= count == BATCH;
@@ -245,7 +244,6 @@ impl Shard {
         match client.transport {
             Transport::Tcp => self.desk.reply(client.route, &packet),
             Transport::Udp => {
-                self.pending = self.pending.saturating_sub(1);
                 let socket = usize::try_from(client.route.socket).ok().and_then(|number| self.sockets.get_mut(number));
                 if let Some(socket) = socket {
                     *socket.reply() = packet;
@@ -262,10 +260,13 @@ impl Shard {
             (one, other) => one.or(other).unwrap_or(Moment::NEVER),
         };
         let limit = limit.min(due.since(clock::read(false).mono));
+        // Connections that close while nobody waits are news only to whoever waits for the end.
+        let ending = !receiving && self.engine.counters().waiting == 0;
         let (sockets, upstream, desk) = (&self.sockets, &mut self.upstream, &self.desk);
         let work = poll_fn(|context| {
             let mut found = upstream.poll_ready(context).is_ready();
             found |= desk.poll_ready(context).is_ready();
+            found |= ending && desk.connections() == 0;
             if receiving {
                 for socket in sockets {
                     found |= socket.poll_ready(context).is_ready();

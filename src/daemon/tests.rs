@@ -75,7 +75,9 @@ fn it_answers_by_udp_and_tcp_on_every_address() {
         tcp.read_exact(&mut reply).expect("a whole reply");
         assert_refused(&reply);
     }
+    let began = Instant::now();
     handle.shutdown().expect("a good end");
+    assert!(began.elapsed() < Duration::from_secs(2), "ending with nothing in flight took {:?}", began.elapsed());
 }
 
 fn assert_refused(reply: &[u8]) {

@@ -307,7 +307,8 @@ fn read_destination(header: &libc::msghdr) -> Option<IpAddr> {
             let data = libc::CMSG_DATA(message);
             if level == libc::IPPROTO_IP && kind == libc::IP_PKTINFO {
                 let found = data.cast::<libc::in_pktinfo>().read_unaligned();
-                return Some(IpAddr::V4(Ipv4Addr::from(u32::from_be(found.ipi_addr.s_addr))));
+                // Ours, even where the packet itself was sent to a broadcast address.
+                return Some(IpAddr::V4(Ipv4Addr::from(u32::from_be(found.ipi_spec_dst.s_addr))));
             }
             if level == libc::IPPROTO_IPV6 && kind == libc::IPV6_PKTINFO {
                 let found = data.cast::<libc::in6_pktinfo>().read_unaligned();

@@ -8,8 +8,8 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// The receive buffer asked of the kernel for a client socket: a burst of some ten thousand
-/// queries that arrive while a shard is busy waits here instead of being lost.
+/// The receive buffer asked of the kernel for a client socket, in octets: some thousand queries that
+/// arrive while a shard is busy wait here instead of being lost (the kernel counts about a KiB each).
 pub const RECEIVE_BUFFER: usize = 4 << 20;
 /// The send buffer asked of the kernel for a client socket.
 pub const SEND_BUFFER: usize = 1 << 20;

@@ -84,6 +84,9 @@ impl Upstream {
         transport: AskTransport,
         packet: &[u8],
     ) -> Result<(), LinkError> {
+        if !is_askable(server) {
+            return Err(LinkError::Unreachable);
+        }
         let asked = match transport {
             AskTransport::Udp => self.udp.ask(key, server, packet, &mut self.counters),
             AskTransport::Tcp => {
@@ -137,6 +140,14 @@ impl Upstream {
     }
 }
 
+/// Whether `server` can be one single host. Records are free to name what the kernel would take for
+/// this machine, for many, or for an IPv4 host in disguise.
+fn is_askable(server: SocketAddr) -> bool {
+    let ip = server.ip();
+    let disguised = matches!(ip, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
+    server.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !disguised
+}
+
 /// What an error of the operating system means for a question under way.
 fn link_error(error: &io::Error) -> LinkError {
     match error.raw_os_error() {
@@ -147,5 +158,25 @@ fn link_error(error: &io::Error) -> LinkError {
         Some(libc::ECONNRESET | libc::EPIPE | libc::ECONNABORTED) => LinkError::Closed,
         // No route, no such address or family here, or a packet filter forbids it.
         _ => LinkError::Unreachable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn addresses_that_are_no_host_are_not_asked() {
+        let mut upstream = Upstream::new(&Policy::default(), 10, [1; 32]).expect("ways to servers");
+        for server in
+            ["0.0.0.0:53", "[::]:53", "224.0.0.251:53", "[ff02::fb]:53", "[::ffff:127.0.0.1]:53", "127.0.0.1:0"]
+        {
+            let addr = server.parse().expect("an address");
+            for transport in [AskTransport::Udp, AskTransport::Tcp] {
+                let asked = upstream.ask(Moment::ZERO, AskKey(1), addr, transport, b"question");
+                assert_eq!(asked, Err(LinkError::Unreachable), "{server}");
+            }
+        }
+        assert_eq!(upstream.counters(), Counters::default());
     }
 }
