@@ -6,17 +6,24 @@
 //! stands between the two is not known here: a resolver is given [`World::root_hints`] and [`World::port`].
 
 mod atlas;
+mod catalogue;
+mod customers;
 mod dice;
 mod embedded;
 mod fault;
+mod latency;
 mod master;
 mod population;
 mod server;
+pub mod view;
 mod world;
 mod zone;
 
 pub use atlas::{Atlas, Server, ZoneText};
+pub use catalogue::{Expected, Question, catalogue, unreachable_zones};
+pub use customers::{Customers, Demand, Tally};
 pub use fault::{Behaviour, Fault};
+pub use latency::Latencies;
 pub use master::MasterError;
 pub use population::{MAX_SITES, site};
 pub use server::Counts;

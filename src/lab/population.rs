@@ -37,7 +37,7 @@ fn top_level_domain(number: usize) -> &'static str {
 
 /// Whether site `number` has servers under its own name, with glue at its parent.
 fn has_glue(number: usize) -> bool {
-    number % 3 == 0
+    number.is_multiple_of(3)
 }
 
 fn addresses(hoster: usize) -> [String; 2] {
@@ -118,6 +118,10 @@ fn site_text(number: usize, origin: &str) -> String {
         _ => drop(writeln!(text, "www IN A 198.18.{}.{low}\nwww IN AAAA 2001:db8:2::{number:x}", 64 + high)),
     }
     let _ = writeln!(text, "mail IN A 198.18.{}.{low}", 128 + high);
-    let _ = writeln!(text, "api IN A 198.19.{high}.{low}\napi IN A 198.19.{}.{low}\napi IN AAAA 2001:db8:3::{number:x}", 64 + high);
+    let _ = writeln!(
+        text,
+        "api IN A 198.19.{high}.{low}\napi IN A 198.19.{}.{low}\napi IN AAAA 2001:db8:3::{number:x}",
+        64 + high
+    );
     text
 }

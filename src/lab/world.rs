@@ -156,8 +156,11 @@ impl World {
 
     /// Puts a fault on every address of a server, by its name in the map. Returns whether there is one.
     pub fn fault_server(&self, name: &str, fault: &Fault) -> bool {
-        let found = self.fronts.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
-        found.map(|(_, front)| self.fault(front.address, fault.clone())).count() > 0
+        let mut found = false;
+        for (_, front) in self.fronts.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)) {
+            found |= self.fault(front.address, fault.clone());
+        }
+        found
     }
 
     /// Puts a fault on a zone on all its servers, before their own; `None` takes it away. Returns whether there is

@@ -142,7 +142,8 @@ impl Zone {
                     return reply;
                 }
                 Step::Alias { records, target } => {
-                    let seen = reply.answers.iter().any(|r| r.name == target) || records.iter().any(|r| r.name == target);
+                    let seen =
+                        reply.answers.iter().any(|r| r.name == target) || records.iter().any(|r| r.name == target);
                     reply.answers.extend(records);
                     if seen || !self.holds(&key(&target)) {
                         return reply;
