@@ -36,6 +36,7 @@ Exit codes:
 enum Task {
     Serve(cli::serve::Args),
     Check(cli::check::Args),
+    Lab(cli::lab::Args),
     Completions(cli::generate::Completions),
     Man(cli::generate::Man),
 }
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
     match Command::parse().task {
         Task::Serve(args) => cli::serve::run(&args),
         Task::Check(args) => cli::check::run(&args),
+        Task::Lab(args) => cli::lab::run(&args),
         Task::Completions(args) => cli::generate::completions::<Command>(&args),
         Task::Man(args) => cli::generate::man::<Command>(&args),
     }

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod generate;
+pub mod lab;
 pub mod serve;
 
 use std::io::{IsTerminal, Write};
