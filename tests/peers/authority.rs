@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use super::internet::{Host, Internet};
-use super::process::{Running, fresh_dir};
+use super::process::{Running, fresh_dir, output_of};
 use super::wire::{Over, Type, ask};
 
 /// A program that serves zones.
@@ -105,7 +105,18 @@ fn start_knot(index: usize, host: &Host, port: u16) -> Running {
     Running::start(&format!("knotd {index}"), &dir, Command::new("knotd").args(["-c", &file]))
 }
 
+/// BIND listens only on addresses that an interface has, and all of 127.0.0.0/8 is not.
+fn give_interface(addresses: impl Iterator<Item = IpAddr>) {
+    for address in addresses.filter(|address| *address != IpAddr::from(Ipv6Addr::LOCALHOST)) {
+        let length = if address.is_ipv4() { 32 } else { 128 };
+        let mut command = Command::new("ip");
+        command.args(["address", "replace", &format!("{address}/{length}"), "dev", "lo"]);
+        output_of(&mut command, Duration::from_secs(10)).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
 fn start_bind(internet: &Internet) -> Running {
+    give_interface(internet.hosts.iter().flat_map(|host| host.addresses.iter().copied()));
     let dir = fresh_dir("bind");
     let here = dir.display();
     let port = internet.port;

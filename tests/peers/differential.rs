@@ -20,9 +20,9 @@ use super::programs::wire::{Answer, Over, Type, ask};
 use super::questions::{self, Question};
 
 /// Questions in flight at each resolver.
-const WORKERS: usize = 8;
+const WORKERS: usize = 16;
 /// Longer than any of the three takes before it gives up.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// `differences.toml`.
 #[derive(Deserialize)]

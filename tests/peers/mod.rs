@@ -5,5 +5,6 @@ mod lab_zones;
 #[path = "programs.rs"]
 mod programs;
 mod questions;
+mod real_servers;
 
 use programs::{internet, process, wire};

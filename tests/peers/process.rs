@@ -48,14 +48,21 @@ impl Running {
         fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
+    /// The last lines of what it has written.
+    fn last_words(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
     /// Waits until `ready` says yes; fails with the program's own words if it ends or takes too long.
     pub fn wait_until(&mut self, what: &str, mut ready: impl FnMut(&Running) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !ready(self) {
             if let Some(status) = self.child.try_wait().expect("the child can be waited for") {
-                panic!("{} ended with {status} before it was {what}:\n{}", self.name, self.log());
+                panic!("{} ended with {status} before it was {what}:\n{}", self.name, self.last_words());
             }
-            assert!(Instant::now() < deadline, "{} was not {what} in {PATIENCE:?}:\n{}", self.name, self.log());
+            assert!(Instant::now() < deadline, "{} was not {what} in {PATIENCE:?}:\n{}", self.name, self.last_words());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
