@@ -1,4 +1,6 @@
-//! The integration tests, one binary: the law of the house, and the engine in a simulated Internet.
+//! The integration tests, one binary: the law of the house, the engine in a simulated Internet, and
+//! other people's servers and clients.
 
+mod peers;
 mod sim;
 mod tidy;

@@ -1,0 +1,217 @@
+//! maeslant beside Unbound and Knot Resolver on the same small Internet: the same RCODE and the same answer section for
+//! every question, or a reason in `differences.toml`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::lab_zones::{self, Numbering};
+use super::programs::authority::Authority;
+use super::programs::internet::package_file;
+use super::programs::process::{fresh_dir, require_own_network};
+use super::programs::resolver::Resolver;
+use super::programs::wire::{Answer, Over, Type, ask};
+use super::questions::{self, Question};
+
+/// Questions in flight at each resolver.
+const WORKERS: usize = 16;
+/// Longer than any of the three takes before it gives up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// `differences.toml`.
+#[derive(Deserialize)]
+struct Table {
+    #[serde(default)]
+    difference: Vec<Known>,
+}
+
+/// A difference that is meant, with its reason.
+#[derive(Deserialize)]
+struct Known {
+    /// Which of the others answers differently; none: either.
+    resolver: Option<String>,
+    /// A pattern for the name; `*` stands for any octets, dots too.
+    name: String,
+    /// The types; none: every type.
+    #[serde(default)]
+    types: Vec<String>,
+    reason: String,
+}
+
+impl Known {
+    fn covers(&self, peer: Resolver, (name, kind): &Question) -> bool {
+        let resolver = self.resolver.as_deref().is_none_or(|wanted| wanted == peer.name());
+        let kind = self.types.is_empty() || self.types.contains(&kind.to_string());
+        resolver && kind && matches(&self.name, name)
+    }
+}
+
+/// Whether `text` fits `pattern`, in which `*` stands for any octets.
+fn matches(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((head, tail)) => text
+            .strip_prefix(head)
+            .is_some_and(|rest| (0..=rest.len()).any(|at| rest.get(at..).is_some_and(|rest| matches(tail, rest)))),
+    }
+}
+
+/// What came back: an answer, or nothing before the asker's patience ended.
+type Outcome = Result<Answer, String>;
+
+/// Asks all questions of one resolver, by UDP (TCP when truncated).
+fn ask_all(server: SocketAddr, questions: &[Question]) -> BTreeMap<Question, Outcome> {
+    let next = AtomicUsize::new(0);
+    let outcomes = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                while let Some(question) = questions.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let outcome = ask(server, &question.0, question.1, Over::Udp, PATIENCE);
+                    let outcome = outcome.map_err(|error| format!("no answer ({error})"));
+                    outcomes.lock().expect("no asker panicked").insert(question.clone(), outcome);
+                }
+            });
+        }
+    });
+    outcomes.into_inner().expect("no asker panicked")
+}
+
+/// The same for a client: RCODE, the set of records, the order of the links of a chain.
+///
+/// Silence and SERVFAIL come to the same only when it is the other resolver that is silent.
+fn same(ours: &Outcome, theirs: &Outcome) -> bool {
+    match (ours, theirs) {
+        (Ok(ours), Ok(theirs)) => {
+            ours.rcode == theirs.rcode && ours.set() == theirs.set() && ours.chain() == theirs.chain()
+        }
+        (Ok(ours), Err(_)) => ours.rcode == 2 && ours.records.is_empty(),
+        (Err(_), _) => false,
+    }
+}
+
+fn show(outcome: &Outcome) -> String {
+    match outcome {
+        Ok(answer) => answer.to_string(),
+        Err(error) => error.clone(),
+    }
+}
+
+#[test]
+#[ignore = "needs Debian's knot, unbound, knot-resolver and a network of its own: tests/peers/run"]
+fn answers_as_unbound_and_knot_resolver_do() {
+    require_own_network();
+    let internet = lab_zones::internet(Numbering::Benchmark, 53);
+    let _serving = Authority::Knot.serve(&internet);
+    let questions = questions::all(&internet);
+    let running: Vec<_> = Resolver::ALL.iter().map(|resolver| resolver.start(&internet, &[])).collect();
+    let outcomes: Vec<BTreeMap<Question, Outcome>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = running.iter().map(|resolver| scope.spawn(|| ask_all(resolver.v4, &questions))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no asker panicked")).collect()
+    });
+    let again: Vec<Question> = questions.iter().rev().cloned().collect();
+    let from_memory = ask_all(running[0].v6, &again);
+
+    let mut report = Report::read_table();
+    for question in &questions {
+        report.compare_with_itself(question, &outcomes[0][question], &from_memory[question]);
+        for (resolver, theirs) in running.iter().zip(&outcomes).skip(1) {
+            report.compare(resolver.which, question, &outcomes[0][question], &theirs[question]);
+        }
+    }
+    report.close(questions.len());
+}
+
+/// The comparison as it goes.
+struct Report {
+    table: Table,
+    used: Vec<usize>,
+    equal: BTreeMap<Resolver, usize>,
+    unlisted: Vec<String>,
+    everything: String,
+}
+
+impl Report {
+    fn read_table() -> Report {
+        let text = fs::read_to_string(package_file("tests/peers/differences.toml")).expect("the table can be read");
+        let table: Table = toml::from_str(&text).expect("differences.toml is a list of differences");
+        assert!(table.difference.iter().all(|known| known.reason.len() > 10), "every difference has a reason");
+        let used = vec![0; table.difference.len()];
+        Report { table, used, equal: BTreeMap::new(), unlisted: Vec::new(), everything: String::new() }
+    }
+
+    fn compare(&mut self, peer: Resolver, question: &Question, ours: &Outcome, theirs: &Outcome) {
+        if same(ours, theirs) {
+            *self.equal.entry(peer).or_default() += 1;
+            return;
+        }
+        let text = difference(question, [("maeslant", ours), (peer.name(), theirs)]);
+        match self.table.difference.iter().position(|known| known.covers(peer, question)) {
+            Some(index) => {
+                self.used[index] += 1;
+                let _ = writeln!(self.everything, "listed ({}): {text}", self.table.difference[index].reason);
+            }
+            None => {
+                let _ = writeln!(self.everything, "NOT LISTED: {text}");
+                self.unlisted.push(text);
+            }
+        }
+    }
+
+    /// What comes from memory, over IPv6 and in the opposite order, is what came the first time.
+    fn compare_with_itself(&mut self, question: &Question, first: &Outcome, second: &Outcome) {
+        if !same(first, second) {
+            let text = difference(question, [("maeslant at first", first), ("maeslant again", second)]);
+            let _ = writeln!(self.everything, "NOT LISTED: {text}");
+            self.unlisted.push(text);
+        }
+    }
+
+    fn close(self, questions: usize) {
+        let file = fresh_dir("differential").join("differences.txt");
+        fs::write(&file, &self.everything).expect("the differences can be written");
+        println!("{questions} questions; all differences: {}", file.display());
+        for (peer, equal) in &self.equal {
+            println!("{:<14} {equal} equal, {} different", peer.name(), questions - equal);
+        }
+        for (known, used) in self.table.difference.iter().zip(&self.used) {
+            let peer = known.resolver.as_deref().unwrap_or("either");
+            println!("{used:>6} × {peer} {} {}: {}", known.name, known.types.join(" "), known.reason);
+        }
+        let stale: Vec<&Known> = self
+            .table
+            .difference
+            .iter()
+            .zip(&self.used)
+            .filter(|(_, used)| **used == 0)
+            .map(|(known, _)| known)
+            .collect();
+        for text in self.unlisted.iter().take(60) {
+            println!("NOT LISTED: {text}");
+        }
+        assert!(self.unlisted.is_empty(), "{} differences without a reason", self.unlisted.len());
+        let stale: Vec<&str> = stale.iter().map(|known| known.name.as_str()).collect();
+        assert!(stale.is_empty(), "listed, but there is no such difference any more: {stale:?}");
+    }
+}
+
+fn difference((name, kind): &Question, sides: [(&str, &Outcome); 2]) -> String {
+    let [(left, ours), (right, theirs)] = sides;
+    format!("{name} {kind}\n    {left:<18} {}\n    {right:<18} {}", show(ours), show(theirs))
+}
+
+/// The pattern language is what its description says.
+#[test]
+fn patterns_match_as_described() {
+    assert!(matches("*.example.", "a.b.example."));
+    assert!(!matches("*.example.", "example."));
+    assert!(matches("a*c*.", "abcd."));
+    assert!(!matches("a*c*.", "bcd."));
+    assert_eq!(Type::parse("TYPE65280"), Some(Type(65280)));
+}

@@ -1,0 +1,10 @@
+//! Real servers and clients around maeslant, and maeslant beside other resolvers: run by `.ci/run`.
+
+mod differential;
+mod lab_zones;
+#[path = "programs.rs"]
+mod programs;
+mod questions;
+mod real_servers;
+
+use programs::{internet, process, wire};
