@@ -159,7 +159,10 @@ pub fn start(settings: Settings) -> Result<Handle, Error> {
             stop: stopped.clone(),
         };
         let ledger = Arc::clone(&handle.ledger);
-        let body = move || supervision::watch(&ledger, number, || Shard::run(site, || ledger.began()));
+        let body = move || {
+            let book = Arc::clone(&ledger);
+            supervision::watch(&ledger, number, || Shard::run(site, move || book.began()));
+        };
         let thread = std::thread::Builder::new().name(format!("shard-{number}")).stack_size(STACK);
         let thread = thread.spawn(body).map_err(|source| Error::System { doing: "starting a shard", source })?;
         handle.threads.push(thread);

@@ -2,13 +2,16 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::panic;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
-use tokio::task::LocalSet;
+use tokio::time::{Instant, Sleep, sleep};
 use tracing::debug;
 
 use super::Error;
@@ -59,24 +62,34 @@ pub struct Shard {
     response: Vec<u8>,
     /// Asks that failed at once.
     failed: Vec<(AskKey, LinkError)>,
+    alarm: Alarm,
 }
 
 impl Shard {
     /// Runs a shard on this thread until it is stopped. `began` is called when it answers.
-    pub fn run(site: Site, began: impl FnOnce()) -> Result<(), Error> {
+    pub fn run(site: Site, began: impl FnOnce() + 'static) -> Result<(), Error> {
         let failed = |source| Error::System { doing: "starting a shard", source };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-        LocalSet::new().block_on(&runtime, async {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        let runtime = runtime.map_err(failed)?;
+        // A task, not the runtime's main future: waking that one costs a system call each time.
+        let life = runtime.spawn_local(async move {
             let stop = site.stop.clone();
-            let mut shard = Shard::new(site).map_err(failed)?;
+            let mut shard = Shard::new(site)?;
             shard.engine.start(clock::read(shard.age_is_wall));
             began();
-            shard.serve(stop.clone()).await;
+            shard.serve(stop).await;
             shard.drain().await;
             debug!("toward servers: {:?}", shard.upstream.counters());
             debug!("questions: {:?}", shard.engine.counters());
-            Ok(())
-        })
+            io::Result::Ok(())
+        });
+        match runtime.block_on(life) {
+            Ok(ended) => ended.map_err(failed),
+            Err(error) => match error.try_into_panic() {
+                Ok(payload) => panic::resume_unwind(payload),
+                Err(_) => Ok(()),
+            },
+        }
     }
 
     fn new(site: Site) -> io::Result<Shard> {
@@ -102,6 +115,7 @@ impl Shard {
             age_is_wall: site.age_is_wall,
             response: Vec::new(),
             failed: Vec::new(),
+            alarm: Alarm::new(),
         })
     }
 
@@ -115,7 +129,7 @@ impl Shard {
                 tokio::select! {
                     biased;
                     _ = stop.wait_for(|stop| *stop) => {}
-                    () = self.idle(true, Duration::MAX) => {}
+                    () = self.idle(true, Moment::NEVER) => {}
                 }
             }
         }
@@ -130,14 +144,13 @@ impl Shard {
             if self.engine.counters().waiting == 0 && self.desk.connections() == 0 {
                 return;
             }
-            let left = end.since(clock::read(false).mono);
-            if left.is_zero() {
+            if clock::read(false).mono >= end {
                 return;
             }
             if more {
                 tokio::task::yield_now().await;
             } else {
-                self.idle(false, left).await;
+                self.idle(false, end).await;
             }
             more = self.turn(false);
         }
@@ -253,19 +266,18 @@ impl Shard {
         }
     }
 
-    /// Waits until there is something to do, at most `limit`.
-    async fn idle(&mut self, receiving: bool, limit: Duration) {
-        let due = match (self.engine.poll_timeout(), self.upstream.poll_timeout()) {
-            (Some(one), Some(other)) => one.min(other),
-            (one, other) => one.or(other).unwrap_or(Moment::NEVER),
-        };
-        let limit = limit.min(due.since(clock::read(false).mono));
+    /// Waits until there is something to do, or it is `latest`.
+    async fn idle(&mut self, receiving: bool, latest: Moment) {
+        let due = [self.engine.poll_timeout(), self.upstream.poll_timeout()];
+        let due = due.into_iter().flatten().fold(latest, Moment::min);
+        self.alarm.set(due);
         // Connections that close while nobody waits are news only to whoever waits for the end.
         let ending = !receiving && self.engine.counters().waiting == 0;
-        let (sockets, upstream, desk) = (&self.sockets, &mut self.upstream, &self.desk);
+        let (sockets, upstream, desk, alarm) = (&self.sockets, &mut self.upstream, &self.desk, &mut self.alarm);
         let work = poll_fn(|context| {
             let mut found = upstream.poll_ready(context).is_ready();
             found |= desk.poll_ready(context).is_ready();
+            found |= alarm.poll_ringing(context).is_ready();
             found |= ending && desk.connections() == 0;
             if receiving {
                 for socket in sockets {
@@ -274,8 +286,41 @@ impl Shard {
             }
             if found { Poll::Ready(()) } else { Poll::Pending }
         });
-        // Beyond a day there is nothing to tell from never.
-        let limit = limit.min(Duration::from_secs(86_400));
-        let _ = tokio::time::timeout(limit, work).await;
+        work.await;
+    }
+}
+
+/// A timer that is set only to ring earlier: setting it costs a system call, and every question has
+/// a deadline that is hardly ever reached. It may ring too early, never too late.
+struct Alarm {
+    sleep: Pin<Box<Sleep>>,
+    /// `NEVER` while it is not set.
+    rings: Moment,
+}
+
+impl Alarm {
+    /// Beyond this there is nothing to tell from never.
+    const FAR: Duration = Duration::from_secs(86_400);
+
+    fn new() -> Alarm {
+        Alarm { sleep: Box::pin(sleep(Alarm::FAR)), rings: Moment::NEVER }
+    }
+
+    /// Has it ring at `due`, if it would not ring before.
+    fn set(&mut self, due: Moment) {
+        if due < self.rings {
+            let wait = due.since(clock::read(false).mono).min(Alarm::FAR);
+            self.sleep.as_mut().reset(Instant::now() + wait);
+            self.rings = due;
+        }
+    }
+
+    /// Ready once after each time it was set.
+    fn poll_ringing(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.rings == Moment::NEVER || self.sleep.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        self.rings = Moment::NEVER;
+        Poll::Ready(())
     }
 }

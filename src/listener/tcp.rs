@@ -41,8 +41,8 @@ pub struct Terms {
     pub draining: watch::Receiver<bool>,
 }
 
-/// Accepts connections until draining begins, in the background. Called inside a `LocalSet`: each
-/// connection is a task of its own there.
+/// Accepts connections until draining begins, in the background. Called inside a runtime whose
+/// tasks stay on its thread: each connection is one.
 pub fn accept(listener: std::net::TcpListener, terms: Rc<Terms>) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     tokio::task::spawn_local(accept_all(listener, terms));

@@ -66,7 +66,7 @@ pub struct Upstream {
 
 impl Upstream {
     /// No question under way. At most `udp_sockets` are open at once; `seed` draws ports and source
-    /// addresses. Called inside a `LocalSet` of a tokio runtime.
+    /// addresses. Called inside a runtime whose tasks stay on its thread.
     pub fn new(policy: &Policy, udp_sockets: usize, seed: [u8; 32]) -> io::Result<Upstream> {
         Ok(Upstream {
             udp: udp::Sockets::new(policy.outgoing.clone(), udp_sockets, seed)?,
