@@ -62,7 +62,7 @@ struct ServerMap {
 }
 
 impl Atlas {
-    /// The zones of `zones/lab` and a population of `sites` (at most [`population::MAX_SITES`]) generated ones.
+    /// The zones of `zones/lab` and a population of `sites` (at most [`MAX_SITES`](super::MAX_SITES)) generated ones.
     pub fn new(sites: usize) -> Atlas {
         let sites = sites.min(population::MAX_SITES);
         let mut servers = toml::from_str::<ServerMap>(embedded::SERVERS).map(|map| map.server).unwrap_or_default();

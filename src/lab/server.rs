@@ -251,7 +251,11 @@ pub(super) async fn serve_udp(front: Arc<Front>, socket: UdpSocket, mut stop: wa
             _ = stop.changed() => return,
             Some(_) = delayed.join_next() => {}
             received = socket.recv_from(&mut buffer) => {
-                let Ok((length, source)) = received else { continue };
+                let Ok((length, source)) = received else {
+                    // Nothing to do about it here, but not at full speed.
+                    sleep(Duration::from_millis(10)).await;
+                    continue;
+                };
                 let Some(answer) = front.exchange(&buffer[..length], source, Protocol::Udp).await else { continue };
                 if answer.delay.is_zero() {
                     // A full socket buffer loses the answer, as networks do.
