@@ -116,7 +116,8 @@ pub(super) async fn ask_zone(
         let Some(index) = asking.choose() else {
             if !asking.open.is_empty() {
                 // Nobody else to ask: wait for those that were.
-                match asking.wait(cx.now().mono + Duration::from_secs(1)).await? {
+                let until = (cx.now().mono + Duration::from_secs(1)).min(work.deadline);
+                match asking.wait(until).await? {
                     Some(heard) => return Ok(heard),
                     None => asking.open.clear(),
                 }
