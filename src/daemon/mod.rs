@@ -77,13 +77,9 @@ fn serve(settings: Settings) -> Result<(), Error> {
                 failure = handle.failed() => return Err(failure),
             }
         }
-        tokio::select! {
-            ended = handle.end() => ended,
-            Caught::End(name) = signals.next() => {
-                warn!("{name} again: ending at once");
-                Ok(())
-            }
-        }
+        // Further signals change nothing: the end is near, and whoever started us through others may
+        // well send each signal twice.
+        handle.end().await
     })
 }
 

@@ -1,0 +1,6 @@
+//! The whole server over real sockets on loopback: the program as its users start and stop it, and the
+//! small Internet resolved through it.
+
+mod client;
+mod program;
+mod resolution;

@@ -1,0 +1,183 @@
+//! `maeslant serve` as its users start and stop it.
+
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use super::client::{ask, connect, hear, query, say, udp};
+
+const WAIT: Duration = Duration::from_secs(20);
+
+/// A running program, killed with its owner.
+struct Program {
+    child: Child,
+    lines: Receiver<String>,
+    config: PathBuf,
+}
+
+impl Program {
+    fn start(name: &str, config: &str) -> Program {
+        let path = std::env::temp_dir().join(format!("maeslant-serve-{}-{name}.toml", std::process::id()));
+        std::fs::write(&path, config).expect("a file");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_maeslant"))
+            .args(["serve", "--config"])
+            .arg(&path)
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("it runs");
+        let log = BufReader::new(child.stderr.take().expect("its log"));
+        let (sender, lines) = channel();
+        std::thread::spawn(move || log.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Program { child, lines, config: path }
+    }
+
+    /// The log up to the first line with `word`, that line included.
+    fn log_until(&self, word: &str) -> Vec<String> {
+        let deadline = Instant::now() + WAIT;
+        let mut seen = Vec::new();
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    let found = line.contains(word);
+                    seen.push(line);
+                    if found {
+                        return seen;
+                    }
+                }
+                Err(error) => panic!("no line says `{word}` ({error}), only: {seen:#?}"),
+            }
+        }
+    }
+
+    /// What is left of the log once the program has ended.
+    fn rest(&self) -> Vec<String> {
+        let mut seen = Vec::new();
+        loop {
+            match self.lines.recv_timeout(WAIT) {
+                Ok(line) => seen.push(line),
+                Err(RecvTimeoutError::Disconnected) => return seen,
+                Err(RecvTimeoutError::Timeout) => panic!("the log does not end: {seen:#?}"),
+            }
+        }
+    }
+
+    fn signal(&self, signal: libc::c_int) {
+        let pid = libc::pid_t::try_from(self.child.id()).expect("a process");
+        // SAFETY: the child has not been waited for: the number is still its own.
+        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+    }
+
+    /// Waits for the end of the log, which is that of the program.
+    fn end(mut self) -> (ExitStatus, Vec<String>) {
+        let rest = self.rest();
+        (self.child.wait().expect("an end"), rest)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_file(&self.config);
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    socket.local_addr().expect("bound").port()
+}
+
+/// Listens on `ports`, has nobody to ask, and does not prime.
+fn config(ports: &[u16], more: &str) -> String {
+    let listen: Vec<String> = ports.iter().map(|port| format!("\"127.0.0.1:{port}\"")).collect();
+    format!("[server]\nlisten = [{}]\nworkers = 2\n[cache]\nmemory = \"16MiB\"\n{more}", listen.join(", "))
+}
+
+const NOBODY: &str = "[resolver]\nprime = false\n";
+
+fn address(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+#[test]
+fn it_says_that_it_is_there_once_and_answers_from_then_on() {
+    let ports = [free_port(), free_port()];
+    let program = Program::start("once", &config(&ports, NOBODY));
+    let seen = program.log_until("ready");
+    for port in ports {
+        assert!(seen.last().is_some_and(|line| line.contains(&format!("127.0.0.1:{port}"))), "{seen:#?}");
+        // localhost is answered without asking anybody.
+        assert_eq!(ask(address(port), 7, "localhost.", 1).answers, 1);
+        let mut stream = connect(address(port));
+        say(&mut stream, &query(8, "localhost.", 1));
+        assert_eq!(hear(&mut stream).answers, 1);
+    }
+    program.signal(libc::SIGHUP);
+    program.log_until("SIGHUP");
+    assert_eq!(ask(address(ports[0]), 9, "localhost.", 1).answers, 1);
+    program.signal(libc::SIGTERM);
+    let (status, rest) = program.end();
+    assert_eq!(status.code(), Some(0), "{rest:#?}");
+    let said = seen.iter().chain(&rest).filter(|line| line.contains("ready")).count();
+    assert_eq!(said, 1, "{seen:#?} {rest:#?}");
+}
+
+#[test]
+fn a_port_in_use_is_one_line_and_exit_code_3() {
+    let taken = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let port = taken.local_addr().expect("bound").port();
+    let (status, log) = Program::start("taken", &config(&[port], NOBODY)).end();
+    assert_eq!(status.code(), Some(3), "{log:#?}");
+    let lines: Vec<&String> = log.iter().filter(|line| line.contains(&format!("127.0.0.1:{port}"))).collect();
+    assert_eq!(lines.len(), 1, "{log:#?}");
+    assert!(lines[0].contains("in use") && !lines[0].contains("ready"), "{log:#?}");
+}
+
+#[test]
+fn silent_root_servers_are_told_of_within_two_seconds() {
+    // A socket that hears and never answers, as a firewall makes them.
+    let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let root = silent.local_addr().expect("bound").port();
+    let hints = std::env::temp_dir().join(format!("maeslant-serve-{}.hints", std::process::id()));
+    std::fs::write(&hints, ". 3600 IN NS a.root.\na.root. 3600 IN A 127.0.0.1\n").expect("a file");
+    let resolver = format!(
+        "[resolver]\nroot_hints = {hints:?}\nserver_port = {root}\ndo_not_query = []\n[log]\nformat = \"json\"\n"
+    );
+    let began = Instant::now();
+    let program = Program::start("silent", &config(&[free_port()], &resolver));
+    program.log_until("no root server answers");
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(2), "it was said after {took:?}");
+    program.signal(libc::SIGINT);
+    let (status, log) = program.end();
+    assert_eq!(status.code(), Some(0), "{log:#?}");
+    let _ = std::fs::remove_file(&hints);
+}
+
+#[test]
+fn a_question_in_flight_does_not_keep_it_beyond_five_seconds() {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        silent.set_read_timeout(Some(WAIT)).expect("a timeout");
+        let server = silent.local_addr().expect("bound");
+        let forward = format!("{NOBODY}[[forward]]\nzone = \".\"\nservers = [\"{server}\"]\n");
+        let port = free_port();
+        let program = Program::start(&format!("flight{signal}"), &config(&[port], &forward));
+        program.log_until("ready");
+        let (client, mut stream) = (udp(Ipv4Addr::LOCALHOST.into(), address(port)), connect(address(port)));
+        client.send(&query(1, "nobody.example.", 1)).expect("sent");
+        say(&mut stream, &query(2, "nobody.example.", 1));
+        silent.recv_from(&mut [0; 512]).expect("the question on its way");
+        let began = Instant::now();
+        program.signal(signal);
+        program.signal(signal);
+        let (status, log) = program.end();
+        assert_eq!(status.code(), Some(0), "{log:#?}");
+        assert!(began.elapsed() < Duration::from_secs(5), "signal {signal}: it took {:?}", began.elapsed());
+    }
+}
