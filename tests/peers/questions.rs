@@ -55,6 +55,7 @@ pub fn all(internet: &Internet) -> Vec<Question> {
             add(name.clone(), Type(255));
             add(below("nx-53", name), Type(1));
             add(below("nx-53", name), Type(16));
+            add(below("nx-53", name), Type(255));
             add(below("deeper.nx-54", name), Type(28));
             if let Some(parent) = name.strip_prefix("*.") {
                 ordinary().for_each(|kind| add(below("anything", parent), kind));
