@@ -25,6 +25,7 @@ Examples:
   maeslant check --print default > my.toml    a configuration file to start from
   maeslant check my.toml                      find the mistakes in it
   maeslant serve --config my.toml             use it
+  maeslant resolve example.com --trace        see how a name is resolved
 
 Exit codes:
   0  done
@@ -36,6 +37,7 @@ Exit codes:
 enum Task {
     Serve(cli::serve::Args),
     Check(cli::check::Args),
+    Resolve(cli::resolve::Args),
     Lab(cli::lab::Args),
     Completions(cli::generate::Completions),
     Man(cli::generate::Man),
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
     match Command::parse().task {
         Task::Serve(args) => cli::serve::run(&args),
         Task::Check(args) => cli::check::run(&args),
+        Task::Resolve(args) => cli::resolve::run(&args),
         Task::Lab(args) => cli::lab::run(&args),
         Task::Completions(args) => cli::generate::completions::<Command>(&args),
         Task::Man(args) => cli::generate::man::<Command>(&args),

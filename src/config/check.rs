@@ -75,16 +75,21 @@ fn families(reading: &mut Reading) {
         (ipv6, "resolver.ipv6", "IPv6", "::", reading.settings.upstream.outgoing.iter().any(IpAddr::is_ipv6)),
     ];
     for (enabled, key, family, any, present) in missing {
-        if enabled && !present {
-            let mut problem = Problem::error(Code::Conflict, format!("{family} is enabled and has no source address"))
-                .at(outgoing.clone(), format!("no {family} address"))
-                .help(format!("add \"{any}\", or switch it off with {} = false", &key["resolver.".len()..]))
-                .about("resolver.outgoing");
-            if let Some(written) = reading.sound(key) {
-                problem = problem.at(written.value.clone(), "enabled here");
-            }
-            reading.say(problem);
+        if !enabled || present {
+            continue;
         }
+        // Servers of that family could not be reached; those of the other one are asked instead.
+        match family {
+            "IPv4" => reading.settings.engine.resolve.ipv4 = false,
+            _ => reading.settings.engine.resolve.ipv6 = false,
+        }
+        let Some(written) = reading.sound(key).map(|written| written.value.clone()) else { continue };
+        let problem = Problem::warning(format!("{family} is enabled and has no source address: it stays unused"))
+            .at(outgoing.clone(), format!("no {family} address"))
+            .at(written, "enabled here")
+            .help(format!("add \"{any}\", or switch it off with {} = false", &key["resolver.".len()..]))
+            .about("resolver.outgoing");
+        reading.say(problem);
     }
 }
 

@@ -7,6 +7,7 @@ mod descriptors;
 mod error;
 mod logging;
 mod notices;
+mod once;
 mod shard;
 mod supervision;
 
@@ -22,6 +23,7 @@ use tracing::{debug, error, info, warn};
 
 pub use error::{Error, Exit};
 pub use logging::init as init_logging;
+pub use once::{Resolved, resolve_once};
 
 use crate::config::{CacheClock, Settings};
 use crate::engine::Shared;

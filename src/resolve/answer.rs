@@ -180,7 +180,10 @@ async fn follow(cx: &Cx, work: &Work, question: &Question, mut refresh: bool) ->
                 if is_loop(&outcome, &name, &target)
                     || sets.iter().any(|set| set.owner == target && set.rtype == Rtype::CNAME)
                 {
-                    return outcome.failed(Failure::AliasLoop { name });
+                    // The chain shows the client what is wrong.
+                    sets.into_iter().for_each(|set| outcome.push(set, age));
+                    let chain = std::mem::take(&mut outcome.answer);
+                    return Outcome { answer: chain, ..outcome.failed(Failure::AliasLoop { name }) };
                 }
                 sets.into_iter().for_each(|set| outcome.push(set, age));
                 name = target;

@@ -12,7 +12,7 @@ use crate::clock::Moment;
 use crate::servers::{Candidate, State, choose};
 use crate::wire::{Flags, Message, Name, Question, Rcode, Rtype};
 
-use super::board::{Ask, AskKey, AskTransport, First, Held, Reply};
+use super::board::{Ask, AskKey, AskTransport, First, Held, LinkError, Reply};
 use super::budget::Work;
 use super::classify::{Asked, Reading, addresses, classify};
 use super::failure::{Failure, Limit, Useless};
@@ -20,11 +20,13 @@ use super::trace::TraceStep;
 use super::{Cx, UpstreamKind};
 
 /// Times one server is asked the same by UDP.
-const MAX_TRIES: u8 = 3;
+const MAX_TRIES: u8 = 5;
 /// Packets that may be awaited at once: late answers are welcome while others are asked.
 const MAX_OPEN: usize = 4;
 /// TCP has a handshake and perhaps a retransmission to wait for.
 const TCP_TIMEOUT: Duration = Duration::from_millis(2500);
+/// No wait for a datagram is longer, so that others are asked while there is time.
+const LONGEST_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Servers of one zone taken into consideration.
 const MAX_CANDIDATES: usize = 32;
 
@@ -92,11 +94,15 @@ struct Asking<'a> {
     /// Which candidates are not asked again for this.
     done: SmallVec<[bool; 8]>,
     plain: SmallVec<[bool; 8]>,
+    /// Which candidates have closed a connection on this.
+    closed: SmallVec<[bool; 8]>,
     open: SmallVec<[Try; MAX_OPEN]>,
     last: Option<(SocketAddr, Useless)>,
     spare: Option<Heard>,
     /// Name servers whose addresses have not been looked up yet.
     unknown: Vec<Name>,
+    /// The parent's name servers are among them.
+    parents_named: bool,
 }
 
 /// Asks the servers of `cut`. `shortened`: `name` is only part of what is wanted.
@@ -152,10 +158,12 @@ impl<'a> Asking<'a> {
             candidates: SmallVec::new(),
             done: SmallVec::new(),
             plain: SmallVec::new(),
+            closed: SmallVec::new(),
             open: SmallVec::new(),
             last: None,
             spare: None,
             unknown: Vec::new(),
+            parents_named: false,
         };
         match &cut.who {
             Who::Fixed(servers, _) => {
@@ -222,6 +230,7 @@ impl<'a> Asking<'a> {
         self.candidates.push(Candidate { server, report, asked: 0 });
         self.done.push(false);
         self.plain.push(false);
+        self.closed.push(false);
     }
 
     fn choose(&mut self) -> Option<usize> {
@@ -258,7 +267,7 @@ impl<'a> Asking<'a> {
         };
         let timeout = match transport {
             // What comes again after a silence waits longer.
-            AskTransport::Udp => candidate.report.timeout * (1 + u32::from(candidate.asked)),
+            AskTransport::Udp => (candidate.report.timeout * (1 + u32::from(candidate.asked))).min(LONGEST_TIMEOUT),
             AskTransport::Tcp => TCP_TIMEOUT,
         };
         candidate.asked += 1;
@@ -341,6 +350,13 @@ impl<'a> Asking<'a> {
                 ));
                 self.cx.conclude(self.work, || format!("{server}: {}: asking by TCP", describe(&reply)));
                 self.by_tcp(one)
+            }
+            // A shortage here says nothing about the server.
+            Reply::Link(LinkError::Exhausted) => Err(Silence::Failed(Failure::limit(Limit::Sockets))),
+            // Servers end connections when they please (RFC 7766 §6.2.4): once more on a new one.
+            Reply::Link(LinkError::Closed) if one.transport == AskTransport::Tcp && !self.closed[one.candidate] => {
+                self.closed[one.candidate] = true;
+                Ok(Next::Again(self.send(one.candidate, AskTransport::Tcp)?))
             }
             Reply::Link(error) => {
                 if one.transport == AskTransport::Udp || self.last.is_none() {
@@ -449,13 +465,7 @@ impl<'a> Asking<'a> {
         }
         loop {
             if self.unknown.is_empty() {
-                let Who::Named(_, Some(then)) = &self.cut.who else { return Ok(false) };
-                let before = self.candidates.len();
-                let then: Vec<NameServer> = then.iter().filter(|s| !s.glue.is_empty()).cloned().collect();
-                for address in then.iter().flat_map(|server| server.glue.iter().copied()) {
-                    self.add_address(address);
-                }
-                return Ok(self.candidates.len() > before);
+                return Ok(self.add_last_resorts());
             }
             let random = self.cx.random() as usize % self.unknown.len();
             let name = self.unknown.swap_remove(random);
@@ -482,6 +492,34 @@ impl<'a> Asking<'a> {
                 }
             }
         }
+    }
+
+    /// Adds what parents say where the zones' own word has led nowhere: their glue, and the name servers that the
+    /// zone does not name itself. `true`: somebody new can be asked.
+    fn add_last_resorts(&mut self) -> bool {
+        let Who::Named(first, then) = &self.cut.who else { return false };
+        let before = self.candidates.len();
+        let age = self.cx.now().age;
+        for server in first.iter().chain(then.iter().flat_map(|then| then.iter())) {
+            for &address in &server.glue {
+                self.add_address(address);
+            }
+            // The parent of the name server's own zone may have glue for it.
+            let Some(cut) = self.cx.cache.closest_delegation(&server.name, age) else { continue };
+            for known in cut.parent.iter().filter(|known| known.name == server.name) {
+                for &address in &known.glue {
+                    self.add_address(address);
+                }
+            }
+        }
+        if let Some(then) = then {
+            let named = |name: &Name| first.iter().any(|server| server.name == *name);
+            let fresh = then.iter().map(|server| &server.name).filter(|name| !named(name));
+            if !std::mem::replace(&mut self.parents_named, true) {
+                self.unknown.extend(fresh.cloned());
+            }
+        }
+        self.candidates.len() > before || !self.unknown.is_empty()
     }
 
     fn failure(&self) -> Failure {

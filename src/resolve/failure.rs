@@ -15,6 +15,7 @@ pub enum Limit {
     Depth,
     Referrals,
     Deadline,
+    Sockets,
 }
 
 impl fmt::Display for Limit {
@@ -27,6 +28,7 @@ impl fmt::Display for Limit {
             Limit::Depth => "nested look-ups",
             Limit::Referrals => "referrals",
             Limit::Deadline => "time",
+            Limit::Sockets => "sockets, of which none is free",
         })
     }
 }
@@ -89,7 +91,7 @@ impl Failure {
     /// Does asking again soon make no sense? A question that ran out of its own account or time may
     /// have been unlucky; it is remembered all the same, or asking again would be cheap for an attacker.
     pub fn is_remembered(&self) -> bool {
-        !matches!(self, Failure::Remembered { .. })
+        !matches!(self, Failure::Remembered { .. } | Failure::Limit(Limit::Sockets))
     }
 
     /// Was it the account of the question rather than the answer to it?

@@ -34,8 +34,8 @@ pub struct Edns {
     pub dnssec_ok: bool,
     /// The COOKIE option's octets.
     pub cookie: Option<SmallVec<[u8; 40]>>,
-    /// The first extended error's INFO-CODE.
-    pub extended_error: Option<u16>,
+    /// The first extended error's INFO-CODE, and its text as far as it is one (RFC 8914 §2).
+    pub extended_error: Option<(u16, String)>,
 }
 
 /// A whole message.
@@ -251,7 +251,9 @@ fn read_edns(class: u16, ttl: u32, options: &[u8]) -> Result<Edns, ParseError> {
     for_each_option(options, |code, value| match code {
         option::COOKIE => edns.cookie = Some(SmallVec::from_slice(value)),
         option::EDE if edns.extended_error.is_none() => {
-            edns.extended_error = value.first_chunk().map(|code| u16::from_be_bytes(*code));
+            edns.extended_error = value
+                .split_first_chunk()
+                .map(|(code, text)| (u16::from_be_bytes(*code), String::from_utf8_lossy(text).into_owned()));
         }
         _ => {}
     })?;
