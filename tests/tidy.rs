@@ -341,7 +341,9 @@ fn declared() -> Vec<Vec<String>> {
 
 #[test]
 fn modules_use_only_groups_above_their_own() {
-    none(&order_offences(&declared(), &sources(&["src"])));
+    // The command line is the binary's, above the whole library.
+    let library: Vec<_> = sources(&["src"]).into_iter().filter(|source| !source.path.starts_with("src/cli/")).collect();
+    none(&order_offences(&declared(), &library));
 }
 
 #[test]

@@ -354,7 +354,6 @@ fn wrong_values_say_what_to_write() {
         ("[cache]\nmemory = \"1KiB\"", "allowed: \"1MiB\" to \"16TiB\""),
         ("[cache]\nmin_ttl = \"3m\"\nmax_ttl = \"1m\"", "`cache.min_ttl` 3m is more than `cache.max_ttl` 1m"),
         ("[resolver]\nipv4 = false\nipv6 = false", "neither IPv4 nor IPv6"),
-        ("[resolver]\noutgoing = [\"0.0.0.0\"]", "IPv6 is enabled and has no source address"),
         ("[local]\nrecords = [\"a.\"]", "expected name, TTL, type, data"),
         ("[local]\nrecords = [\"a. 4294967295 A 192.0.2.1\"]", "above 2147483647"),
         ("[local]\nrecords = [\"a. 60 A 192.0.2\"]", "invalid IPv4 address syntax"),
@@ -603,4 +602,10 @@ proptest! {
         prop_assert_eq!(units::duration(&units::write_duration(span)), Ok(span));
         prop_assert_eq!(units::size(&units::write_size(u64::from(number))), Ok(u64::from(number)));
     }
+}
+
+#[test]
+fn a_family_without_a_source_address_stays_unused() {
+    let settings = good("[resolver]\noutgoing = [\"192.0.2.1\"]");
+    assert!(settings.engine.resolve.ipv4 && !settings.engine.resolve.ipv6);
 }
