@@ -504,12 +504,15 @@ impl<'a> Asking<'a> {
             for &address in &server.glue {
                 self.add_address(address);
             }
-            // The parent of the name server's own zone may have glue for it.
-            let Some(cut) = self.cx.cache.closest_delegation(&server.name, age) else { continue };
-            for known in cut.parent.iter().filter(|known| known.name == server.name) {
-                for &address in &known.glue {
-                    self.add_address(address);
+            // The parents of the zones the name server's own name is in may have glue for it.
+            let mut at = Some(server.name.clone());
+            while let Some(cut) = at.and_then(|name| self.cx.cache.closest_delegation(&name, age)) {
+                for known in cut.parent.iter().filter(|known| known.name == server.name) {
+                    for &address in &known.glue {
+                        self.add_address(address);
+                    }
                 }
+                at = cut.zone.parent();
             }
         }
         if let Some(then) = then {

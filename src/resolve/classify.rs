@@ -114,7 +114,8 @@ fn read_sections(message: &Message, asked: Asked<'_>, rcode: Rcode) -> Reading {
             }
             Link::To(links, target) => {
                 sets.extend(links);
-                if !seen.insert(std::mem::replace(&mut at, target)) {
+                seen.insert(std::mem::replace(&mut at, target));
+                if seen.contains(&at) {
                     break;
                 }
             }
