@@ -116,8 +116,10 @@ fn answers_as_unbound_and_knot_resolver_do() {
     let _serving = Authority::Knot.serve(&internet);
     let questions = questions::all(&internet);
     let running: Vec<_> = Resolver::ALL.iter().map(|resolver| resolver.start(&internet, &[])).collect();
+    let asked = questions.as_slice();
     let outcomes: Vec<BTreeMap<Question, Outcome>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = running.iter().map(|resolver| scope.spawn(|| ask_all(resolver.v4, &questions))).collect();
+        let servers = running.iter().map(|resolver| resolver.v4);
+        let threads: Vec<_> = servers.map(|server| scope.spawn(move || ask_all(server, asked))).collect();
         threads.into_iter().map(|thread| thread.join().expect("no asker panicked")).collect()
     });
     let again: Vec<Question> = questions.iter().rev().cloned().collect();

@@ -1,9 +1,10 @@
 //! Programs of others as children of the test: started in the foreground, awaited, stopped by their id.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 /// How long a program may take until it serves, and until it is gone after SIGTERM.
@@ -12,7 +13,10 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// A running program; it ends with this value.
 pub struct Running {
     pub name: String,
-    child: Child,
+    pid: u32,
+    /// Its end, once.
+    ended: Receiver<io::Result<ExitStatus>>,
+    status: Option<ExitStatus>,
     dir: PathBuf,
     log: PathBuf,
 }
@@ -23,19 +27,22 @@ impl Running {
         let log = dir.join("log");
         let out = File::create(&log).expect("the log can be created");
         let err = out.try_clone().expect("the log can be shared");
-        let child = command
+        let mut child = command
             .current_dir(dir)
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(err)
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {name} ({command:?}): {error}"));
-        Running { name: name.to_owned(), child, dir: dir.to_owned(), log }
+        let pid = child.id();
+        let (tell, ended) = channel();
+        std::thread::spawn(move || tell.send(child.wait()));
+        Running { name: name.to_owned(), pid, ended, status: None, dir: dir.to_owned(), log }
     }
 
     /// The process id.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.pid
     }
 
     /// The directory with its files.
@@ -59,11 +66,12 @@ impl Running {
     pub fn wait_until(&mut self, what: &str, mut ready: impl FnMut(&Running) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !ready(self) {
-            if let Some(status) = self.child.try_wait().expect("the child can be waited for") {
-                panic!("{} ended with {status} before it was {what}:\n{}", self.name, self.last_words());
+            // Between two looks: its end, or a moment.
+            match self.ended.recv_timeout(Duration::from_millis(20)) {
+                Err(RecvTimeoutError::Timeout) => {}
+                end => panic!("{} ended ({end:?}) before it was {what}:\n{}", self.name, self.last_words()),
             }
             assert!(Instant::now() < deadline, "{} was not {what} in {PATIENCE:?}:\n{}", self.name, self.last_words());
-            std::thread::sleep(Duration::from_millis(20));
         }
     }
 
@@ -89,21 +97,14 @@ impl Running {
 
     /// Asks it to end by SIGTERM and waits; returns its exit code, none if it had to be killed.
     pub fn stop(&mut self) -> Option<i32> {
-        if let Ok(Some(status)) = self.child.try_wait() {
-            return status.code();
-        }
-        let _ = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status();
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
-            match self.child.try_wait() {
-                Ok(Some(status)) => return status.code(),
-                Ok(None) => std::thread::sleep(Duration::from_millis(10)),
-                Err(_) => break,
+        for signal in ["-TERM", "-KILL"] {
+            if self.status.is_some() {
+                break;
             }
+            let _ = Command::new("kill").args([signal, &self.pid.to_string()]).stderr(Stdio::null()).status();
+            self.status = self.ended.recv_timeout(PATIENCE).ok().and_then(Result::ok);
         }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        None
+        self.status.and_then(|status| status.code())
     }
 }
 
@@ -126,42 +127,30 @@ pub fn fresh_dir(name: &str) -> PathBuf {
 
 /// Runs a command to its end, with a deadline; returns its standard output.
 pub fn output_of(command: &mut Command, patience: Duration) -> Result<String, String> {
-    let mut child = command
+    let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| format!("cannot start {command:?}: {error}"))?;
-    let mut stdout = child.stdout.take().ok_or("no standard output")?;
-    let mut stderr = child.stderr.take().ok_or("no standard error")?;
-    let reader = std::thread::spawn(move || {
-        let mut text = Vec::new();
-        let _ = stdout.read_to_end(&mut text);
-        String::from_utf8_lossy(&text).into_owned()
-    });
-    let complaints = std::thread::spawn(move || {
-        let mut text = Vec::new();
-        let _ = stderr.read_to_end(&mut text);
-        String::from_utf8_lossy(&text).into_owned()
-    });
-    let deadline = Instant::now() + patience;
-    let status = loop {
-        match child.try_wait() {
-            Ok(Some(status)) => break Some(status),
-            Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(5)),
-            _ => {
-                let _ = child.kill();
-                let _ = child.wait();
-                break None;
+    let pid = child.id().to_string();
+    let (tell, ended) = channel();
+    std::thread::spawn(move || tell.send(child.wait_with_output()));
+    match ended.recv_timeout(patience) {
+        Ok(Ok(output)) => {
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let words = String::from_utf8_lossy(&output.stderr);
+            if output.status.success() {
+                Ok(text)
+            } else {
+                Err(format!("{command:?}: {}\n{text}{words}", output.status))
             }
         }
-    };
-    let text = reader.join().unwrap_or_default();
-    let words = complaints.join().unwrap_or_default();
-    match status {
-        Some(status) if status.success() => Ok(text),
-        Some(status) => Err(format!("{command:?} ended with {status}\n{text}{words}")),
-        None => Err(format!("{command:?} took more than {patience:?}\n{text}{words}")),
+        Ok(Err(error)) => Err(format!("{command:?}: {error}")),
+        Err(_) => {
+            let _ = Command::new("kill").args(["-KILL", &pid]).status();
+            Err(format!("{command:?} took more than {patience:?}"))
+        }
     }
 }
 
