@@ -60,7 +60,7 @@ impl Resolver {
         first.rsplit([' ', ',']).next().unwrap_or("unknown").to_owned()
     }
 
-    /// Starts it with an empty cache, one thread, and no validation, and waits until it answers.
+    /// Starts it with an empty cache of 512 MiB, one thread, and no validation, and waits until it answers.
     ///
     /// `prefix` are words put before the command, such as `taskset -c 0`.
     pub fn start(self, internet: &Internet, prefix: &[&str]) -> Resolving {
@@ -96,7 +96,7 @@ fn maeslant(dir: &Path, internet: &Internet, port: u16) -> Vec<String> {
     let text = format!(
         "[server]\nlisten = [\"127.0.0.1:{port}\", \"[::1]:{port}\"]\nworkers = 1\n\
          [resolver]\nroot_hints = \"{}\"\nserver_port = {}\ndo_not_query = []\n\
-         [local]\nspecial_use = false\n",
+         [local]\nspecial_use = false\n[cache]\nmemory = \"512MiB\"\n",
         internet.root_hints.display(),
         internet.port
     );
@@ -117,7 +117,8 @@ fn unbound(dir: &Path, internet: &Internet, port: u16) -> Vec<String> {
          access-control: ::/0 allow\n  do-daemonize: no\n  username: \"\"\n  chroot: \"\"\n  directory: \"{here}\"\n  \
          pidfile: \"{here}/pid\"\n  use-syslog: no\n  verbosity: 0\n  num-threads: 1\n  module-config: \"iterator\"\n  \
          root-hints: \"{hints}\"\n  do-not-query-localhost: no\n  unblock-lan-zones: yes\n  insecure-lan-zones: yes\n  \
-         edns-buffer-size: 1232\n  incoming-num-tcp: 100\n{special}remote-control:\n  control-enable: no\n"
+         edns-buffer-size: 1232\n  incoming-num-tcp: 100\n  \
+         msg-cache-size: 256m\n  rrset-cache-size: 256m\n{special}remote-control:\n  control-enable: no\n"
     );
     let file = write(dir, "unbound.conf", &text);
     vec!["unbound".into(), "-d".into(), "-c".into(), file]
@@ -128,7 +129,7 @@ fn kresd(dir: &Path, internet: &Internet, port: u16) -> Vec<String> {
     let hints = internet.root_hints.display();
     let text = format!(
         "net.listen('127.0.0.1', {port}, {{ kind = 'dns' }})\nnet.listen('::1', {port}, {{ kind = 'dns' }})\n\
-         log_level('err')\ncache.size = 256 * MB\ntrust_anchors.remove('.')\n\
+         log_level('err')\ncache.size = 512 * MB\ntrust_anchors.remove('.')\n\
          modules.unload('ta_update')\nmodules.unload('ta_sentinel')\nmodules.unload('ta_signal_query')\n\
          modules.load('hints')\nhints.root_file('{hints}')\nmodules.unload('policy')\n"
     );
