@@ -76,7 +76,8 @@ fn start_nsd(index: usize, host: &Host, port: u16) -> Running {
         text,
         "  username: root\n  chroot: \"\"\n  zonesdir: \"{here}\"\n  pidfile: \"{here}/pid\"\n  database: \"\"\n  \
          zonelistfile: \"{here}/zone.list\"\n  xfrdfile: \"{here}/xfrd.state\"\n  xfrdir: \"{here}\"\n  \
-         server-count: 1\n  statistics: 0\n  zonefiles-write: 0\n  round-robin: no\n  tcp-count: 200\n\
+         server-count: 1\n  statistics: 0\n  zonefiles-write: 0\n  round-robin: no\n  tcp-count: 200\n  \
+         rrl-ratelimit: 0\n  rrl-whitelist-ratelimit: 0\n\
          remote-control:\n  control-enable: yes\n  control-interface: \"{here}/control\"\n"
     );
     for zone in &host.zones {
