@@ -322,7 +322,7 @@ fn functions(code: &str) -> Vec<(usize, String, usize)> {
         let Some(position) = line.find("fn ").filter(|_| names(line, "fn")) else { continue };
         let indent = line.len() - line.trim_start().len();
         let closes = |end: &&str| end.len() - end.trim_start().len() == indent && end.trim_start().starts_with('}');
-        if let Some(length) = lines[at..].iter().take(1_000).position(|end| closes(end)) {
+        if let Some(length) = lines[at..].iter().take(1_000).position(closes) {
             let name = line[position + 3..].split(['(', '<']).next().unwrap_or_default();
             found.push((at + 1, name.to_string(), length + 1));
         }

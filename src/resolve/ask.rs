@@ -79,6 +79,8 @@ struct Try {
     candidate: usize,
     transport: AskTransport,
     since: Moment,
+    /// Sent for another question: its round trip is not this one's to measure.
+    joined: bool,
 }
 
 /// One zone being asked one thing.
@@ -115,6 +117,11 @@ pub(super) async fn ask_zone(
     shortened: bool,
 ) -> Result<Heard, Silence> {
     let mut asking = Asking::new(cx, work, cut, name, rtype, shortened);
+    if let Some(until) = asking.join(AskTransport::Udp)
+        && let Some(heard) = asking.wait(until).await?
+    {
+        return Ok(heard);
+    }
     loop {
         if cx.now().mono >= work.deadline {
             return asking.give_up(Failure::limit(Limit::Deadline));
@@ -154,7 +161,8 @@ impl<'a> Asking<'a> {
             name,
             rtype,
             shortened,
-            zone_hash: cx.hash(&cut.zone),
+            // A forwarder of a zone is not one of its servers.
+            zone_hash: cx.hash(&cut.zone) ^ u64::from(cut.is_forward()),
             candidates: SmallVec::new(),
             done: SmallVec::new(),
             plain: SmallVec::new(),
@@ -257,6 +265,7 @@ impl<'a> Asking<'a> {
         let forward = self.cut.is_forward();
         let ask = Ask {
             server: candidate.server,
+            zone: self.zone_hash,
             name: self.name.clone(),
             rtype: self.rtype,
             transport,
@@ -272,11 +281,9 @@ impl<'a> Asking<'a> {
         };
         candidate.asked += 1;
         let server = candidate.server;
-        let (key, new) = self.cx.board.borrow_mut().ask(ask);
+        self.work.packet()?;
+        let key = self.cx.board.borrow_mut().ask(ask);
         let held = Held::new(&self.cx.board, key);
-        if new {
-            self.work.packet()?;
-        }
         self.cx.trace(self.work, || TraceStep::Ask {
             server,
             zone: self.cut.zone.clone(),
@@ -287,8 +294,25 @@ impl<'a> Asking<'a> {
         if self.open.len() == MAX_OPEN {
             self.open.remove(0);
         }
-        self.open.push(Try { held, candidate: index, transport, since: now });
+        self.open.push(Try { held, candidate: index, transport, since: now, joined: false });
         Ok((now + timeout).min(self.work.deadline))
+    }
+
+    /// Joins a packet that another question has on its way to this zone for the same. Returns until when to wait.
+    fn join(&mut self, transport: AskTransport) -> Option<Moment> {
+        let (key, server) = self.cx.board.borrow_mut().join(self.zone_hash, self.name, self.rtype, transport)?;
+        let held = Held::new(&self.cx.board, key);
+        if !self.candidates.iter().any(|candidate| candidate.server == server) {
+            self.add(server);
+        }
+        let candidate = self.candidates.iter().position(|candidate| candidate.server == server)?;
+        let since = self.cx.now().mono;
+        let timeout = match transport {
+            AskTransport::Udp => self.candidates.get(candidate)?.report.timeout,
+            AskTransport::Tcp => TCP_TIMEOUT,
+        };
+        self.open.push(Try { held, candidate, transport, since, joined: true });
+        Some((since + timeout).min(self.work.deadline))
     }
 
     /// Waits for any of the open tries; goes on by itself where a reply asks for it.
@@ -319,7 +343,9 @@ impl<'a> Asking<'a> {
         let Some(one) = self.open.get(newest) else { return };
         let Some(candidate) = self.candidates.get(one.candidate) else { return };
         let (server, after) = (candidate.server, now.since(one.since));
-        self.cx.servers.timed_out(server, now);
+        if !one.joined {
+            self.cx.servers.timed_out(server, now);
+        }
         self.cx.board.borrow_mut().counters.timeouts += 1;
         if one.transport == AskTransport::Tcp {
             self.done[one.candidate] = true;
@@ -338,7 +364,7 @@ impl<'a> Asking<'a> {
             Reply::Message(message, octets) => {
                 self.work.octets(octets)?;
                 let rtt = now.since(one.since);
-                if one.transport == AskTransport::Udp {
+                if one.transport == AskTransport::Udp && !one.joined {
                     self.cx.servers.answered(server, rtt, now);
                 }
                 self.take_message(one, server, message)
@@ -374,6 +400,9 @@ impl<'a> Asking<'a> {
         self.done[one.candidate] = true;
         if one.transport == AskTransport::Tcp {
             return Ok(Next::Other);
+        }
+        if let Some(until) = self.join(AskTransport::Tcp) {
+            return Ok(Next::Again(until));
         }
         Ok(Next::Again(self.send(one.candidate, AskTransport::Tcp)?))
     }

@@ -51,6 +51,8 @@ pub enum LinkError {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Ask {
     pub server: SocketAddr,
+    /// The zone it is asked as a server of, as a number.
+    pub zone: u64,
     pub name: Name,
     pub rtype: Rtype,
     pub transport: AskTransport,
@@ -101,6 +103,16 @@ pub enum Reply {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct TaskId(pub u64);
 
+/// What is wanted of a zone, whoever of its servers is asked.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Interest(u64, Name, Rtype);
+
+impl Interest {
+    fn of(ask: &Ask) -> Interest {
+        Interest(ask.zone, ask.name.clone(), ask.rtype)
+    }
+}
+
 pub(super) struct Slot {
     pub ask: Ask,
     pub sent: Option<Sent>,
@@ -118,7 +130,8 @@ pub struct Board {
     rng: ChaCha12Rng,
     slots: Vec<(u32, Option<Slot>)>,
     free: Vec<u32>,
-    by_ask: HashMap<Ask, AskKey, Keyed>,
+    /// The latest ask for a name and type to any server of a zone.
+    by_interest: HashMap<Interest, AskKey, Keyed>,
     outbox: VecDeque<AskKey>,
     closed: VecDeque<AskKey>,
     timers: BTreeSet<(Moment, TaskId)>,
@@ -143,7 +156,7 @@ pub enum Notice {
 pub struct Counters {
     pub sent_udp: u64,
     pub sent_tcp: u64,
-    /// Questions that joined an identical one on its way to the same server.
+    /// Questions that joined an identical one on its way to a server of the zone.
     pub joined: u64,
     pub timeouts: u64,
     pub near_misses: u64,
@@ -170,7 +183,7 @@ impl Board {
             rng,
             slots: Vec::new(),
             free: Vec::new(),
-            by_ask: HashMap::with_hasher(keyed),
+            by_interest: HashMap::with_hasher(keyed),
             outbox: VecDeque::new(),
             closed: VecDeque::new(),
             timers: BTreeSet::new(),
@@ -192,16 +205,24 @@ impl Board {
         self.in_flight
     }
 
-    /// Begins an ask, or joins the same one on its way. `true`: it is a new packet.
-    pub(super) fn ask(&mut self, ask: Ask) -> (AskKey, bool) {
-        if let Some(&key) = self.by_ask.get(&ask)
-            && let Some(slot) = self.slot_mut(key)
-            && slot.reply.is_none()
-        {
-            slot.holders += 1;
-            self.counters.joined += 1;
-            return (key, false);
-        }
+    /// Joins an ask that is on its way to some server of the zone, with what is wanted.
+    pub(super) fn join(
+        &mut self,
+        zone: u64,
+        name: &Name,
+        rtype: Rtype,
+        transport: AskTransport,
+    ) -> Option<(AskKey, SocketAddr)> {
+        let key = *self.by_interest.get(&Interest(zone, name.clone(), rtype))?;
+        let slot = self.slot_mut(key).filter(|slot| slot.reply.is_none() && slot.ask.transport == transport)?;
+        slot.holders += 1;
+        let server = slot.ask.server;
+        self.counters.joined += 1;
+        Some((key, server))
+    }
+
+    /// Begins an ask.
+    pub(super) fn ask(&mut self, ask: Ask) -> AskKey {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push((0, None));
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
@@ -209,18 +230,18 @@ impl Board {
         let entry = &mut self.slots[index as usize];
         entry.0 = entry.0.wrapping_add(1);
         let key = AskKey(u64::from(entry.0) << 32 | u64::from(index));
+        self.by_interest.insert(Interest::of(&ask), key);
         entry.1 = Some(Slot {
-            ask: ask.clone(),
+            ask,
             sent: None,
             reply: None,
             replied_at: Moment::ZERO,
             watchers: SmallVec::new(),
             holders: 1,
         });
-        self.by_ask.insert(ask, key);
         self.outbox.push_back(key);
         self.in_flight += 1;
-        (key, true)
+        key
     }
 
     /// Lets go of an ask; the last to do so ends it.
@@ -232,8 +253,9 @@ impl Board {
         }
         let index = key.0 as u32;
         let Some(slot) = self.slots.get_mut(index as usize).and_then(|entry| entry.1.take()) else { return };
-        if self.by_ask.get(&slot.ask) == Some(&key) {
-            self.by_ask.remove(&slot.ask);
+        let interest = Interest::of(&slot.ask);
+        if self.by_interest.get(&interest) == Some(&key) {
+            self.by_interest.remove(&interest);
         }
         self.in_flight -= 1;
         if slot.sent.is_some() {
