@@ -127,7 +127,7 @@ fn next_to_ask(cx: &Cx, minimiser: &mut Minimiser, cut: &Cut, question: &Questio
         if !known {
             return (name, SHORTENED_TYPE, true);
         }
-        minimiser.shown(&name, false);
+        minimiser.no_cut(&cut.zone, &name, false);
     }
     (question.name.clone(), question.rtype, false)
 }
@@ -160,7 +160,7 @@ fn after_shortened(
         reading => {
             debug_assert!(question.name.is_below(asked.name));
             keep(cx, reading, asked);
-            minimiser.shown(asked.name, true);
+            minimiser.no_cut(asked.zone, asked.name, true);
         }
     }
     None

@@ -8,6 +8,10 @@ use super::Minimisation;
 const MAX_STEPS: usize = 10;
 const ONE_LABEL_STEPS: usize = 4;
 
+/// Zones of so many labels are an organisation's own: what is below one of their names without being cut off is theirs
+/// too, but for rare exceptions. Under `arpa` delegations are deep.
+const OWN_ZONE: usize = 2;
+
 /// The way from zone to zone of one name.
 pub(super) struct Minimiser {
     mode: Minimisation,
@@ -33,10 +37,13 @@ impl Minimiser {
         if known + step >= total { None } else { Some(question.name.suffix(known + step)) }
     }
 
-    /// A server was shown `name`, or it is known without asking that there is no cut at it.
-    pub fn shown(&mut self, name: &Name, asked: bool) {
+    /// There is no cut at `name`, as a server of `zone` said (`asked`), or as was known without asking.
+    pub fn no_cut(&mut self, zone: &Name, name: &Name, asked: bool) {
         self.shown = name.label_count();
         self.steps += usize::from(asked);
+        if self.mode == Minimisation::Relaxed && zone.label_count() >= OWN_ZONE && !is_under_arpa(zone) {
+            self.mode = Minimisation::Off;
+        }
     }
 
     /// The whole name from here on.
@@ -48,6 +55,10 @@ impl Minimiser {
     pub fn is_strict(&self) -> bool {
         self.mode == Minimisation::Strict
     }
+}
+
+fn is_under_arpa(zone: &Name) -> bool {
+    zone.wire().ends_with(b"\x04arpa\0")
 }
 
 /// The type asked for shortened names (RFC 9156 §2.1 leaves the choice). NS is what the question is about, is what
@@ -64,7 +75,7 @@ mod tests {
         let mut minimiser = Minimiser::new(Minimisation::Relaxed);
         let mut shown = Vec::new();
         while let Some(name) = minimiser.next(&zone, &question) {
-            minimiser.shown(&name, true);
+            minimiser.no_cut(&zone, &name, true);
             shown.push(name.to_string());
         }
         shown
@@ -75,6 +86,12 @@ mod tests {
         assert_eq!(steps("a.b.c.d.", "d."), ["c.d.", "b.c.d."]);
         assert_eq!(steps("c.d.", "d."), [""; 0]);
         assert_eq!(steps("d.", "."), [""; 0]);
+    }
+
+    #[test]
+    fn an_organisation_sees_its_own_names_whole_after_one_without_a_cut() {
+        assert_eq!(steps("a.b.deep.example.nl.", "example.nl."), ["deep.example.nl."]);
+        assert_eq!(steps("a.b.c.example.nl.", "nl."), ["example.nl.", "c.example.nl.", "b.c.example.nl."]);
     }
 
     #[test]
