@@ -1,4 +1,5 @@
-//! What is fuzzed: each target takes any octets and panics where a promise is broken.
+//! What is fuzzed: each target takes any octets and panics where a promise is broken. It returns whether the octets got
+//! past the first gate, so that a mutation loop can tell whether it tests anything.
 
 mod target;
 
@@ -14,9 +15,9 @@ thread_local! {
 }
 
 /// Reads octets as a message and as a query; what was read is written and read again.
-pub fn message(data: &[u8]) {
-    let _ = QueryView::parse(data);
-    let Ok(message) = Message::parse(data) else { return };
+pub fn message(data: &[u8]) -> bool {
+    let query = QueryView::parse(data).is_ok();
+    let Ok(message) = Message::parse(data) else { return query };
     let mut out = Vec::new();
     let mut composer = Composer::new(&mut out, message.id, message.flags.0, 65_535);
     let sections = [
@@ -29,7 +30,8 @@ pub fn message(data: &[u8]) {
         for record in records {
             let rdata = message.rdata(record);
             let _ = show_rdata(record.rtype, rdata);
-            whole &= composer.record(section, record.owner.wire(), record.rtype, record.class, record.ttl, rdata).is_ok();
+            whole &=
+                composer.record(section, record.owner.wire(), record.rtype, record.class, record.ttl, rdata).is_ok();
         }
     }
     composer.finish();
@@ -42,6 +44,7 @@ pub fn message(data: &[u8]) {
         same(message.authorities(), &message, again.authorities(), &again);
         same(message.additionals(), &message, again.additionals(), &again);
     }
+    true
 }
 
 fn same(one: &[maeslant::wire::Record], of_one: &Message, other: &[maeslant::wire::Record], of_other: &Message) {
@@ -53,19 +56,21 @@ fn same(one: &[maeslant::wire::Record], of_one: &Message, other: &[maeslant::wir
 }
 
 /// A packet of a client: whatever it is, it ends in silence, an answer, or a question that ends once.
-pub fn client_packet(data: &[u8]) {
-    RESOLVER.with_borrow_mut(|resolver| resolver.client_packet(data));
+pub fn client_packet(data: &[u8]) -> bool {
+    RESOLVER.with_borrow_mut(|resolver| resolver.client_packet(data))
 }
 
 /// A response of a server to a question in flight. The first octet chooses how much of it is made to match.
-pub fn server_response(data: &[u8]) {
-    RESOLVER.with_borrow_mut(|resolver| resolver.server_response(data));
+pub fn server_response(data: &[u8]) -> bool {
+    RESOLVER.with_borrow_mut(|resolver| resolver.server_response(data))
 }
 
 /// A configuration file, a record and a name in presentation format.
-pub fn config(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
-    match maeslant::config::read(text, Path::new("fuzz.toml")) {
+pub fn config(data: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(data) else { return false };
+    let read = maeslant::config::read(text, Path::new("fuzz.toml"));
+    let good = read.is_ok();
+    match read {
         Ok(settings) => {
             let _ = maeslant::config::print::effective(&settings);
         }
@@ -80,4 +85,5 @@ pub fn config(data: &[u8]) {
     if let Ok(name) = Name::parse(text) {
         assert_eq!(Name::parse(&name.to_string()), Ok(name));
     }
+    good
 }

@@ -5,9 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use maeslant::clock::Now;
-use maeslant::engine::{
-    AskKey, Client, Disposition, Engine, LinkError, Policy, Route, Shared, Transmit, Transport,
-};
+use maeslant::engine::{AskKey, Client, Disposition, Engine, LinkError, Policy, Route, Shared, Transmit, Transport};
 use maeslant::resolve::Hint;
 
 /// Inputs between two moments at which everything must have come to rest.
@@ -16,7 +14,7 @@ const BREATH: u64 = 32;
 const RESPONSES: usize = 8;
 /// Octets of all caches: small, so that a leak is seen.
 const MEMORY: u64 = 8 << 20;
-/// Clients waiting for one and the same name.
+/// What is asked, below a label that is new each time.
 const QUESTIONS: [(&str, u8); 6] = [
     ("www.example.com.", 1),
     ("a.b.c.d.example.net.", 28),
@@ -60,20 +58,23 @@ impl Resolver {
         Now::simulated(self.now)
     }
 
-    fn ask(&mut self, packet: &[u8], transport: Transport) {
+    /// True if the packet became a question.
+    fn ask(&mut self, packet: &[u8], transport: Transport) -> bool {
         let client = Client {
             addr: SocketAddr::from(([127, 0, 0, 1], 1 + (self.inputs % 60_000) as u16)),
             transport,
             route: Route { socket: self.inputs, local: None },
         };
         let mut out = std::mem::take(&mut self.out);
-        match self.engine.handle_query(self.reading(), client, packet, &mut out) {
+        let disposition = self.engine.handle_query(self.reading(), client, packet, &mut out);
+        match disposition {
             Disposition::Answered => check_answer(packet, &out, transport),
             Disposition::Pending => self.waiting += 1,
             Disposition::Dropped(_) => {}
         }
         self.out = out;
         self.drain();
+        disposition == Disposition::Pending
     }
 
     /// Takes what the engine wants sent.
@@ -97,27 +98,31 @@ impl Resolver {
     }
 
     /// A packet of a client.
-    pub fn client_packet(&mut self, data: &[u8]) {
+    pub fn client_packet(&mut self, data: &[u8]) -> bool {
         self.inputs += 1;
         let transport = if self.inputs.is_multiple_of(8) { Transport::Tcp } else { Transport::Udp };
-        self.ask(data, transport);
+        let taken = self.ask(data, transport);
         self.breathe();
+        taken
     }
 
     /// A response to a question that is asked for it.
-    pub fn server_response(&mut self, data: &[u8]) {
+    pub fn server_response(&mut self, data: &[u8]) -> bool {
         self.inputs += 1;
-        let Some((&manner, body)) = data.split_first() else { return };
+        let Some((&manner, body)) = data.split_first() else { return false };
+        let mut taken = false;
         let (name, rtype) = QUESTIONS[usize::from(manner >> 3) % QUESTIONS.len()];
-        self.ask(&question(name, rtype, self.inputs as u16), Transport::Udp);
+        // A name of its own, or else the cache would answer.
+        let name = format!("n{}.{name}", self.inputs);
+        self.ask(&question(&name, rtype, self.inputs as u16), Transport::Udp);
         for _ in 0..RESPONSES {
             let Some((&key, query)) = self.open.iter().next() else { break };
             let response = fit(manner, body, query);
             self.now += 1_000_000;
             self.engine.handle_response(self.reading(), key, &response);
-            let same_still_open = self.open.contains_key(&key);
             self.drain();
-            if same_still_open && self.open.contains_key(&key) {
+            taken |= !self.open.contains_key(&key);
+            if self.open.contains_key(&key) {
                 // It was not taken: the server falls silent.
                 self.open.remove(&key);
                 self.engine.handle_link_error(self.reading(), key, LinkError::Refused);
@@ -125,6 +130,7 @@ impl Resolver {
             }
         }
         self.breathe();
+        taken
     }
 
     /// From time to time, everything ends, and nothing may be left.
