@@ -72,7 +72,11 @@ pub fn config(data: &[u8]) -> bool {
     let good = read.is_ok();
     match read {
         Ok(settings) => {
-            let _ = maeslant::config::print::effective(&settings);
+            let printed = maeslant::config::print::effective(&settings);
+            match maeslant::config::read(&printed, Path::new("fuzz.toml")) {
+                Ok(again) => assert_eq!(again, settings, "what is printed means something else"),
+                Err(report) => panic!("what is printed cannot be read:\n{}", report.human(false)),
+            }
         }
         Err(report) => {
             let _ = report.human(false);
