@@ -1,6 +1,7 @@
 //! The integration tests, one binary: the law of the house, the engine in a simulated Internet, the server on loopback, and
 //! other people's servers and clients.
 
+mod cli;
 mod loopback;
 mod peers;
 mod sim;

@@ -160,12 +160,12 @@ fn groups(lib: &str) -> Result<Vec<Vec<String>>, String> {
     Ok(groups)
 }
 
-/// The module a file belongs to; none for lib.rs and main.rs.
+/// The module a file belongs to; none for lib.rs, and for main.rs and its `cli`, which stand above all modules.
 fn module_of(path: &str) -> Option<&str> {
     let inside = path.strip_prefix("src/")?;
     let module = inside.split('/').next()?;
     let module = module.strip_suffix(".rs").unwrap_or(module);
-    (module != "lib" && module != "main").then_some(module)
+    (!["lib", "main", "cli"].contains(&module)).then_some(module)
 }
 
 /// Every use of a module that is not above the user's own group.

@@ -77,7 +77,6 @@ pub struct Engine {
     shared: Shared,
     cx: Cx,
     door: Door,
-    zones: Zones,
     tasks: Tasks,
     pending: HashMap<Question, Pending, Keyed>,
     running: HashMap<TaskId, Question, Keyed>,
@@ -95,10 +94,10 @@ impl Engine {
             cache: Arc::clone(&shared.cache),
             servers: Arc::clone(&shared.servers),
             plan: Rc::new(Plan::new(&policy.resolve)),
+            zones: Rc::new(local_zones(&policy)),
         };
         Engine {
             door: Door::beside(&policy.access, &shared.refusals),
-            zones: local_zones(&policy),
             policy,
             shared,
             cx,
@@ -198,7 +197,7 @@ impl Engine {
         };
         let mut before = SmallVec::new();
         let mut question = Question::new(name, view.rtype);
-        if let Some(answer) = self.zones.lookup(&question.name, view.rtype) {
+        if let Some(answer) = self.cx.zones.lookup(&question.name, view.rtype) {
             match local_alias(&answer, view.rtype) {
                 None => {
                     respond::local(out, &asker, respond, &answer);
@@ -345,7 +344,7 @@ impl Engine {
     pub fn set_policy(&mut self, policy: Arc<Policy>) {
         self.cx.plan = Rc::new(Plan::new(&policy.resolve));
         self.door = Door::beside(&policy.access, &self.shared.refusals);
-        self.zones = local_zones(&policy);
+        self.cx.zones = Rc::new(local_zones(&policy));
         self.policy = policy;
     }
 

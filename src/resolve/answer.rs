@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::cache::{Cache, Negative, RrSet};
+use crate::cache::{Cache, Negative, Rank, RrSet};
 use crate::clock::Moment;
+use crate::local::{self, LocalRecord};
 use crate::wire::{Name, Question, Rcode, Rtype, leading_name};
 
 use super::Cx;
@@ -47,6 +48,22 @@ impl Outcome {
         self.rcode = negative.rcode;
         self.soa = negative.soa.as_ref().map(|soa| (Arc::clone(soa), negative.ttl_at(age).unwrap_or(0)));
         self
+    }
+
+    /// Takes what is known beforehand. Returns where it leads, if it is an alias.
+    fn local(&mut self, answer: local::Answer, rtype: Rtype, age: Moment) -> Option<Name> {
+        let set = |records: &[LocalRecord]| {
+            let first = records.first()?;
+            let data = records.iter().map(|record| &*record.rdata);
+            Some(Arc::new(RrSet::new(first.owner.clone(), first.rtype, first.ttl, Rank::Local, age, data)))
+        };
+        self.rcode = answer.rcode;
+        self.soa = set(&answer.authority).filter(|soa| soa.rtype == Rtype::SOA).map(|soa| (Arc::clone(&soa), soa.ttl));
+        let found = set(&answer.answer)?;
+        let alias = found.rtype == Rtype::CNAME && rtype != Rtype::CNAME;
+        let target = found.rdatas().next().and_then(leading_name).filter(|_| alias);
+        self.answer.push(found);
+        target
     }
 
     fn push(&mut self, set: Arc<RrSet>, age: Moment) {
@@ -142,6 +159,14 @@ async fn follow(cx: &Cx, work: &Work, question: &Question, mut refresh: bool) ->
     for _ in 0..=MAX_ALIASES {
         let age = cx.now().age;
         let step = Question::new(name.clone(), question.rtype);
+        if let Some(answer) = cx.zones.lookup(&name, question.rtype) {
+            match outcome.local(answer, question.rtype, age) {
+                Some(target) if !is_loop(&outcome, &name, &target) => name = target,
+                Some(_) => return outcome.failed(Failure::AliasLoop { name }),
+                None => return outcome,
+            }
+            continue;
+        }
         let known = if std::mem::take(&mut refresh) || question.rtype == Rtype::ANY {
             None
         } else {

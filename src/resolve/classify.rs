@@ -16,7 +16,7 @@ const MAX_LINKS: usize = 16;
 const MAX_NAME_SERVERS: usize = 32;
 /// Addresses kept of one name server.
 const MAX_GLUE: usize = 8;
-/// Records of one RRset that are kept (Unbound and BIND allow as many by default: CVE-2024-1737).
+/// Records in an answer; with more of them it is refused whole (CVE-2024-1737: BIND allows 100 in a set by default).
 const MAX_RECORDS: usize = 256;
 /// A negative answer without an SOA is kept this long: RFC 2308 §5 has no TTL for it, and asking
 /// again at once helps nobody.
@@ -78,6 +78,10 @@ pub(super) fn classify(message: &Message, asked: Asked<'_>) -> Reading {
     let rcode = message.rcode();
     if !matches!(rcode, Rcode::NOERROR | Rcode::NXDOMAIN | Rcode::YXDOMAIN) {
         return Reading::Error(rcode);
+    }
+    if message.answers().len() > MAX_RECORDS {
+        // All records of a set are needed, or none (RFC 2181 §5): it is not cut in half.
+        return Reading::Error(Rcode::SERVFAIL);
     }
     let authoritative = message.flags.has(Flags::AA);
     let reading = read_sections(message, asked, rcode);

@@ -37,6 +37,7 @@ pub use trace::{TraceStep, Traced};
 
 use crate::cache::Cache;
 use crate::clock::Now;
+use crate::local::Zones;
 use crate::servers::Servers;
 use crate::wire::{Name, Question};
 
@@ -47,6 +48,8 @@ pub struct Cx {
     pub cache: Arc<Cache>,
     pub servers: Arc<Servers>,
     pub plan: Rc<Plan>,
+    /// What is answered here: nobody is asked for it, wherever an alias or a delegation leads.
+    pub zones: Rc<Zones>,
 }
 
 impl Cx {

@@ -3,6 +3,7 @@
 mod client;
 mod dice;
 mod events;
+mod guesses;
 mod scenario;
 mod scenarios;
 mod script;

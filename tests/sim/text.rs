@@ -54,7 +54,37 @@ pub fn name(text: &str) -> Result<Name, String> {
     if !text.ends_with('.') {
         return Err(format!("the name `{text}` does not end with a dot"));
     }
-    Name::from_ascii(text).map_err(|error| format!("`{text}` is no name: {error}"))
+    let labels = labels(text).ok_or_else(|| format!("`{text}` is no name"))?;
+    Name::from_labels(labels.iter().map(Vec::as_slice)).map_err(|error| format!("`{text}` is no name: {error}"))
+}
+
+/// The labels with their escapes undone (RFC 1035 §5.1): hickory-proto knows none for most octets.
+fn labels(text: &str) -> Option<Vec<Vec<u8>>> {
+    let mut labels = vec![Vec::new()];
+    let mut rest = text.as_bytes();
+    while let [first, more @ ..] = rest {
+        let (octet, after) = match (first, more) {
+            (b'.', _) => {
+                labels.push(Vec::new());
+                rest = more;
+                continue;
+            }
+            (b'\\', [a @ b'0'..=b'9', b, c, after @ ..]) => {
+                let digits = [*a, *b, *c];
+                (std::str::from_utf8(&digits).ok()?.parse().ok()?, after)
+            }
+            (b'\\', [plain, after @ ..]) => (*plain, after),
+            (plain, after) => (*plain, after),
+        };
+        labels.last_mut()?.push(octet);
+        rest = after;
+    }
+    // After the final dot comes the root; the root alone has two.
+    labels.pop();
+    if text == "." {
+        labels.clear();
+    }
+    (!labels.iter().any(Vec::is_empty)).then_some(labels)
 }
 
 pub fn record_type(text: &str) -> Result<RecordType, String> {
@@ -260,6 +290,14 @@ fn wanted_compares_name_type_and_data() {
     ] {
         assert_eq!(wanted(text).expect("a pattern").matches(&have), matches, "{text}");
     }
+}
+
+#[test]
+fn names_may_hold_any_octet() {
+    let odd = name("a\\.b\\000\\255.com.").expect("a name");
+    assert_eq!(wire(&odd), b"\x05a.b\x00\xff\x03com\x00");
+    assert_eq!(wire(&name(".").expect("the root")), b"\x00");
+    assert!(name("a..com.").is_err());
 }
 
 #[test]

@@ -71,6 +71,8 @@ pub struct World {
     pub broken: Vec<String>,
     /// Packets to servers, those to addresses without a server included.
     pub asks: usize,
+    /// Those packets themselves, unless the world is quiet.
+    pub queries: Vec<Vec<u8>>,
     pub dice: Dice,
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     order: u64,
@@ -79,9 +81,14 @@ pub struct World {
 
 impl World {
     pub fn new(policy: Policy, cache: &maeslant::cache::Policy, servers: Vec<Server>, seed: u64) -> World {
+        let shared = Shared::new(cache, Dice::new(!seed).seed());
+        World::sharing(shared, policy, servers, seed)
+    }
+
+    /// With caches that other shards use too.
+    pub fn sharing(shared: Shared, policy: Policy, servers: Vec<Server>, seed: u64) -> World {
         let mut dice = Dice::new(seed);
         let policy = Arc::new(policy);
-        let shared = Shared::new(cache, dice.seed());
         let engine = Engine::new(policy.clone(), shared, dice.seed());
         World {
             now: 1_000_000_000,
@@ -95,6 +102,7 @@ impl World {
             log: Vec::new(),
             broken: Vec::new(),
             asks: 0,
+            queries: Vec::new(),
             dice,
             events: BinaryHeap::new(),
             order: 0,
@@ -191,6 +199,9 @@ impl World {
     /// Brings a query to its server, and the server's answer into the queue.
     fn carry(&mut self, key: AskKey, addr: SocketAddr, transport: AskTransport, packet: Vec<u8>) {
         self.asks += 1;
+        if self.logging {
+            self.queries.push(packet.clone());
+        }
         let at = self.servers.iter().position(|server| server.addresses.contains(&addr.ip()));
         let whom = at.map_or("nobody".to_string(), |at| self.servers[at].name.clone());
         self.note(|| format!("  -> {whom} {addr} {transport:?}: {}", summary(&packet)));
@@ -350,6 +361,16 @@ impl World {
         }
         if !self.open.is_empty() {
             return Err(format!("idle, but {} asks were never closed", self.open.len()));
+        }
+        // The task that keeps the root primed never ends.
+        let tasks = self.engine.tasks().saturating_sub(usize::from(self.policy.resolve.prime));
+        if tasks > 0 {
+            return Err(format!("idle, but {tasks} tasks have not ended"));
+        }
+        let counters = self.engine.counters();
+        let ended = counters.answered + counters.dropped.iter().sum::<u64>() + counters.gone;
+        if counters.queries != ended || counters.waiting != 0 {
+            return Err(format!("idle, but {} queries of {} have ended: {counters:?}", ended, counters.queries));
         }
         Ok(())
     }
