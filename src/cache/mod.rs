@@ -8,6 +8,7 @@ mod rrset;
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use moka::sync::Cache as Moka;
@@ -23,9 +24,9 @@ use crate::wire::{Name, Question, Rcode, Rtype};
 /// (`benches/memory` measures it).
 const ENTRY_OVERHEAD: usize = 320;
 /// A resolution failure is kept this long at first, twice as long each time it is met again
-/// (RFC 9520 §3.2: at least 1 s, at most 5 min).
+/// (RFC 9520 §3.2: at least 1 s, at most 5 min): not longer than a household waits for a site that is back.
 const FIRST_HOLD: Duration = Duration::from_secs(2);
-const LONGEST_HOLD: Duration = Duration::from_secs(300);
+const LONGEST_HOLD: Duration = Duration::from_secs(30);
 /// A failure met again within this time after its end counts as the same.
 const HOLD_MEMORY: Duration = Duration::from_secs(60);
 /// A referral whose TTL is smaller is kept this long: a zone cut is not looked up twice for one page.
@@ -112,9 +113,40 @@ type Store<V> = Moka<u128, Arc<V>, BuildHasherDefault<AsIs>>;
 /// Marks a key of the negative cache that stands for all types: NXDOMAIN.
 const EVERY_TYPE: Rtype = Rtype(0);
 
+/// Bits of a [`Traces`].
+const TRACES: usize = 1 << 23;
+
+/// Which keys have ever been kept, roughly: spares looking for what was never there. A bit that is set says nothing.
+struct Traces(Box<[AtomicU64]>);
+
+impl Traces {
+    fn new(bits: usize) -> Traces {
+        Traces((0..bits / 64).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    fn place(&self, key: u128) -> (&AtomicU64, u64) {
+        let bit = (key >> 64) as usize % (self.0.len() * 64);
+        (&self.0[bit / 64], 1 << (bit % 64))
+    }
+
+    fn leave(&self, key: u128) {
+        let (word, bit) = self.place(key);
+        if word.load(Ordering::Relaxed) & bit == 0 {
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
+    }
+
+    fn may_have(&self, key: u128) -> bool {
+        let (word, bit) = self.place(key);
+        word.load(Ordering::Relaxed) & bit != 0
+    }
+}
+
 /// The caches of all shards.
 pub struct Cache {
     keys: (u64, u64),
+    /// Of DNAMEs and of names that do not exist, which are looked for at every name above a name.
+    traces: Traces,
     rrsets: Store<RrSet>,
     negatives: Store<Negative>,
     failures: Store<Failed>,
@@ -142,6 +174,7 @@ impl Cache {
         let share = |percent: u64| policy.memory / 100 * percent;
         Cache {
             keys: (word(16), word(24)),
+            traces: Traces::new(TRACES),
             // Answers are what people ask for; the other kinds are small and few.
             rrsets: store(share(65), RrSet::weight),
             negatives: store(share(15), |negative: &Negative| {
@@ -194,8 +227,31 @@ impl Cache {
         {
             return old;
         }
+        if set.rtype == Rtype::DNAME {
+            self.traces.leave(key);
+        }
         self.rrsets.insert(key, Arc::clone(&set));
         set
+    }
+
+    /// The fresh DNAME closest above `name` (RFC 6672).
+    pub fn dname_above(&self, name: &Name, age: Moment) -> Option<Arc<RrSet>> {
+        let mut wire = name.wire();
+        loop {
+            let length = usize::from(*wire.first()?);
+            wire = wire.get(length + 1..)?;
+            let key = self.key_of(0, wire, Rtype::DNAME);
+            if self.traces.may_have(key)
+                && let Some(set) = self.rrsets.get(&key).filter(|set| set.ttl_at(age).is_some())
+            {
+                return Some(set);
+            }
+        }
+    }
+
+    /// Is NODATA known of exactly this name and type?
+    pub fn has_no_data(&self, name: &Name, rtype: Rtype, age: Moment) -> bool {
+        self.negatives.get(&self.key(1, name, rtype)).is_some_and(|negative| negative.ttl_at(age).is_some())
     }
 
     /// A fresh NODATA or NXDOMAIN for exactly this name, or an NXDOMAIN of a name above (RFC 8020).
@@ -209,7 +265,10 @@ impl Cache {
             if length == 0 {
                 break;
             }
-            if let Some(negative) = self.negatives.get(&self.key_of(1, wire, EVERY_TYPE)).filter(fresh) {
+            let key = self.key_of(1, wire, EVERY_TYPE);
+            if self.traces.may_have(key)
+                && let Some(negative) = self.negatives.get(&key).filter(fresh)
+            {
                 return Some(negative);
             }
             wire = wire.get(usize::from(length) + 1..).unwrap_or(&[]);
@@ -222,7 +281,11 @@ impl Cache {
         let rtype = if negative.rcode == Rcode::NXDOMAIN { EVERY_TYPE } else { rtype };
         let negative = Arc::new(negative);
         if negative.ttl > 0 {
-            self.negatives.insert(self.key(1, name, rtype), Arc::clone(&negative));
+            let key = self.key(1, name, rtype);
+            if rtype == EVERY_TYPE {
+                self.traces.leave(key);
+            }
+            self.negatives.insert(key, Arc::clone(&negative));
         }
         negative
     }
@@ -240,13 +303,6 @@ impl Cache {
             _ => FIRST_HOLD,
         };
         self.failures.insert(key, Arc::new(Failed { until: age + hold, hold, error, text: text.into() }));
-    }
-
-    /// A question has been resolved: its failures are over.
-    pub fn forget_failed(&self, question: &Question) {
-        if self.failures.entry_count() > 0 {
-            self.failures.invalidate(&self.key(2, &question.name, question.rtype));
-        }
     }
 
     /// The zone cut exactly at `zone`.

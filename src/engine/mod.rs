@@ -19,7 +19,7 @@ use crate::admission::{Door, Refusals, Verdict};
 use crate::cache::Cache;
 use crate::clock::{Moment, Now};
 use crate::local::{LocalRecord, Zones};
-use crate::resolve::{self, Board, Cx, Keyed, Outcome, Plan, TaskId, Traced, Work};
+use crate::resolve::{self, Board, Cached, Cx, Keyed, Outcome, Plan, TaskId, Traced, Why, Work};
 use crate::servers::Servers;
 use crate::wire::{
     CLASS_ANY, CLASS_CH, CLASS_IN, Flags, Name, QueryView, Question, Rcode, Rtype, Unreadable, ede, header_only,
@@ -213,34 +213,41 @@ impl Engine {
             respond::any(out, &asker, respond);
             return Disposition::Answered;
         }
-        if let Some(known) = self.known(now, &question) {
-            respond::outcome(out, &asker, respond, &before, &known, now.age);
-            if known.ripe && policy.cache_prefetch {
-                self.refresh(now, question);
+        let why = match self.known(now, &question) {
+            Ok(known) => {
+                respond::outcome(out, &asker, respond, &before, &known, now.age);
+                if known.ripe && policy.cache_prefetch {
+                    self.refresh(now, question);
+                }
+                return Disposition::Answered;
             }
-            return Disposition::Answered;
-        }
+            Err(why) => why,
+        };
         if !view.flags.has(Flags::RD) {
-            let why = Extended::new(ede::NOT_SUPPORTED, "not in the cache, and recursion was not asked for");
-            respond::bare(out, &asker, respond, Rcode::REFUSED, &why);
+            let extended = Extended::new(ede::NOT_SUPPORTED, "not in the cache, and recursion was not asked for");
+            respond::bare(out, &asker, respond, Rcode::REFUSED, &extended);
             return Disposition::Answered;
         }
-        self.enqueue(now, Waiter { client, asker, before }, question, out)
+        self.enqueue(now, Waiter { client, asker, before }, question, why, out)
     }
 
-    /// What the caches say of a question, failures included.
-    fn known(&mut self, now: Now, question: &Question) -> Option<Outcome> {
-        if let Some(outcome) = resolve::from_cache(&self.shared.cache, question, now.age) {
-            self.counters.cache_hits += 1;
-            return Some(outcome);
-        }
-        let failed = self.shared.cache.failed(question, now.age)?;
+    /// What the caches say of a question, failures included; or why it has to be resolved.
+    fn known(&mut self, now: Now, question: &Question) -> Result<Outcome, Why> {
+        let why = match resolve::from_cache(&self.shared.cache, question, now.age) {
+            Cached::Whole(outcome) => {
+                self.counters.cache_hits += 1;
+                return Ok(outcome);
+            }
+            Cached::Part => Why::Part,
+            Cached::Nothing => Why::Unknown,
+        };
+        let failed = self.shared.cache.failed(question, now.age).ok_or(why)?;
         self.counters.failure_hits += 1;
-        Some(Outcome::remembered(&failed))
+        Ok(Outcome::remembered(&failed))
     }
 
     /// Lets a client wait for a question, beginning it where nobody else waits for it yet.
-    fn enqueue(&mut self, now: Now, waiter: Waiter, question: Question, out: &mut Vec<u8>) -> Disposition {
+    fn enqueue(&mut self, now: Now, waiter: Waiter, question: Question, why: Why, out: &mut Vec<u8>) -> Disposition {
         if let Some(pending) = self.pending.get_mut(&question) {
             if pending.waiters.len() >= MAX_WAITERS {
                 return Disposition::Dropped(DropReason::Overload);
@@ -257,7 +264,7 @@ impl Engine {
             return Disposition::Answered;
         }
         self.counters.waiting += 1;
-        self.begin(now, question, Some(waiter), false);
+        self.begin(now, question, Some(waiter), why);
         Disposition::Pending
     }
 
@@ -265,13 +272,13 @@ impl Engine {
     fn refresh(&mut self, now: Now, question: Question) {
         if self.pending.len() < MAX_QUESTIONS / 2 && !self.pending.contains_key(&question) {
             self.counters.refreshed += 1;
-            self.begin(now, question, None, true);
+            self.begin(now, question, None, Why::Refresh);
         }
     }
 
-    fn begin(&mut self, now: Now, question: Question, waiter: Option<Waiter>, refresh: bool) {
+    fn begin(&mut self, now: Now, question: Question, waiter: Option<Waiter>, why: Why) {
         let work = Work::new(now.mono + self.cx.plan.deadline.saturating_sub(DEADLINE_MARGIN));
-        let resolution = resolve::resolve(self.cx.clone(), work, question.clone(), refresh);
+        let resolution = resolve::resolve(self.cx.clone(), work, question.clone(), why);
         let task = self.tasks.add(Box::pin(async move { Some(resolution.await) }));
         self.pending.insert(question.clone(), Pending { waiters: waiter.into_iter().collect() });
         self.running.insert(task, question);

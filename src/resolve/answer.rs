@@ -79,6 +79,16 @@ enum Known {
     Negative(Arc<Negative>),
 }
 
+impl Known {
+    fn is_ripe(&self, age: Moment) -> bool {
+        match self {
+            Known::Answer(set) => set.is_ripe(age),
+            Known::Alias(sets, _) => sets.iter().any(|set| set.is_ripe(age)),
+            Known::Negative(_) => false,
+        }
+    }
+}
+
 fn look_up(cache: &Cache, name: &Name, rtype: Rtype, age: Moment) -> Option<Known> {
     if let Some(set) = cache.rrset(name, rtype, age) {
         return Some(Known::Answer(set));
@@ -93,31 +103,43 @@ fn look_up(cache: &Cache, name: &Name, rtype: Rtype, age: Moment) -> Option<Know
         return Some(Known::Negative(negative));
     }
     // A DNAME above makes an alias of every name below it (RFC 6672 §3.3).
-    let mut above = name.parent();
-    while let Some(owner) = above {
-        if let Some(dname) = cache.rrset(&owner, Rtype::DNAME, age)
-            && let Some((cname, target)) = synthesise(&dname, name)
-        {
-            return Some(Known::Alias(vec![dname, Arc::new(cname)], target));
-        }
-        above = owner.parent();
-    }
-    None
+    let dname = cache.dname_above(name, age)?;
+    let (cname, target) = synthesise(&dname, name)?;
+    Some(Known::Alias(vec![dname, Arc::new(cname)], target))
 }
 
-/// The whole answer, if the cache has all of it. `ANY` is not looked up here.
-pub fn from_cache(cache: &Cache, question: &Question, age: Moment) -> Option<Outcome> {
+/// What the cache has of an answer.
+pub enum Cached {
+    Whole(Outcome),
+    /// Aliases, but not what they lead to.
+    Part,
+    Nothing,
+}
+
+/// Looks a question up. `ANY` is not looked up here.
+pub fn from_cache(cache: &Cache, question: &Question, age: Moment) -> Cached {
     let mut outcome = Outcome::new();
+    match whole(cache, question, age, &mut outcome) {
+        Some(()) => Cached::Whole(outcome),
+        None if outcome.answer.is_empty() => Cached::Nothing,
+        None => Cached::Part,
+    }
+}
+
+fn whole(cache: &Cache, question: &Question, age: Moment, outcome: &mut Outcome) -> Option<()> {
     let mut name = question.name.clone();
     for _ in 0..=MAX_ALIASES {
         match look_up(cache, &name, question.rtype, age)? {
             Known::Answer(set) => {
                 outcome.push(set, age);
-                return Some(outcome);
+                return Some(());
             }
-            Known::Negative(negative) => return Some(outcome.negative(&negative, age)),
+            Known::Negative(negative) => {
+                *outcome = std::mem::replace(outcome, Outcome::new()).negative(&negative, age);
+                return Some(());
+            }
             Known::Alias(sets, target) => {
-                if is_loop(&outcome, &name, &target) {
+                if is_loop(outcome, &name, &target) {
                     return None;
                 }
                 sets.into_iter().for_each(|set| outcome.push(set, age));
@@ -132,19 +154,26 @@ fn is_loop(outcome: &Outcome, name: &Name, target: &Name) -> bool {
     target == name || outcome.answer.iter().any(|set| set.rtype == Rtype::CNAME && set.owner == *target)
 }
 
-/// Resolves a question. `refresh`: the records themselves are asked for even if they are known.
-pub async fn resolve(cx: Cx, work: Work, question: Question, refresh: bool) -> Outcome {
+/// Why a question is resolved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Why {
+    /// Nothing is known of it.
+    Unknown,
+    /// Something is: it is used.
+    Part,
+    /// It is known, and comes near its end: what does is asked for again.
+    Refresh,
+}
+
+/// Resolves a question.
+pub async fn resolve(cx: Cx, work: Work, question: Question, why: Why) -> Outcome {
     let Ok(_within) = work.enter(question.clone()) else {
         return Outcome::new().failed(Failure::limit(Limit::Depth));
     };
     cx.begin(&work, &question);
-    let outcome = follow(&cx, &work, &question, refresh).await;
-    match &outcome.failure {
-        Some(failure) if failure.is_remembered() => {
-            cx.cache.keep_failed(&question, failure.error(), &failure.to_string(), cx.now().age);
-        }
-        Some(_) => {}
-        None => cx.cache.forget_failed(&question),
+    let outcome = follow(&cx, &work, &question, why).await;
+    if let Some(failure) = outcome.failure.as_ref().filter(|failure| failure.is_remembered()) {
+        cx.cache.keep_failed(&question, failure.error(), &failure.to_string(), cx.now().age);
     }
     cx.conclude(&work, || match &outcome.failure {
         Some(failure) => format!("SERVFAIL: {failure}"),
@@ -153,7 +182,7 @@ pub async fn resolve(cx: Cx, work: Work, question: Question, refresh: bool) -> O
     outcome
 }
 
-async fn follow(cx: &Cx, work: &Work, question: &Question, mut refresh: bool) -> Outcome {
+async fn follow(cx: &Cx, work: &Work, question: &Question, why: Why) -> Outcome {
     let mut outcome = Outcome::new();
     let mut name = question.name.clone();
     for _ in 0..=MAX_ALIASES {
@@ -167,11 +196,10 @@ async fn follow(cx: &Cx, work: &Work, question: &Question, mut refresh: bool) ->
             }
             continue;
         }
-        let known = if std::mem::take(&mut refresh) || question.rtype == Rtype::ANY {
-            None
-        } else {
-            look_up(&cx.cache, &name, question.rtype, age)
-        };
+        // The caller has looked for the first name already.
+        let skip = why == Why::Unknown && name == question.name || question.rtype == Rtype::ANY;
+        let known = if skip { None } else { look_up(&cx.cache, &name, question.rtype, age) };
+        let known = known.filter(|known| why != Why::Refresh || !known.is_ripe(age));
         let found = match known {
             Some(Known::Answer(set)) => Found::Answer(vec![set]),
             Some(Known::Alias(sets, target)) => Found::Alias { sets, target },

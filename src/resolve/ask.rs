@@ -118,7 +118,7 @@ pub(super) async fn ask_zone(
 ) -> Result<Heard, Silence> {
     let mut asking = Asking::new(cx, work, cut, name, rtype, shortened);
     if let Some(until) = asking.join(AskTransport::Udp)
-        && let Some(heard) = asking.wait(until).await?
+        && let Some(heard) = asking.wait(until, true).await?
     {
         return Ok(heard);
     }
@@ -130,7 +130,7 @@ pub(super) async fn ask_zone(
             if !asking.open.is_empty() {
                 // Nobody else to ask: wait for those that were.
                 let until = (cx.now().mono + Duration::from_secs(1)).min(work.deadline);
-                match asking.wait(until).await? {
+                match asking.wait(until, false).await? {
                     Some(heard) => return Ok(heard),
                     None => asking.open.clear(),
                 }
@@ -146,7 +146,7 @@ pub(super) async fn ask_zone(
             Ok(until) => until,
             Err(failure) => return asking.give_up(failure),
         };
-        if let Some(heard) = asking.wait(until).await? {
+        if let Some(heard) = asking.wait(until, true).await? {
             return Ok(heard);
         }
     }
@@ -202,22 +202,23 @@ impl<'a> Asking<'a> {
     fn add_named(&mut self, servers: &[NameServer]) {
         let age = self.cx.now().age;
         for server in servers {
-            let before = self.candidates.len();
+            // Glue came with the delegation and does for most; the name server's own word comes in once it fails.
             let mut known = false;
-            for rtype in [Rtype::A, Rtype::AAAA] {
-                if let Some(set) = self.cx.cache.rrset(&server.name, rtype, age) {
-                    known = true;
-                    for address in addresses(&set) {
-                        self.add_address(address);
+            if server.glue.is_empty() {
+                let before = self.candidates.len();
+                for rtype in [Rtype::A, Rtype::AAAA] {
+                    if let Some(set) = self.cx.cache.rrset(&server.name, rtype, age) {
+                        addresses(&set).for_each(|address| self.add_address(address));
                     }
                 }
+                known = self.candidates.len() > before;
             }
             for &address in &server.glue {
                 self.add_address(address);
             }
-            // Glue may be wrong, so the names are looked up once all glue has failed.
-            let settled = known && self.candidates.len() > before;
-            if !settled && !self.unknown.contains(&server.name) {
+            // A name within the zone could only be looked up from the servers that are being looked for.
+            let within = server.name.is_at_or_below(&self.cut.zone);
+            if !known && !within && !self.unknown.contains(&server.name) {
                 self.unknown.push(server.name.clone());
             }
         }
@@ -272,7 +273,11 @@ impl<'a> Asking<'a> {
             attempt: candidate.asked,
             plain,
             recurse: forward,
-            cookie: if plan.cookies && !plain { candidate.report.cookie.clone() } else { SmallVec::new() },
+            cookie: if plan.cookies && !plain {
+                self.cx.servers.cookie_for(candidate.server, now)
+            } else {
+                SmallVec::new()
+            },
         };
         let timeout = match transport {
             // What comes again after a silence waits longer.
@@ -315,15 +320,18 @@ impl<'a> Asking<'a> {
         Some((since + timeout).min(self.work.deadline))
     }
 
-    /// Waits for any of the open tries; goes on by itself where a reply asks for it.
-    async fn wait(&mut self, mut until: Moment) -> Result<Option<Heard>, Silence> {
+    /// Waits for any of the open tries; goes on by itself where a reply asks for it. `strike`: silence until then counts
+    /// against the newest of them.
+    async fn wait(&mut self, mut until: Moment, strike: bool) -> Result<Option<Heard>, Silence> {
         loop {
             let keys: SmallVec<[AskKey; MAX_OPEN]> = self.open.iter().map(|one| one.held.key).collect();
             if keys.is_empty() {
                 return Ok(None);
             }
             let Some((at, reply)) = First::new(&self.cx.board, &keys, until).await else {
-                self.note_timeout(keys.len() - 1);
+                if strike {
+                    self.note_timeout(keys.len() - 1);
+                }
                 return Ok(None);
             };
             let one = self.open.remove(at);
@@ -546,7 +554,8 @@ impl<'a> Asking<'a> {
         }
         if let Some(then) = then {
             let named = |name: &Name| first.iter().any(|server| server.name == *name);
-            let fresh = then.iter().map(|server| &server.name).filter(|name| !named(name));
+            let within = |name: &Name| name.is_at_or_below(&self.cut.zone);
+            let fresh = then.iter().map(|server| &server.name).filter(|name| !named(name) && !within(name));
             if !std::mem::replace(&mut self.parents_named, true) {
                 self.unknown.extend(fresh.cloned());
             }

@@ -56,7 +56,6 @@ pub(super) fn addresses_of<'a>(
         cx.begin(work, &question);
         match descend(cx, work, &question).await {
             Ok(Found::Answer(sets)) => {
-                cx.cache.forget_failed(&question);
                 Ok(sets.iter().filter(|set| set.rtype == question.rtype).flat_map(|set| found(set)).collect())
             }
             // The name of a name server is not an alias (RFC 2181 §10.3).
@@ -126,8 +125,8 @@ fn next_to_ask(cx: &Cx, minimiser: &mut Minimiser, cut: &Cut, question: &Questio
     }
     let age = cx.now().age;
     while let Some(name) = minimiser.next(&cut.zone, question) {
-        let known = cx.cache.rrset(&name, SHORTENED_TYPE, age).is_some()
-            || cx.cache.negative(&name, SHORTENED_TYPE, age).is_some_and(|n| n.rcode == Rcode::NOERROR);
+        let known =
+            cx.cache.rrset(&name, SHORTENED_TYPE, age).is_some() || cx.cache.has_no_data(&name, SHORTENED_TYPE, age);
         if !known {
             return (name, SHORTENED_TYPE, true);
         }

@@ -61,13 +61,8 @@ mod tests {
     use super::*;
 
     fn candidate(rtt: Option<u64>, state: State) -> Candidate {
-        let report = Report {
-            state,
-            rtt: rtt.map(Duration::from_millis),
-            timeout: Duration::from_millis(400),
-            plain: false,
-            cookie: Default::default(),
-        };
+        let report =
+            Report { state, rtt: rtt.map(Duration::from_millis), timeout: Duration::from_millis(400), plain: false };
         Candidate { server: SocketAddr::from(([192, 0, 2, 1], 53)), report, asked: 0 }
     }
 

@@ -45,8 +45,6 @@ pub struct Report {
     pub timeout: Duration,
     /// Speak without EDNS to it.
     pub plain: bool,
-    /// The cookie to send: ours, and the server's where known.
-    pub cookie: Cookie,
 }
 
 /// May a server be asked?
@@ -122,7 +120,6 @@ impl Servers {
 
     /// What is known of `server`, of which `zone` (a hash of its name) is to be asked.
     pub fn report(&self, server: SocketAddr, zone: u64, now: Moment) -> Report {
-        let ours = self.hash(1, server).to_be_bytes();
         self.with(server, now, |entry| {
             let lame = entry.lame.iter().any(|&(z, until)| z == zone && until > now);
             let state = if lame {
@@ -134,16 +131,20 @@ impl Servers {
             } else {
                 State::BackOff
             };
-            let mut cookie = Cookie::from_slice(&ours);
-            cookie.extend_from_slice(&entry.server_cookie);
             Report {
                 state,
                 rtt: entry.heard.then(|| Duration::from_micros(entry.srtt as u64)),
                 timeout: entry.timeout(),
                 plain: entry.plain_until > now,
-                cookie,
             }
         })
+    }
+
+    /// The cookie to send to `server`: ours, and the server's where known.
+    pub fn cookie_for(&self, server: SocketAddr, now: Moment) -> Cookie {
+        let mut cookie = Cookie::from_slice(&self.hash(1, server).to_be_bytes());
+        self.with(server, now, |entry| cookie.extend_from_slice(&entry.server_cookie));
+        cookie
     }
 
     /// `server` has answered after `rtt`.
@@ -207,13 +208,12 @@ impl Servers {
         if ours != self.hash(1, server).to_be_bytes() || !(theirs.is_empty() || (8..=32).contains(&theirs.len())) {
             return false;
         }
-        self.with(server, now, |entry| entry.server_cookie = SmallVec::from_slice(theirs));
+        self.with(server, now, |entry| {
+            if entry.server_cookie.as_slice() != theirs {
+                entry.server_cookie = SmallVec::from_slice(theirs);
+            }
+        });
         true
-    }
-
-    /// Has `server` ever sent a cookie? Then a response without one is a forgery (RFC 7873 §5.3).
-    pub fn has_cookie(&self, server: SocketAddr, now: Moment) -> bool {
-        self.with(server, now, |entry| !entry.server_cookie.is_empty())
     }
 
     /// Forgets the cookie of `server`.
@@ -299,12 +299,12 @@ mod tests {
     #[test]
     fn cookies_answer_ours() {
         let servers = Servers::new(&[1; 32]);
-        let mut cookie = servers.report(server(1), 0, at(0)).cookie;
+        let mut cookie = servers.cookie_for(server(1), at(0));
         assert_eq!(cookie.len(), 8);
         assert!(!servers.cookie(server(1), &[0; 16], at(0)));
         cookie.extend_from_slice(&[9; 8]);
         assert!(servers.cookie(server(1), &cookie, at(0)));
-        assert_eq!(servers.report(server(1), 0, at(0)).cookie, cookie);
+        assert_eq!(servers.cookie_for(server(1), at(0)), cookie);
     }
 
     #[test]
