@@ -27,6 +27,8 @@ const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
 const LONGEST_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Timeouts in a row before a server is left alone: one that loses a third of its packets reaches it once in 250 times.
 const STRIKES: u8 = 5;
+/// How long a silent server is left alone at first: longer than anyone still waits for it.
+const FIRST_BACKOFF: Duration = Duration::from_secs(2);
 /// The longest a silent server is left alone.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// A server left alone is probed at most this often, where a zone has no better one.
@@ -174,7 +176,12 @@ impl Servers {
     /// server, or one that limits its rate) only one counts.
     pub fn timed_out(&self, server: SocketAddr, sent: Moment, now: Moment) {
         self.with(server, now, |entry| {
-            if entry.answered_at > sent || entry.struck_at > sent {
+            if entry.answered_at > sent {
+                return;
+            }
+            if entry.struck_at > sent {
+                // Still silent: no reason to count, nor to probe soon.
+                entry.probe_at = now + PROBE_EVERY;
                 return;
             }
             entry.struck_at = now;
@@ -185,7 +192,7 @@ impl Servers {
             entry.heard = true;
             if entry.strikes >= STRIKES {
                 let doublings = u32::from(entry.strikes - STRIKES).min(8);
-                let alone = (Duration::from_secs(1) * (1 << doublings)).min(LONGEST_BACKOFF);
+                let alone = (FIRST_BACKOFF * (1 << doublings)).min(LONGEST_BACKOFF);
                 entry.alone_until = now + alone;
                 entry.probe_at = now + PROBE_EVERY;
             }
