@@ -68,7 +68,10 @@ impl Outcome {
 
     fn push(&mut self, set: Arc<RrSet>, age: Moment) {
         self.ripe |= set.is_ripe(age);
-        self.answer.push(set);
+        // A chain may come by the same DNAME twice.
+        if !self.answer.iter().any(|have| have.rtype == set.rtype && have.owner == set.owner) {
+            self.answer.push(set);
+        }
     }
 }
 

@@ -352,7 +352,7 @@ impl<'a> Asking<'a> {
         let Some(candidate) = self.candidates.get(one.candidate) else { return };
         let (server, after) = (candidate.server, now.since(one.since));
         if !one.joined {
-            self.cx.servers.timed_out(server, now);
+            self.cx.servers.timed_out(server, one.since, now);
         }
         self.cx.board.borrow_mut().counters.timeouts += 1;
         if one.transport == AskTransport::Tcp {
@@ -394,7 +394,7 @@ impl<'a> Asking<'a> {
             }
             Reply::Link(error) => {
                 if one.transport == AskTransport::Udp || self.last.is_none() {
-                    self.cx.servers.timed_out(server, now);
+                    self.cx.servers.timed_out(server, one.since, now);
                 }
                 self.done[one.candidate] = true;
                 self.cx.conclude(self.work, || format!("{server} cannot be reached: {error:?}"));

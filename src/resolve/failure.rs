@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::wire::{Name, Rcode, ede};
 
-/// A limit of [`super::budget`].
+/// A limit on the work for one question.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Limit {
     Packets,

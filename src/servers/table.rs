@@ -27,6 +27,8 @@ const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
 const LONGEST_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Timeouts in a row before a server is left alone: one that loses a third of its packets reaches it once in 250 times.
 const STRIKES: u8 = 5;
+/// How long a silent server is left alone at first: longer than anyone still waits for it.
+const FIRST_BACKOFF: Duration = Duration::from_secs(2);
 /// The longest a silent server is left alone.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// A server left alone is probed at most this often, where a zone has no better one.
@@ -68,6 +70,9 @@ struct Entry {
     var: f32,
     heard: bool,
     strikes: u8,
+    /// When it last answered, and when its silence was last counted.
+    answered_at: Moment,
+    struck_at: Moment,
     alone_until: Moment,
     probe_at: Moment,
     plain_until: Moment,
@@ -160,14 +165,27 @@ impl Servers {
             }
             entry.heard = true;
             entry.strikes = 0;
+            entry.answered_at = now;
             entry.alone_until = Moment::ZERO;
             entry.probe_at = Moment::ZERO;
         });
     }
 
-    /// `server` has not answered within its timeout, or cannot be reached.
-    pub fn timed_out(&self, server: SocketAddr, now: Moment) {
+    /// `server` has not answered within its timeout what was sent at `sent`, or cannot be reached.
+    ///
+    /// Loss is not silence: a server that has answered something since is there, and of all that was lost together (a busy
+    /// server, or one that limits its rate) only one counts.
+    pub fn timed_out(&self, server: SocketAddr, sent: Moment, now: Moment) {
         self.with(server, now, |entry| {
+            if entry.answered_at > sent {
+                return;
+            }
+            if entry.struck_at > sent {
+                // Still silent: no reason to count, nor to probe soon.
+                entry.probe_at = now + PROBE_EVERY;
+                return;
+            }
+            entry.struck_at = now;
             entry.strikes = entry.strikes.saturating_add(1);
             // A silent server's time grows, so that its siblings are preferred before it is left alone.
             let grown = entry.timeout().as_micros() as f32 * 2.0;
@@ -175,7 +193,7 @@ impl Servers {
             entry.heard = true;
             if entry.strikes >= STRIKES {
                 let doublings = u32::from(entry.strikes - STRIKES).min(8);
-                let alone = (Duration::from_secs(1) * (1 << doublings)).min(LONGEST_BACKOFF);
+                let alone = (FIRST_BACKOFF * (1 << doublings)).min(LONGEST_BACKOFF);
                 entry.alone_until = now + alone;
                 entry.probe_at = now + PROBE_EVERY;
             }
@@ -231,6 +249,8 @@ impl Entry {
             var: 0.0,
             heard: false,
             strikes: 0,
+            answered_at: Moment::ZERO,
+            struck_at: Moment::ZERO,
             alone_until: Moment::ZERO,
             probe_at: Moment::ZERO,
             plain_until: Moment::ZERO,
@@ -266,7 +286,7 @@ mod tests {
         let servers = Servers::new(&[1; 32]);
         for n in 0..5 {
             assert_eq!(servers.report(server(1), 7, at(n)).state, State::Usable);
-            servers.timed_out(server(1), at(n));
+            servers.timed_out(server(1), at(n), at(n));
         }
         assert_eq!(servers.report(server(1), 7, at(10)).state, State::BackOff);
         servers.answered(server(1), Duration::from_millis(20), at(20));
@@ -275,10 +295,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_lost_together_counts_once_and_not_at_all_after_an_answer() {
+        let servers = Servers::new(&[1; 32]);
+        for _ in 0..50 {
+            servers.timed_out(server(1), at(0), at(100));
+        }
+        assert_eq!(servers.report(server(1), 7, at(101)).state, State::Usable);
+        for n in 1..50 {
+            servers.answered(server(1), Duration::from_millis(1), at(1000 * n + 1));
+            servers.timed_out(server(1), at(1000 * n), at(1000 * n + 100));
+        }
+        let report = servers.report(server(1), 7, at(50_000));
+        assert_eq!((report.state, report.rtt), (State::Usable, Some(Duration::from_millis(1))));
+    }
+
+    #[test]
     fn a_dead_server_is_probed_once_a_second() {
         let servers = Servers::new(&[1; 32]);
         for n in 0..11 {
-            servers.timed_out(server(1), at(n));
+            servers.timed_out(server(1), at(n), at(n));
         }
         assert_eq!(servers.report(server(1), 7, at(1500)).state, State::Probe);
         servers.probing(server(1), at(1500));

@@ -15,6 +15,8 @@ use super::wire::{Over, Type, ask};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Authority {
     Nsd,
+    /// NSD as Debian ships it: beyond 200 a second, the same answers to one client are dropped or truncated.
+    LimitingNsd,
     Knot,
     Bind,
 }
@@ -25,9 +27,6 @@ pub struct Serving {
 }
 
 impl Authority {
-    /// All of them.
-    pub const ALL: [Authority; 3] = [Authority::Nsd, Authority::Knot, Authority::Bind];
-
     /// Serves `internet` and waits until every zone is answered for on every address.
     ///
     /// A host never answers for another host's zones: NSD and Knot DNS run once a host, BIND has a view for each. A host
@@ -35,7 +34,8 @@ impl Authority {
     pub fn serve(self, internet: &Internet) -> Serving {
         let hosts = internet.hosts.iter().enumerate();
         let mut servers = match self {
-            Authority::Nsd => hosts.map(|(index, host)| start_nsd(index, host, internet.port)).collect(),
+            Authority::Nsd => hosts.map(|(index, host)| start_nsd(index, host, internet.port, 0)).collect(),
+            Authority::LimitingNsd => hosts.map(|(index, host)| start_nsd(index, host, internet.port, 200)).collect(),
             Authority::Knot => hosts.map(|(index, host)| start_knot(index, host, internet.port)).collect(),
             Authority::Bind => vec![start_bind(internet)],
         };
@@ -65,7 +65,7 @@ fn write_config(dir: &Path, name: &str, text: &str) -> String {
     path.display().to_string()
 }
 
-fn start_nsd(index: usize, host: &Host, port: u16) -> Running {
+fn start_nsd(index: usize, host: &Host, port: u16, rate: u32) -> Running {
     let dir = fresh_dir(&format!("nsd-{index}"));
     let here = dir.display();
     let mut text = String::from("server:\n");
@@ -77,7 +77,7 @@ fn start_nsd(index: usize, host: &Host, port: u16) -> Running {
         "  username: root\n  chroot: \"\"\n  zonesdir: \"{here}\"\n  pidfile: \"{here}/pid\"\n  database: \"\"\n  \
          zonelistfile: \"{here}/zone.list\"\n  xfrdfile: \"{here}/xfrd.state\"\n  xfrdir: \"{here}\"\n  \
          server-count: 1\n  statistics: 0\n  zonefiles-write: 0\n  round-robin: no\n  tcp-count: 200\n  \
-         rrl-ratelimit: 0\n  rrl-whitelist-ratelimit: 0\n\
+         rrl-ratelimit: {rate}\n  rrl-whitelist-ratelimit: 0\n\
          remote-control:\n  control-enable: yes\n  control-interface: \"{here}/control\"\n"
     );
     for zone in &host.zones {

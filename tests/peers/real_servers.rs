@@ -185,6 +185,26 @@ fn resolves_in_front_of(authority: Authority) {
     assert_eq!(resolving.running.stop(), Some(0), "SIGTERM ends it with 0:\n{}", resolving.running.log());
 }
 
+/// A thousand names at once from one server that limits its rate: what is dropped is asked again, what is truncated is
+/// asked by TCP, and loss is not taken for silence.
+#[test]
+#[ignore = "needs Debian's nsd, dnsperf and a network of its own: tests/peers/run"]
+fn resolves_behind_a_server_that_limits_its_rate() {
+    require_own_network();
+    let internet = lab_zones::internet(Numbering::Loopback, LAB_PORT);
+    let _serving = Authority::LimitingNsd.serve(&internet);
+    let resolving = Resolver::Maeslant.start(&internet, &[]);
+    let questions = fresh_dir("limited").join("questions");
+    let lines = (0..1000).fold(String::new(), |text, number| text + &format!("host{number}.wild.com. A\n"));
+    fs::write(&questions, lines).expect("questions can be written");
+    let (address, port) = (resolving.v6.ip().to_string(), resolving.v6.port().to_string());
+    let mut command = Command::new("dnsperf");
+    command.args(["-s", &address, "-p", &port, "-n", "1", "-q", "100", "-t", "15", "-d"]).arg(&questions);
+    let load = read_dnsperf(&output_of(&mut command, Duration::from_secs(120)).expect("dnsperf ends well"));
+    println!("behind a limit of 200 a second: {load:?}");
+    assert!(load.count("NOERROR") >= 950 && load.lost == 0, "{load:?}");
+}
+
 #[test]
 #[ignore = "needs Debian's nsd, dig, kdig, drill, dnsperf and a network of its own: tests/peers/run"]
 fn resolves_in_front_of_nsd() {
