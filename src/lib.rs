@@ -11,6 +11,7 @@ pub mod wire;
 
 // judgement: pure rules, each alone
 pub mod admission;
+pub mod dnssec;
 pub mod local;
 pub mod servers;
 

@@ -1,0 +1,172 @@
+//! What one client question may cost in cryptography, all its sub-lookups together.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+
+use super::crypto;
+use crate::wire::Name;
+
+/// Ceilings of one question. A unit of signature work is one check by a 2048-bit RSA, P-256 or Ed25519 key, some 20 to
+/// 60 µs; larger keys and very long messages count several.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Units of signature work. A cold question through three signed zones needs about ten, each further alias into
+    /// another zone as many. PowerDNS allows 30 validations a question; BIND 16 a fetch, and a question is many.
+    pub signatures: u32,
+    /// Units of signature work that failed: an honest zone has none, and KeyTrap (CVE-2023-50387) nothing else.
+    /// BIND stops after 1 a fetch, Unbound after 8 a set.
+    pub failures: u32,
+    /// Signatures looked at over one RRset. Unbound and hickory 8; a roll-over of two algorithms and keys needs 4.
+    pub per_set: u32,
+    /// Keys of a zone tried for one signature. Two keys share a tag by chance in one roll-over out of 65,536.
+    /// PowerDNS and hickory 2, Unbound 4.
+    pub keys_per_tag: u32,
+    /// Further keys of the same tag tried in the whole question.
+    pub collisions: u32,
+    /// Digests of DNSKEYs compared with DS records. A zone needs one or two, with roll-overs four.
+    pub digests: u32,
+    /// SHA-1 blocks of NSEC3 hashes, some 0.2 µs each: 80 hashes at 50 iterations, or 1,000 at 3. CVE-2023-50868 is a
+    /// response that asks for thousands of hashes. PowerDNS allows 600 hashes a question, Unbound 8 at a time.
+    pub hash_blocks: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            signatures: 128,
+            failures: 16,
+            per_set: 8,
+            keys_per_tag: 4,
+            collisions: 8,
+            digests: 128,
+            hash_blocks: 8192,
+        }
+    }
+}
+
+/// What a question can run out of.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Account {
+    Signatures,
+    Failures,
+    SignaturesOfOneSet,
+    KeyTagCollisions,
+    Digests,
+    Nsec3Hashes,
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Account::Signatures => "signature checks",
+            Account::Failures => "failed signature checks",
+            Account::SignaturesOfOneSet => "signatures over one RRset",
+            Account::KeyTagCollisions => "keys with the same tag",
+            Account::Digests => "DS digests",
+            Account::Nsec3Hashes => "NSEC3 hashes",
+        })
+    }
+}
+
+/// The question has spent all it may on one account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Overrun(pub Account);
+
+/// The cryptography account of one client question: shared by reference among all its sub-lookups.
+#[derive(Debug)]
+pub struct Budget {
+    limits: Limits,
+    signatures: Cell<u32>,
+    failures: Cell<u32>,
+    collisions: Cell<u32>,
+    digests: Cell<u32>,
+    hash_blocks: Cell<u32>,
+    hashes: RefCell<Vec<Known>>,
+}
+
+/// A hash that was computed before in this question.
+#[derive(Debug)]
+struct Known {
+    name: Name,
+    iterations: u16,
+    salt: Box<[u8]>,
+    hash: [u8; 20],
+}
+
+impl Budget {
+    /// Nothing spent yet.
+    pub fn new(limits: &Limits) -> Budget {
+        Budget {
+            limits: *limits,
+            signatures: Cell::new(0),
+            failures: Cell::new(0),
+            collisions: Cell::new(0),
+            digests: Cell::new(0),
+            hash_blocks: Cell::new(0),
+            hashes: RefCell::default(),
+        }
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Units of signature work spent.
+    pub fn signatures_spent(&self) -> u32 {
+        self.signatures.get()
+    }
+
+    /// Units of signature work spent on signatures that did not hold.
+    pub fn failures_spent(&self) -> u32 {
+        self.failures.get()
+    }
+
+    /// Digests of keys computed.
+    pub fn digests_spent(&self) -> u32 {
+        self.digests.get()
+    }
+
+    /// SHA-1 blocks computed for NSEC3 hashes.
+    pub fn hash_blocks_spent(&self) -> u32 {
+        self.hash_blocks.get()
+    }
+
+    pub(super) fn pay_signature(&self, units: u32) -> Result<(), Overrun> {
+        // A failure is paid when it is known; the next check must still be affordable.
+        if self.failures.get() >= self.limits.failures {
+            return Err(Overrun(Account::Failures));
+        }
+        pay(&self.signatures, self.limits.signatures, units).ok_or(Overrun(Account::Signatures))
+    }
+
+    pub(super) fn note_failure(&self, units: u32) {
+        self.failures.set(self.failures.get().saturating_add(units));
+    }
+
+    pub(super) fn pay_collision(&self) -> Result<(), Overrun> {
+        pay(&self.collisions, self.limits.collisions, 1).ok_or(Overrun(Account::KeyTagCollisions))
+    }
+
+    pub(super) fn pay_digest(&self) -> Result<(), Overrun> {
+        pay(&self.digests, self.limits.digests, 1).ok_or(Overrun(Account::Digests))
+    }
+
+    /// The NSEC3 hash of a name, paid once a question.
+    pub(super) fn nsec3_hash(&self, name: &Name, salt: &[u8], iterations: u16) -> Result<[u8; 20], Overrun> {
+        let known = |k: &&Known| k.name == *name && k.iterations == iterations && *k.salt == *salt;
+        if let Some(known) = self.hashes.borrow().iter().find(known) {
+            return Ok(known.hash);
+        }
+        let blocks = crypto::nsec3_blocks(name.wire().len(), salt.len(), iterations);
+        pay(&self.hash_blocks, self.limits.hash_blocks, blocks).ok_or(Overrun(Account::Nsec3Hashes))?;
+        let hash = crypto::nsec3_hash(name.wire(), salt, iterations);
+        self.hashes.borrow_mut().push(Known { name: name.clone(), iterations, salt: salt.into(), hash });
+        Ok(hash)
+    }
+}
+
+fn pay(spent: &Cell<u32>, limit: u32, units: u32) -> Option<()> {
+    let after = spent.get().checked_add(units).filter(|after| *after <= limit)?;
+    spent.set(after);
+    Some(())
+}

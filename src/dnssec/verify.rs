@@ -1,0 +1,166 @@
+//! One RRset against the keys of its zone (RFC 4035 §5.3).
+
+use std::borrow::Cow;
+
+use super::budget::{Account, Budget};
+use super::canonical::{canonical_set, counted_labels, signed_octets};
+use super::cause::{Cause, Why};
+use super::keys::Keys;
+use super::record::Rrsig;
+use crate::clock::UnixTime;
+use crate::wire::{Name, Rtype};
+
+/// A borrowed RRset of class IN with the signatures over it.
+#[derive(Clone, Copy, Debug)]
+pub struct Signed<'a> {
+    pub owner: &'a Name,
+    pub rtype: Rtype,
+    /// As received, in seconds: the smaller of the set's and its signatures'.
+    pub ttl: u32,
+    /// The data of each record, uncompressed, in its own case.
+    pub rdatas: &'a [&'a [u8]],
+    /// The data of each RRSIG of the same owner that covers `rtype`; others are passed over.
+    pub signatures: &'a [&'a [u8]],
+}
+
+/// What a signature that holds says of its set. Only [`verify`] makes one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Verified {
+    /// The longest the set may be kept, in seconds (RFC 4035 §5.3.3).
+    pub ttl_cap: u32,
+    /// When the signature ends.
+    pub expires: UnixTime,
+    /// The set was made from a wildcard: its closest encloser, the name below which the `*` stands. The response must
+    /// then prove that nothing closer exists ([`Denial::wildcard_answer`](super::Denial::wildcard_answer)).
+    pub wildcard: Option<Name>,
+    /// The key that signed it, and its algorithm.
+    pub tag: u16,
+    pub algorithm: u8,
+    sealed: (),
+}
+
+/// Checks the signatures over `set` until one holds: any one valid path suffices (RFC 6840 §5.11). Expects `keys` to
+/// be those of the zone the set is in; of a DS set, those of the parent.
+pub fn verify(set: &Signed<'_>, keys: &Keys, now: UnixTime, budget: &Budget) -> Result<Verified, Cause> {
+    let zone = keys.zone();
+    let fail = |why| Err(Cause::new(zone, set.owner, set.rtype, why));
+    // A DS set at the apex would be the child's word about itself.
+    let in_zone = if set.rtype == Rtype::DS { set.owner.is_below(zone) } else { set.owner.is_at_or_below(zone) };
+    if !in_zone {
+        return fail(Why::WrongSigner { signer: zone.clone() });
+    }
+    let mut check = Check { set, keys, now, budget, canonical: None };
+    let mut worst: Option<Why> = None;
+    let mut tried = 0;
+    for rdata in set.signatures {
+        let outcome = match Rrsig::parse(rdata) {
+            Some(signature) if signature.covered != set.rtype => continue,
+            Some(signature) => {
+                tried += 1;
+                if tried > budget.limits().per_set {
+                    return fail(Why::Overrun(Account::SignaturesOfOneSet));
+                }
+                check.signature(&signature)
+            }
+            None => Err(Why::Malformed),
+        };
+        match outcome {
+            Ok(verified) => return Ok(verified),
+            Err(why @ Why::Overrun(_)) => return fail(why),
+            Err(why) => {
+                if worst.as_ref().is_none_or(|worst| worst.depth() <= why.depth()) {
+                    worst = Some(why);
+                }
+            }
+        }
+    }
+    fail(worst.unwrap_or(Why::NoSignature))
+}
+
+struct Check<'a, 's> {
+    set: &'a Signed<'s>,
+    keys: &'a Keys,
+    now: UnixTime,
+    budget: &'a Budget,
+    canonical: Option<Vec<Cow<'s, [u8]>>>,
+}
+
+impl Check<'_, '_> {
+    /// The cheap checks first: nothing is computed for a signature that cannot count.
+    fn signature(&mut self, signature: &Rrsig<'_>) -> Result<Verified, Why> {
+        let tag = signature.tag;
+        let zone = self.keys.zone();
+        if signature.signer != *zone {
+            return Err(Why::WrongSigner { signer: signature.signer.clone() });
+        }
+        let labels = usize::from(signature.labels);
+        let counted = counted_labels(self.set.owner);
+        if labels > counted || labels < zone.label_count() {
+            return Err(Why::WrongLabels { tag });
+        }
+        let left = in_time(signature, self.now)?;
+        self.by_any_key(signature)?;
+        let wildcard = (labels < counted).then(|| self.set.owner.suffix(labels));
+        Ok(Verified {
+            ttl_cap: self.set.ttl.min(signature.original_ttl).min(left),
+            expires: UnixTime(self.now.0.saturating_add(u64::from(left))),
+            wildcard,
+            tag,
+            algorithm: signature.algorithm,
+            sealed: (),
+        })
+    }
+
+    /// Does it hold by one of the keys with its tag and algorithm?
+    fn by_any_key(&mut self, signature: &Rrsig<'_>) -> Result<(), Why> {
+        let (tag, algorithm) = (signature.tag, signature.algorithm);
+        let limits = self.budget.limits();
+        let mut octets: Option<Vec<u8>> = None;
+        for (before, key) in (0u32..).zip(self.keys.with(tag, algorithm)) {
+            if before >= limits.keys_per_tag {
+                return Err(Why::Overrun(Account::KeyTagCollisions));
+            }
+            if before > 0 {
+                self.budget.pay_collision()?;
+            }
+            let octets = match &mut octets {
+                Some(octets) => octets,
+                none => none.insert(self.octets(signature).ok_or(Why::WrongLabels { tag })?),
+            };
+            let units = key.cost(octets.len());
+            self.budget.pay_signature(units)?;
+            if key.holds(octets, signature.signature) {
+                return Ok(());
+            }
+            self.budget.note_failure(units);
+        }
+        match octets {
+            Some(_) => Err(Why::BadSignature { tag, algorithm }),
+            None => Err(self.keys.why_not(tag, algorithm)),
+        }
+    }
+
+    fn octets(&mut self, signature: &Rrsig<'_>) -> Option<Vec<u8>> {
+        let set = self.set;
+        let canonical = self.canonical.get_or_insert_with(|| canonical_set(set.rtype, set.rdatas));
+        signed_octets(signature, set.owner, set.rtype, canonical)
+    }
+}
+
+/// Seconds left to the signature, if it is valid at `now`. Times are serial numbers (RFC 4034 §3.1.5).
+fn in_time(signature: &Rrsig<'_>, now: UnixTime) -> Result<u32, Why> {
+    let tag = signature.tag;
+    let now = (now.0 & 0xffff_ffff) as u32;
+    // How far `a` is after `b`, negative if it is before.
+    let after = |a: u32, b: u32| a.wrapping_sub(b).cast_signed();
+    let span = after(signature.expiration, signature.inception);
+    if span < 0 {
+        return Err(Why::ExpiresBeforeInception { tag, by: span.unsigned_abs() });
+    }
+    let since = after(now, signature.inception);
+    if since < 0 {
+        return Err(Why::NotYetValid { tag, by: since.unsigned_abs() });
+    }
+    let left = after(signature.expiration, now);
+    if left < 0 { Err(Why::Expired { tag, by: left.unsigned_abs() }) } else { Ok(left.unsigned_abs()) }
+}
