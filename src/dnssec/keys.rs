@@ -62,6 +62,12 @@ impl Keys {
         keys
     }
 
+    /// These keys, trusted without a signature: what published examples of single signatures need.
+    #[cfg(test)]
+    pub(super) fn trusted(zone: &Name, rdatas: &[&[u8]], policy: &Policy) -> Keys {
+        Keys::new(zone, rdatas.iter().copied(), policy)
+    }
+
     pub fn zone(&self) -> &Name {
         &self.zone
     }

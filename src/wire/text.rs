@@ -1,7 +1,7 @@
 //! Presentation format, through hickory-proto: zone files in, record data out.
 
 use hickory_proto::rr::{Name as HickoryName, RData, RecordType};
-use hickory_proto::serialize::binary::{BinDecoder, BinEncodable, BinEncoder, Restrict};
+use hickory_proto::serialize::binary::{BinDecoder, BinEncodable, BinEncoder, NameEncoding, Restrict};
 use hickory_proto::serialize::txt::Parser;
 
 use super::name::Name;
@@ -27,6 +27,7 @@ pub fn parse_zone(text: &str, origin: &Name) -> Result<Vec<TextRecord>, String> 
             let mut rdata = Vec::new();
             let mut encoder = BinEncoder::new(&mut rdata);
             encoder.set_canonical_form(false);
+            encoder.set_name_encoding(NameEncoding::Uncompressed);
             record.data.emit(&mut encoder).map_err(|e| e.to_string())?;
             records.push(TextRecord {
                 owner: Name::parse(&record.name.to_ascii()).map_err(|e| e.to_string())?,
