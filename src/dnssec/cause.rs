@@ -1,19 +1,23 @@
 //! Why something is bogus, or not validated at all: exact, in words and as an extended DNS error (RFC 8914).
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::budget::{Account, Overrun};
 use crate::wire::{Name, Rtype};
 
-/// Why validation ended as it did.
+/// Why validation ended as it did. Small and cheap to copy, so that it can be kept with what it is about.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cause {
-    /// The zone whose keys were to prove it.
-    pub zone: Name,
-    /// The RRset or question it is about.
-    pub name: Name,
-    pub rtype: Rtype,
+    about: Arc<About>,
     pub why: Why,
+}
+
+#[derive(PartialEq, Eq, Debug)]
+struct About {
+    zone: Name,
+    name: Name,
+    rtype: Rtype,
 }
 
 /// What was wrong.
@@ -44,7 +48,7 @@ pub enum Why {
     /// The signature does not fit the data.
     BadSignature { tag: u16, algorithm: u8 },
     /// The signature was made for another zone.
-    WrongSigner { signer: Name },
+    WrongSigner { signer: Box<Name> },
     /// The signature's labels field does not fit the name.
     WrongLabels { tag: u16 },
     /// A signature, key or DS record that is none.
@@ -75,7 +79,22 @@ mod code {
 
 impl Cause {
     pub(super) fn new(zone: &Name, name: &Name, rtype: Rtype, why: Why) -> Cause {
-        Cause { zone: zone.clone(), name: name.clone(), rtype, why }
+        Cause { about: Arc::new(About { zone: zone.clone(), name: name.clone(), rtype }), why }
+    }
+
+    /// The zone whose keys were to prove it.
+    pub fn zone(&self) -> &Name {
+        &self.about.zone
+    }
+
+    /// The owner of the RRset, or the name of the question, that it is about.
+    pub fn name(&self) -> &Name {
+        &self.about.name
+    }
+
+    /// The type of that.
+    pub fn rtype(&self) -> Rtype {
+        self.about.rtype
     }
 
     /// The INFO-CODE of the extended DNS error (RFC 8914 §4).
@@ -159,7 +178,7 @@ impl fmt::Display for Span {
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "zone {}, {} {}: {}", self.zone, self.name, self.rtype, self.why)
+        write!(f, "zone {}, {} {}: {}", self.zone(), self.name(), self.rtype(), self.why)
     }
 }
 

@@ -25,6 +25,7 @@ pub struct Signed<'a> {
 
 /// What a signature that holds says of its set. Only [`verify`] makes one.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(clippy::manual_non_exhaustive, reason = "it is sealed against this crate, not against others")]
 pub struct Verified {
     /// The longest the set may be kept, in seconds (RFC 4035 §5.3.3).
     pub ttl_cap: u32,
@@ -47,7 +48,7 @@ pub fn verify(set: &Signed<'_>, keys: &Keys, now: UnixTime, budget: &Budget) -> 
     // A DS set at the apex would be the child's word about itself.
     let in_zone = if set.rtype == Rtype::DS { set.owner.is_below(zone) } else { set.owner.is_at_or_below(zone) };
     if !in_zone {
-        return fail(Why::WrongSigner { signer: zone.clone() });
+        return fail(Why::WrongSigner { signer: Box::new(zone.clone()) });
     }
     let mut check = Check { set, keys, now, budget, canonical: None };
     let mut worst: Option<Why> = None;
@@ -91,7 +92,7 @@ impl Check<'_, '_> {
         let tag = signature.tag;
         let zone = self.keys.zone();
         if signature.signer != *zone {
-            return Err(Why::WrongSigner { signer: signature.signer.clone() });
+            return Err(Why::WrongSigner { signer: Box::new(signature.signer.clone()) });
         }
         let labels = usize::from(signature.labels);
         let counted = counted_labels(self.set.owner);

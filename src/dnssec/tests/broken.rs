@@ -85,7 +85,7 @@ fn only_the_zone_itself_may_sign() {
     // A child, a parent, a stranger: by whatever keys.
     for signer in ["www.example.", ".", "example.net."] {
         let cause = refused(|zone, set| zone.zsk.sign(set, signer));
-        assert_eq!(cause.why, Why::WrongSigner { signer: name(signer) });
+        assert_eq!(cause.why, Why::WrongSigner { signer: Box::new(name(signer)) });
         assert_eq!(cause.ede(), 6);
     }
     // Data of another zone.

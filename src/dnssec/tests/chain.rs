@@ -58,7 +58,7 @@ fn unknown_algorithms_and_digests_leave_a_zone_insecure() {
         ds[at] = value;
         ds
     };
-    assert_eq!(insecure(&[good.clone()], &Policy::default()), None);
+    assert_eq!(insecure(std::slice::from_ref(&good), &Policy::default()), None);
     for algorithm in [0, 1, 3, 6, 12, 16, 17, 253, 255] {
         assert_eq!(insecure(&[with(2, algorithm)], &Policy::default()), Some(1), "algorithm {algorithm}");
     }
