@@ -185,28 +185,28 @@ pub fn establish(
         return Ok(Trust::Insecure(cause));
     }
     let matched = match_keys(set, trusted, policy, budget).map_err(|why| Cause::new(zone, zone, Rtype::DNSKEY, why))?;
-    let entry = Keys::new(zone, matched.iter().copied(), policy);
+    let entry = Keys::new(zone, matched.keys.iter().copied(), policy);
     if entry.is_empty() {
-        return refuse(zone, &entry, trusted, policy);
+        return refuse(zone, &entry, &matched);
     }
     let verified = verify(set, &entry, now, budget)?;
     Ok(Trust::Secure(Keys::new(zone, set.rdatas.iter().copied(), policy), verified))
 }
 
-/// No trusted key may sign: insecure if the parent vouches only for keys of a size that does not count, else bogus.
-fn refuse(zone: &Name, entry: &Keys, trusted: Trusted<'_>, policy: &Policy) -> Result<Trust, Cause> {
+/// No trusted key may sign. Insecure if the parent vouches for nothing but keys of a size that does not count, and all
+/// of them are here: one that was left out of the set may have been a better one.
+fn refuse(zone: &Name, entry: &Keys, matched: &Matched<'_>) -> Result<Trust, Cause> {
     let cause = |why| Cause::new(zone, zone, Rtype::DNSKEY, why);
-    if let Some(key) = entry.unusable.iter().max_by_key(|key| !matches!(key.why, Why::KeySize { .. })) {
-        let cause = cause(key.why.clone());
-        return if matches!(key.why, Why::KeySize { .. }) { Ok(Trust::Insecure(cause)) } else { Err(cause) };
+    let sized = |key: &Unusable| matches!(key.why, Why::KeySize { .. });
+    let Some(key) = entry.unusable.iter().max_by_key(|key| !sized(key)) else {
+        let (tag, algorithm) = matched.missing.unwrap_or_default();
+        return Err(cause(Why::NoTrustedKey { tag, algorithm }));
+    };
+    match matched.missing {
+        None if sized(key) => Ok(Trust::Insecure(cause(key.why.clone()))),
+        Some((tag, algorithm)) if sized(key) => Err(cause(Why::NoTrustedKey { tag, algorithm })),
+        _ => Err(cause(key.why.clone())),
     }
-    let named = usable(trusted.ds, policy).map(|ds| (ds.tag, ds.algorithm)).next();
-    let named = named.or_else(|| {
-        let key = trusted.dnskeys.iter().find_map(|key| Dnskey::parse(key))?;
-        Some((key.tag(), key.algorithm))
-    });
-    let (tag, algorithm) = named.unwrap_or_default();
-    Err(cause(Why::NoTrustedKey { tag, algorithm }))
 }
 
 /// The DS records that count: SHA-1 only where the set has nothing better (RFC 4509 §3).
@@ -222,35 +222,55 @@ fn usable<'a>(ds: &'a [&'a [u8]], policy: &Policy) -> impl Iterator<Item = Ds<'a
     ds.iter().filter_map(|ds| Ds::parse(ds)).filter(move |ds| counts(ds) && !(better && ds.digest_type == 1))
 }
 
+/// What of that which is trusted is in the set.
+#[derive(Default)]
+struct Matched<'s> {
+    /// DNSKEY data, each once.
+    keys: Vec<&'s [u8]>,
+    /// Tag and algorithm of one that is trusted and not in the set.
+    missing: Option<(u16, u8)>,
+}
+
+impl<'s> Matched<'s> {
+    fn note(&mut self, found: Option<&'s [u8]>, tag: u16, algorithm: u8) {
+        match found {
+            Some(rdata) if !self.keys.contains(&rdata) => self.keys.push(rdata),
+            Some(_) => {}
+            None => self.missing = self.missing.or(Some((tag, algorithm))),
+        }
+    }
+}
+
 /// The keys of the set that what is trusted vouches for.
 fn match_keys<'s>(
     set: &Signed<'s>,
     trusted: Trusted<'_>,
     policy: &Policy,
     budget: &Budget,
-) -> Result<Vec<&'s [u8]>, Why> {
+) -> Result<Matched<'s>, Why> {
     let tagged: Vec<(u16, Dnskey<'s>)> =
         set.rdatas.iter().filter_map(|rdata| Dnskey::parse(rdata)).map(|key| (key.tag(), key)).collect();
-    let mut matched: Vec<&[u8]> = Vec::new();
-    for (_, key) in &tagged {
-        if trusted.dnskeys.contains(&key.rdata) && !matched.contains(&key.rdata) {
-            matched.push(key.rdata);
+    let mut matched = Matched::default();
+    for key in trusted.dnskeys.iter().filter_map(|key| Dnskey::parse(key)) {
+        let found = tagged.iter().map(|(_, here)| here.rdata).find(|here| *here == key.rdata);
+        if algorithm_counts(key.algorithm, policy) {
+            matched.note(found, key.tag(), key.algorithm);
         }
     }
     for ds in usable(trusted.ds, policy) {
         let candidates = tagged.iter().filter(|(tag, key)| *tag == ds.tag && key.algorithm == ds.algorithm);
+        let mut found = None;
         for (before, (_, key)) in (0u32..).zip(candidates) {
             if before >= budget.limits().keys_per_tag {
                 return Err(Why::Overrun(Account::KeyTagCollisions));
             }
             budget.pay_digest()?;
             if digest_matches(ds.digest_type, set.owner.wire(), key.rdata, ds.digest) {
-                if !matched.contains(&key.rdata) {
-                    matched.push(key.rdata);
-                }
+                found = Some(key.rdata);
                 break;
             }
         }
+        matched.note(found, ds.tag, ds.algorithm);
     }
     Ok(matched)
 }

@@ -50,19 +50,12 @@ pub fn verify(set: &Signed<'_>, keys: &Keys, now: UnixTime, budget: &Budget) -> 
     if !in_zone {
         return fail(Why::WrongSigner { signer: Box::new(zone.clone()) });
     }
-    let mut check = Check { set, keys, now, budget, canonical: None };
+    let mut check = Check { set, keys, now, budget, canonical: None, tried: 0 };
     let mut worst: Option<Why> = None;
-    let mut tried = 0;
     for rdata in set.signatures {
         let outcome = match Rrsig::parse(rdata) {
             Some(signature) if signature.covered != set.rtype => continue,
-            Some(signature) => {
-                tried += 1;
-                if tried > budget.limits().per_set {
-                    return fail(Why::Overrun(Account::SignaturesOfOneSet));
-                }
-                check.signature(&signature)
-            }
+            Some(signature) => check.signature(&signature),
             None => Err(Why::Malformed),
         };
         match outcome {
@@ -84,6 +77,8 @@ struct Check<'a, 's> {
     now: UnixTime,
     budget: &'a Budget,
     canonical: Option<Vec<Cow<'s, [u8]>>>,
+    /// Signatures that came as far as a key.
+    tried: u32,
 }
 
 impl Check<'_, '_> {
@@ -115,7 +110,7 @@ impl Check<'_, '_> {
     /// Does it hold by one of the keys with its tag and algorithm?
     fn by_any_key(&mut self, signature: &Rrsig<'_>) -> Result<(), Why> {
         let (tag, algorithm) = (signature.tag, signature.algorithm);
-        let limits = self.budget.limits();
+        let limits = *self.budget.limits();
         let mut octets: Option<Vec<u8>> = None;
         for (before, key) in (0u32..).zip(self.keys.with(tag, algorithm)) {
             if before >= limits.keys_per_tag {
@@ -126,7 +121,13 @@ impl Check<'_, '_> {
             }
             let octets = match &mut octets {
                 Some(octets) => octets,
-                none => none.insert(self.octets(signature).ok_or(Why::WrongLabels { tag })?),
+                none => {
+                    self.tried += 1;
+                    if self.tried > limits.per_set {
+                        return Err(Why::Overrun(Account::SignaturesOfOneSet));
+                    }
+                    none.insert(self.octets(signature).ok_or(Why::WrongLabels { tag })?)
+                }
             };
             let units = key.cost(octets.len());
             self.budget.pay_signature(units)?;

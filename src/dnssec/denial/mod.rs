@@ -122,6 +122,15 @@ impl<'a> Denial<'a> {
         self.conclude(outcome, name, Rtype::NSEC)
     }
 
+    /// The closest encloser of a name that is proven not to exist, without opt-out: a wildcard below it, if its records
+    /// are known and secure, is the answer (RFC 8198 §5.3). `None` if the name may exist.
+    pub fn closest_encloser(&self, name: &Name, budget: &Budget) -> Option<Name> {
+        if let Some(record) = self.nsec.iter().find(|record| record.place(name) == Place::Absent) {
+            return Some(record.closest_encloser(name)).filter(|encloser| encloser.is_at_or_below(self.zone));
+        }
+        self.nsec3.secure_encloser(self.zone, name, budget).ok().flatten()
+    }
+
     /// Why is there no DS set at `name`, as this zone, the parent, tells it?
     pub fn ds(&self, name: &Name, budget: &Budget) -> DsAbsence {
         if name.is_below(self.zone) {

@@ -185,6 +185,12 @@ impl<'a> Chain<'a> {
         Ok(None)
     }
 
+    /// The closest encloser, if the next closer name is absent without opt-out.
+    pub(super) fn secure_encloser(&self, zone: &Name, name: &Name, budget: &Budget) -> Step<Option<Name>> {
+        let encloser = self.closest_encloser(zone, name, budget)?;
+        Ok(encloser.filter(|encloser| !encloser.next_closer.opt_out).map(|encloser| encloser.name))
+    }
+
     /// RFC 5155 §8.4.
     pub(super) fn nxdomain(&self, zone: &Name, name: &Name, budget: &Budget) -> Step<Option<Absent>> {
         let Some(encloser) = self.closest_encloser(zone, name, budget)? else { return Ok(None) };

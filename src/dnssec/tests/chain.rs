@@ -128,6 +128,30 @@ fn small_rsa_keys_leave_a_zone_insecure_unless_the_policy_says_otherwise() {
 }
 
 #[test]
+fn leaving_out_the_better_key_does_not_make_a_zone_insecure() {
+    // Both keys are vouched for; the one in the middle drops the one that counts.
+    let (small, good) = (Key::with_bits(8, 257, 512), Key::new(13, 257));
+    let mut set = Set::new("example.", Rtype::DNSKEY, vec![small.rdata.clone()]);
+    small.sign(&mut set, "example.");
+    let (one, two) = (small.ds("example.", 2), good.ds("example.", 2));
+    let trusted = Trusted { ds: &[&one, &two], dnskeys: &[] };
+    let trust = set.signed(|set| establish(set, trusted, &Policy::default(), NOW, &budget()));
+    assert_eq!(trust.expect_err("bogus").why, Why::NoTrustedKey { tag: good.tag(), algorithm: 13 });
+}
+
+#[test]
+fn many_signatures_that_cannot_count_do_not_hide_the_one_that_does() {
+    let zone = Zone::new("example.", 13);
+    let keys = zone.keys(&Policy::default());
+    let mut set = Set::of(&["www.example. 3600 IN A 192.0.2.1"]);
+    for _ in 0..20 {
+        Key::new(15, 256).sign(&mut set, "example.");
+    }
+    zone.zsk.sign(&mut set, "example.");
+    assert!(set.signed(|set| verify(set, &keys, NOW, &budget())).is_ok());
+}
+
+#[test]
 fn a_wildcard_is_told_with_its_closest_encloser() {
     let zone = Zone::new("example.", 13);
     let keys = zone.keys(&Policy::default());

@@ -105,6 +105,18 @@ fn wildcards_are_denied_their_types_and_their_reach() {
 }
 
 #[test]
+fn the_closest_encloser_of_absent_names_only() {
+    let zone = zone();
+    let encloser = |text: &str| zone.denial().closest_encloser(&name(text), &budget());
+    assert_eq!(encloser("x.b.wild.example."), Some(name("wild.example.")));
+    assert_eq!(encloser("x.a.wild.example."), Some(name("a.wild.example.")));
+    assert_eq!(encloser("none.example."), Some(name("example.")));
+    for text in ["host.example.", "ent.example.", "x.cut.example.", "none.test."] {
+        assert_eq!(encloser(text), None, "{text}");
+    }
+}
+
+#[test]
 fn the_absence_of_ds_tells_cuts_from_other_names() {
     let zone = zone();
     assert_eq!(zone.ds("cut.example."), Some(DsAbsence::InsecureCut));

@@ -145,6 +145,18 @@ fn what_exists_is_not_denied() {
 }
 
 #[test]
+fn the_closest_encloser_of_absent_names_only() {
+    let (closed, open) = (Chain::example(false), Chain::example(true));
+    let encloser = |chain: &Chain, text: &str| chain.denial(&lenient()).closest_encloser(&name(text), &budget());
+    assert_eq!(encloser(&closed, "a.z.w.example."), Some(name("w.example.")));
+    assert_eq!(encloser(&closed, "b.y.w.example."), Some(name("y.w.example.")));
+    for text in ["ai.example.", "example.", "www.a.example.", "test."] {
+        assert_eq!(encloser(&closed, text), None, "{text}");
+    }
+    assert_eq!(encloser(&open, "a.z.w.example."), None, "an unsigned delegation may be there");
+}
+
+#[test]
 fn insecure_and_secure_delegations() {
     use Rtype as R;
     let names: [(&str, &[Rtype]); 4] = [
