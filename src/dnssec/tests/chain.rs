@@ -1,9 +1,11 @@
 //! The chain of trust through zones signed here, for every algorithm and digest.
 
+use num_bigint::BigUint;
+
 use super::signer::{Key, Spec, Zone};
 use super::{NOW, Set, budget, lenient, name};
 use crate::clock::UnixTime;
-use crate::dnssec::{Policy, Sha1, Support, Trust, Trusted, Why, establish, support, verify};
+use crate::dnssec::{Keys, Policy, Sha1, Support, Trust, Trusted, Why, establish, support, verify};
 use crate::wire::Rtype;
 
 #[test]
@@ -125,6 +127,28 @@ fn small_rsa_keys_leave_a_zone_insecure_unless_the_policy_says_otherwise() {
         other => panic!("{other:?}"),
     }
     assert!(matches!(run(&lenient()), Ok(Trust::Secure(..))));
+}
+
+#[test]
+fn an_rsa_signature_has_one_form() {
+    // Another number with the same remainder is no signature (RFC 8017 §8.2.2); here by the code for small keys.
+    let key = Key::with_bits(8, 256, 512);
+    let keys = Keys::trusted(&name("example."), &[&key.rdata], &lenient());
+    let mut tried = 0;
+    for number in 0..40 {
+        let mut set = Set::of(&[&format!("n{number}.example. 3600 IN A 192.0.2.1")]);
+        key.sign(&mut set, "example.");
+        assert!(set.signed(|set| verify(set, &keys, NOW, &budget())).is_ok());
+        let at = set.signatures[0].len() - 64;
+        let other = BigUint::from_bytes_be(&set.signatures[0][at..]) + key.modulus().expect("an RSA key");
+        let other = other.to_bytes_be();
+        if other.len() == 64 {
+            tried += 1;
+            set.signatures[0][at..].copy_from_slice(&other);
+            assert!(set.signed(|set| verify(set, &keys, NOW, &budget())).is_err());
+        }
+    }
+    assert!(tried > 0);
 }
 
 #[test]

@@ -85,6 +85,7 @@ fn types_are_denied_at_names_that_exist() {
     assert!(zone.nodata("wild.example.", R::A), "an empty non-terminal above a wildcard");
     assert!(!zone.nodata("alias.example.", R::A), "an alias answers for all types");
     assert!(!zone.nodata("test.", R::A), "another zone");
+    assert!(!zone.nodata("none.example.", R::A), "nothing at all exists there");
 }
 
 #[test]

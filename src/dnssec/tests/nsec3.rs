@@ -133,6 +133,8 @@ fn what_exists_is_not_denied() {
     }
     assert!(matches!(denial.nodata(&name("ns1.example."), Rtype::A, &budget), Denied::NotProven(_)));
     assert!(matches!(denial.nodata(&name("q.w.example."), Rtype::MX, &budget), Denied::NotProven(_)));
+    // No data is not what a name without anything is told.
+    assert!(matches!(denial.nodata(&name("none.example."), Rtype::A, &budget), Denied::NotProven(_)));
     // A delegation has a DS set, and of its other types only the child speaks.
     assert!(matches!(denial.ds(&name("a.example."), &budget), DsAbsence::NotProven(_)));
     assert!(matches!(denial.nodata(&name("a.example."), Rtype::A, &budget), Denied::NotProven(_)));

@@ -132,6 +132,14 @@ impl Key {
         [rdata, signature].concat()
     }
 
+    /// The modulus of an RSA key.
+    pub fn modulus(&self) -> Option<&BigUint> {
+        match &self.secret {
+            Secret::Rsa(pair) => Some(&pair.modulus),
+            _ => None,
+        }
+    }
+
     fn raw(&self, message: &[u8]) -> Vec<u8> {
         match &self.secret {
             Secret::Ecdsa(pair) => pair.sign(&SystemRandom::new(), message).expect("a signature").as_ref().to_vec(),
