@@ -8,7 +8,7 @@ use super::Policy;
 use super::anchors::{Anchor, AnchorError, dnskey};
 use super::budget::Budget;
 use super::cause::{Cause, Why};
-use super::crypto::{digest_matches, fingerprint};
+use super::crypto::{PublicKey, digest_matches, fingerprint};
 use super::keys::{Keys, Trust, establish};
 use super::record::{Dnskey, Ds, Rrsig, key_tag};
 use super::verify::{Signed, Verified, verify};
@@ -191,7 +191,9 @@ impl Rollover {
 
     /// The table of RFC 5011 §4.2, for a set that was validated.
     fn follow(&mut self, set: &Signed<'_>, verified: &Verified, now: UnixTime, transitions: &mut Vec<Transition>) {
-        let entry = |key: &Dnskey<'_>| key.is_zone_key() && key.is_entry_point() && !key.is_revoked();
+        // A key that nothing can be checked with is not worth waiting for.
+        let usable = |key: &Dnskey<'_>| PublicKey::parse(key.algorithm, key.key).is_some();
+        let entry = |key: &Dnskey<'_>| key.is_zone_key() && key.is_entry_point() && !key.is_revoked() && usable(key);
         let present: Vec<Dnskey<'_>> =
             set.rdatas.iter().filter_map(|rdata| Dnskey::parse(rdata)).filter(entry).collect();
         self.keys.retain_mut(|known| {

@@ -146,6 +146,17 @@ fn zone_signing_keys_are_not_followed() {
 }
 
 #[test]
+fn keys_that_cannot_be_used_are_not_followed() {
+    let (ksk, mut scrap, mut unknown) = (Key::new(13, 257), Key::new(13, 257), Key::new(13, 257));
+    scrap.rdata.truncate(20);
+    unknown.rdata[3] = 16;
+    let mut root = Rollover::new(seed(&ksk));
+    see(&mut root, 0, &[&ksk, &scrap, &unknown], &[&ksk]);
+    assert_eq!(states(&root), [(ksk.tag(), KeyState::Valid)]);
+    assert_eq!(Rollover::from_text(&root.to_text(), seed(&ksk)), Ok(root));
+}
+
+#[test]
 fn the_next_query_follows_ttl_and_signatures() {
     let key = Key::new(13, 257);
     let mut root = Rollover::new(seed(&key));
