@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::RrSet;
 use crate::clock::Moment;
 use crate::wire::Name;
 
@@ -16,6 +17,14 @@ pub struct NameServer {
     pub glue: SmallVec<[IpAddr; 2]>,
 }
 
+/// What a parent says of a zone's DS set, as it came with the referral: not validated yet.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct DsWord {
+    pub ds: Option<RrSet>,
+    /// What is said to prove that there is none.
+    pub proof: Vec<RrSet>,
+}
+
 /// The name servers of one zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delegation {
@@ -24,6 +33,8 @@ pub struct Delegation {
     pub parent: Arc<[NameServer]>,
     /// As the zone itself says, where it has been heard and differs; asked first.
     pub child: Option<Arc<[NameServer]>>,
+    /// The parent's word on whether the zone is signed.
+    pub ds: Option<Arc<DsWord>>,
     /// When the parent said so.
     pub stored: Moment,
     /// Until when the parent's word holds; the zone's own word does not prolong it, so that a
@@ -62,6 +73,7 @@ impl Delegation {
                 })
                 .sum::<usize>()
         };
-        size_of::<Delegation>() + of(&self.parent) + self.child.as_deref().map_or(0, of) + 32
+        let ds = self.ds.as_ref().map_or(0, |word| word.ds.iter().chain(&word.proof).map(RrSet::weight).sum());
+        ds + size_of::<Delegation>() + of(&self.parent) + self.child.as_deref().map_or(0, of) + 32
     }
 }

@@ -14,10 +14,11 @@ use std::time::Duration;
 use moka::sync::Cache as Moka;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-pub use delegation::{Delegation, NameServer};
-pub use rrset::{Rank, RrSet};
+pub use delegation::{Delegation, DsWord, NameServer};
+pub use rrset::{Rank, RrSet, Security};
 
 use crate::clock::Moment;
+use crate::dnssec::{Cause, Keys};
 use crate::wire::{Name, Question, Rcode, Rtype};
 
 /// Octets moka spends on an entry beside key and value, with the `Arc`'s and the allocator's share
@@ -66,6 +67,9 @@ pub struct Negative {
     pub rcode: Rcode,
     /// The zone's SOA, where the server sent it.
     pub soa: Option<Arc<RrSet>>,
+    /// The NSEC or NSEC3 records that prove it.
+    pub proof: Arc<[RrSet]>,
+    pub security: Security,
     pub ttl: u32,
     pub stored: Moment,
 }
@@ -83,9 +87,27 @@ impl Negative {
 pub struct Failed {
     pub until: Moment,
     pub hold: Duration,
+    /// Validation failed: clients that validate themselves may have the data (RFC 4035 §3.2.2).
+    pub bogus: bool,
     /// The extended error of the failure (RFC 8914).
     pub error: u16,
     pub text: Arc<str>,
+}
+
+/// Whether the data of a zone can be validated, and by which keys.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    pub verdict: TrustVerdict,
+    pub until: Moment,
+}
+
+/// What the chain of trust comes to at one zone.
+#[derive(Clone, Debug)]
+pub enum TrustVerdict {
+    Secure(Keys),
+    /// Proven to be unsigned, signed in a way that does not count, or without an anchor; why, where there is more to say.
+    Insecure(Option<Cause>),
+    Bogus(Cause),
 }
 
 /// Takes the low half of a key that is a keyed hash already.
@@ -151,6 +173,7 @@ pub struct Cache {
     negatives: Store<Negative>,
     failures: Store<Failed>,
     delegations: Store<Delegation>,
+    trusts: Store<Trust>,
     min_ttl: u32,
     max_ttl: u32,
     max_negative_ttl: u32,
@@ -176,12 +199,16 @@ impl Cache {
             keys: (word(16), word(24)),
             traces: Traces::new(TRACES),
             // Answers are what people ask for; the other kinds are small and few.
-            rrsets: store(share(65), RrSet::weight),
+            rrsets: store(share(62), RrSet::weight),
             negatives: store(share(15), |negative: &Negative| {
-                size_of::<Negative>() + negative.soa.as_ref().map_or(0, |soa| soa.weight() + 32)
+                let proof: usize = negative.proof.iter().map(RrSet::weight).sum();
+                size_of::<Negative>() + proof + negative.soa.as_ref().map_or(0, |soa| soa.weight() + 32)
             }),
-            failures: store(share(5), |failed: &Failed| size_of::<Failed>() + failed.text.len()),
-            delegations: store(share(15), Delegation::weight),
+            failures: store(share(3), |failed: &Failed| size_of::<Failed>() + failed.text.len()),
+            delegations: store(share(14), Delegation::weight),
+            trusts: store(share(6), |trust: &Trust| {
+                size_of::<Trust>() + if let TrustVerdict::Secure(keys) = &trust.verdict { keys.weight() } else { 0 }
+            }),
             min_ttl: seconds(policy.min_ttl),
             max_ttl: seconds(policy.max_ttl),
             max_negative_ttl: seconds(policy.max_negative_ttl),
@@ -209,9 +236,15 @@ impl Cache {
         ttl.max(self.min_ttl).min(self.max_negative_ttl)
     }
 
-    /// A fresh RRset.
+    /// A fresh RRset, validated or not.
     pub fn rrset(&self, name: &Name, rtype: Rtype, age: Moment) -> Option<Arc<RrSet>> {
-        self.rrsets.get(&self.key(0, name, rtype)).filter(|set| set.ttl_at(age).is_some())
+        self.rrset_of(name, rtype, Security::Unchecked, age)
+    }
+
+    /// A fresh RRset of which validation has made at least `security`.
+    pub fn rrset_of(&self, name: &Name, rtype: Rtype, security: Security, age: Moment) -> Option<Arc<RrSet>> {
+        let found = self.rrsets.get(&self.key(0, name, rtype));
+        found.filter(|set| set.security >= security && set.ttl_at(age).is_some())
     }
 
     /// Keeps an RRset, unless a fresh one of a higher rank is there. Returns the one to use.
@@ -222,10 +255,15 @@ impl Cache {
             return set;
         }
         if let Some(old) = self.rrsets.get(&key)
-            && old.rank > set.rank
             && old.ttl_at(age).is_some()
         {
-            return old;
+            // What was validated gives way only to what was validated.
+            if set.security == Security::Unchecked && old.security > Security::Unchecked {
+                return set;
+            }
+            if old.rank > set.rank && old.security >= set.security {
+                return old;
+            }
         }
         if set.rtype == Rtype::DNAME {
             self.traces.leave(key);
@@ -235,14 +273,15 @@ impl Cache {
     }
 
     /// The fresh DNAME closest above `name` (RFC 6672).
-    pub fn dname_above(&self, name: &Name, age: Moment) -> Option<Arc<RrSet>> {
+    pub fn dname_above(&self, name: &Name, security: Security, age: Moment) -> Option<Arc<RrSet>> {
         let mut wire = name.wire();
         loop {
             let length = usize::from(*wire.first()?);
             wire = wire.get(length + 1..)?;
             let key = self.key_of(0, wire, Rtype::DNAME);
             if self.traces.may_have(key)
-                && let Some(set) = self.rrsets.get(&key).filter(|set| set.ttl_at(age).is_some())
+                && let Some(set) =
+                    self.rrsets.get(&key).filter(|set| set.security >= security && set.ttl_at(age).is_some())
             {
                 return Some(set);
             }
@@ -255,8 +294,8 @@ impl Cache {
     }
 
     /// A fresh NODATA or NXDOMAIN for exactly this name, or an NXDOMAIN of a name above (RFC 8020).
-    pub fn negative(&self, name: &Name, rtype: Rtype, age: Moment) -> Option<Arc<Negative>> {
-        let fresh = |negative: &Arc<Negative>| negative.ttl_at(age).is_some();
+    pub fn negative(&self, name: &Name, rtype: Rtype, security: Security, age: Moment) -> Option<Arc<Negative>> {
+        let fresh = |negative: &Arc<Negative>| negative.security >= security && negative.ttl_at(age).is_some();
         if let Some(negative) = self.negatives.get(&self.key(1, name, rtype)).filter(fresh) {
             return Some(negative);
         }
@@ -285,6 +324,13 @@ impl Cache {
             if rtype == EVERY_TYPE {
                 self.traces.leave(key);
             }
+            if negative.security == Security::Unchecked
+                && let Some(old) = self.negatives.get(&key)
+                && old.security > Security::Unchecked
+                && old.ttl_at(negative.stored).is_some()
+            {
+                return negative;
+            }
             self.negatives.insert(key, Arc::clone(&negative));
         }
         negative
@@ -296,13 +342,13 @@ impl Cache {
     }
 
     /// Keeps a failure; met again soon after, it holds twice as long.
-    pub fn keep_failed(&self, question: &Question, error: u16, text: &str, age: Moment) {
+    pub fn keep_failed(&self, question: &Question, error: u16, text: &str, bogus: bool, age: Moment) {
         let key = self.key(2, &question.name, question.rtype);
         let hold = match self.failures.get(&key) {
             Some(before) if before.until + HOLD_MEMORY > age => (before.hold * 2).min(LONGEST_HOLD),
             _ => FIRST_HOLD,
         };
-        self.failures.insert(key, Arc::new(Failed { until: age + hold, hold, error, text: text.into() }));
+        self.failures.insert(key, Arc::new(Failed { until: age + hold, hold, bogus, error, text: text.into() }));
     }
 
     /// The zone cut exactly at `zone`.
@@ -327,11 +373,19 @@ impl Cache {
     }
 
     /// Keeps what a parent says of a zone cut for `ttl` seconds.
-    pub fn keep_delegation(&self, zone: Name, servers: Vec<NameServer>, ttl: u32, age: Moment) -> Arc<Delegation> {
+    pub fn keep_delegation(
+        &self,
+        zone: Name,
+        servers: Vec<NameServer>,
+        ds: Option<DsWord>,
+        ttl: u32,
+        age: Moment,
+    ) -> Arc<Delegation> {
         let ttl = self.clamp_ttl(ttl).max(SHORTEST_DELEGATION);
         let cut = Arc::new(Delegation {
             parent: servers.into(),
             child: None,
+            ds: ds.map(Arc::new),
             stored: age,
             expires: age + Duration::from_secs(u64::from(ttl)),
             child_expires: Moment::ZERO,
@@ -352,17 +406,36 @@ impl Cache {
         self.delegations.insert(self.key(3, &cut.zone, Rtype::NS), Arc::new(cut));
     }
 
+    /// What is known of a zone's keys.
+    pub fn trust(&self, zone: &Name, age: Moment) -> Option<Arc<Trust>> {
+        self.trusts.get(&self.key(4, zone, Rtype::DNSKEY)).filter(|trust| trust.until > age)
+    }
+
+    /// Keeps what the chain of trust came to at a zone.
+    pub fn keep_trust(&self, zone: &Name, trust: Trust) -> Arc<Trust> {
+        let trust = Arc::new(trust);
+        self.trusts.insert(self.key(4, zone, Rtype::DNSKEY), Arc::clone(&trust));
+        trust
+    }
+
+    /// Forgets what is known of all zones' keys: the anchors have changed.
+    pub fn forget_trusts(&self) {
+        self.trusts.invalidate_all();
+    }
+
     /// Entries and octets of each kind, as moka counts them: for reports and tests.
-    pub fn sizes(&self) -> [(&'static str, u64, u64); 4] {
+    pub fn sizes(&self) -> [(&'static str, u64, u64); 5] {
         self.rrsets.run_pending_tasks();
         self.negatives.run_pending_tasks();
         self.failures.run_pending_tasks();
         self.delegations.run_pending_tasks();
+        self.trusts.run_pending_tasks();
         [
             ("rrset", self.rrsets.entry_count(), self.rrsets.weighted_size()),
             ("negative", self.negatives.entry_count(), self.negatives.weighted_size()),
             ("failure", self.failures.entry_count(), self.failures.weighted_size()),
             ("delegation", self.delegations.entry_count(), self.delegations.weighted_size()),
+            ("trust", self.trusts.entry_count(), self.trusts.weighted_size()),
         ]
     }
 }

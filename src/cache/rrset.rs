@@ -1,5 +1,7 @@
 //! A set of records as it is kept: one owner, one type, the data in one allocation.
 
+use std::sync::Arc;
+
 use crate::clock::Moment;
 use crate::wire::{Name, Rtype};
 
@@ -16,6 +18,18 @@ pub enum Rank {
     Local,
 }
 
+/// What validation made of data (RFC 4035 §4.3). Bogus data is not kept but as a failure.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Security {
+    /// Not validated: for the resolver's own use, and for clients that validate themselves.
+    #[default]
+    Unchecked,
+    /// Proven to be unsigned, or without a trust anchor.
+    Insecure,
+    /// A chain of signatures leads to it from a trust anchor.
+    Secure,
+}
+
 /// Records of one owner and type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RrSet {
@@ -24,6 +38,9 @@ pub struct RrSet {
     /// Seconds it lives from `stored`.
     pub ttl: u32,
     pub rank: Rank,
+    pub security: Security,
+    /// What proves that no closer name exists, where a wildcard answered.
+    pub proof: Option<Arc<[RrSet]>>,
     stored: Moment,
     data: Packed,
     signatures: Packed,
@@ -78,13 +95,28 @@ impl RrSet {
                 items.push(item);
             }
         }
-        RrSet { owner, rtype, ttl, rank, stored, data: Packed::new(items.into_iter()), signatures: Packed::default() }
+        RrSet {
+            owner,
+            rtype,
+            ttl,
+            rank,
+            security: Security::Unchecked,
+            proof: None,
+            stored,
+            data: Packed::new(items.into_iter()),
+            signatures: Packed::default(),
+        }
     }
 
     /// With the RRSIG data that covers it.
     pub fn with_signatures<'a>(mut self, signatures: impl IntoIterator<Item = &'a [u8]>) -> RrSet {
         self.signatures = Packed::new(signatures.into_iter());
         self
+    }
+
+    /// The same records, kept no longer than `ttl` seconds, with what validation made of them.
+    pub fn judged(&self, security: Security, ttl: u32) -> RrSet {
+        RrSet { security, ttl: self.ttl.min(ttl), ..self.clone() }
     }
 
     /// The data of each record, names uncompressed.
@@ -126,6 +158,7 @@ impl RrSet {
     /// Octets it takes, its own record included.
     pub fn weight(&self) -> usize {
         let name = self.owner.wire().len();
-        size_of::<RrSet>() + self.data.0.len() + self.signatures.0.len() + if name > 40 { name } else { 0 }
+        let proof = self.proof.as_deref().map_or(0, |sets| sets.iter().map(RrSet::weight).sum());
+        proof + size_of::<RrSet>() + self.data.0.len() + self.signatures.0.len() + if name > 40 { name } else { 0 }
     }
 }

@@ -45,10 +45,17 @@ fn a_lower_rank_does_not_replace_a_higher_one_while_it_is_fresh() {
 #[test]
 fn nxdomain_covers_what_is_below_and_nodata_does_not() {
     let cache = cache();
-    let negative = |rcode| Negative { rcode, soa: None, ttl: 60, stored: at(0) };
+    let negative = |rcode| Negative {
+        rcode,
+        soa: None,
+        proof: Arc::new([]),
+        security: Security::Insecure,
+        ttl: 60,
+        stored: at(0),
+    };
     cache.keep_negative(&name("gone.example"), Rtype::A, negative(Rcode::NXDOMAIN));
     cache.keep_negative(&name("bare.example"), Rtype::A, negative(Rcode::NOERROR));
-    let found = |text: &str, rtype| cache.negative(&name(text), rtype, at(1)).map(|n| n.rcode);
+    let found = |text: &str, rtype| cache.negative(&name(text), rtype, Security::Insecure, at(1)).map(|n| n.rcode);
     assert_eq!(found("a.b.gone.example", Rtype::MX), Some(Rcode::NXDOMAIN));
     assert_eq!(found("bare.example", Rtype::A), Some(Rcode::NOERROR));
     assert_eq!(found("bare.example", Rtype::MX), None);
@@ -59,13 +66,13 @@ fn nxdomain_covers_what_is_below_and_nodata_does_not() {
 fn failures_hold_twice_as_long_each_time_and_are_forgotten() {
     let cache = cache();
     let question = Question::new(name("broken.example"), Rtype::A);
-    cache.keep_failed(&question, 22, "x", at(0));
+    cache.keep_failed(&question, 22, "x", false, at(0));
     assert!(cache.failed(&question, at(1)).is_some());
     assert!(cache.failed(&question, at(2)).is_none());
-    cache.keep_failed(&question, 22, "x", at(2));
+    cache.keep_failed(&question, 22, "x", false, at(2));
     assert!(cache.failed(&question, at(5)).is_some());
     assert!(cache.failed(&question, at(6)).is_none());
-    cache.keep_failed(&question, 22, "x", at(500));
+    cache.keep_failed(&question, 22, "x", false, at(500));
     assert!(cache.failed(&question, at(502)).is_none());
 }
 
@@ -73,8 +80,8 @@ fn failures_hold_twice_as_long_each_time_and_are_forgotten() {
 fn the_deepest_cut_is_found_and_the_child_does_not_outlive_its_parent() {
     let cache = cache();
     let server = |text: &str| vec![NameServer { name: name(text), glue: Default::default() }];
-    cache.keep_delegation(name("example"), server("ns.example"), 3600, at(0));
-    let cut = cache.keep_delegation(name("sub.example"), server("ns.sub.example"), 60, at(0));
+    cache.keep_delegation(name("example"), server("ns.example"), None, 3600, at(0));
+    let cut = cache.keep_delegation(name("sub.example"), server("ns.sub.example"), None, 60, at(0));
     let zone = |text: &str, second| cache.closest_delegation(&name(text), at(second)).map(|cut| cut.zone.to_string());
     assert_eq!(zone("a.b.sub.example", 1).as_deref(), Some("sub.example."));
     assert_eq!(zone("a.b.sub.example", 61).as_deref(), Some("example."));

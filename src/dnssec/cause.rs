@@ -78,7 +78,8 @@ mod code {
 }
 
 impl Cause {
-    pub(super) fn new(zone: &Name, name: &Name, rtype: Rtype, why: Why) -> Cause {
+    /// What was wrong with `name` and `rtype`, which `zone` was to prove.
+    pub fn new(zone: &Name, name: &Name, rtype: Rtype, why: Why) -> Cause {
         Cause { about: Arc::new(About { zone: zone.clone(), name: name.clone(), rtype }), why }
     }
 

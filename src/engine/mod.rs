@@ -16,7 +16,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::admission::{Door, Refusals, Verdict};
-use crate::cache::Cache;
+use crate::cache::{Cache, Security};
 use crate::clock::{Moment, Now};
 use crate::local::{LocalRecord, Zones};
 use crate::resolve::{self, Board, Cached, Cx, Keyed, Outcome, Plan, TaskId, Traced, Why, Work};
@@ -66,6 +66,13 @@ struct Waiter {
     before: SmallVec<[LocalRecord; 1]>,
 }
 
+/// What is resolved: a question, and whether the answer is validated (clients with CD set validate themselves).
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Wanted {
+    question: Question,
+    checking: bool,
+}
+
 /// A question in flight.
 struct Pending {
     waiters: Vec<Waiter>,
@@ -78,8 +85,8 @@ pub struct Engine {
     cx: Cx,
     door: Door,
     tasks: Tasks,
-    pending: HashMap<Question, Pending, Keyed>,
-    running: HashMap<TaskId, Question, Keyed>,
+    pending: HashMap<Wanted, Pending, Keyed>,
+    running: HashMap<TaskId, Wanted, Keyed>,
     out: VecDeque<Transmit>,
     counters: Counters,
 }
@@ -213,11 +220,13 @@ impl Engine {
             respond::any(out, &asker, respond);
             return Disposition::Answered;
         }
-        let why = match self.known(now, &question) {
+        let checking = self.cx.plan.validates && !view.flags.has(Flags::CD);
+        let wanted = Wanted { question, checking };
+        let why = match self.known(now, &wanted) {
             Ok(known) => {
                 respond::outcome(out, &asker, respond, &before, &known, now.age);
                 if known.ripe && policy.cache_prefetch {
-                    self.refresh(now, question);
+                    self.refresh(now, wanted);
                 }
                 return Disposition::Answered;
             }
@@ -228,12 +237,14 @@ impl Engine {
             respond::bare(out, &asker, respond, Rcode::REFUSED, &extended);
             return Disposition::Answered;
         }
-        self.enqueue(now, Waiter { client, asker, before }, question, why, out)
+        self.enqueue(now, Waiter { client, asker, before }, wanted, why, out)
     }
 
     /// What the caches say of a question, failures included; or why it has to be resolved.
-    fn known(&mut self, now: Now, question: &Question) -> Result<Outcome, Why> {
-        let why = match resolve::from_cache(&self.shared.cache, question, now.age) {
+    fn known(&mut self, now: Now, wanted: &Wanted) -> Result<Outcome, Why> {
+        let question = &wanted.question;
+        let security = if wanted.checking { Security::Insecure } else { Security::Unchecked };
+        let why = match resolve::from_cache(&self.shared.cache, question, security, now.age) {
             Cached::Whole(outcome) => {
                 self.counters.cache_hits += 1;
                 return Ok(outcome);
@@ -241,14 +252,15 @@ impl Engine {
             Cached::Part => Why::Part,
             Cached::Nothing => Why::Unknown,
         };
-        let failed = self.shared.cache.failed(question, now.age).ok_or(why)?;
+        let failed = self.shared.cache.failed(question, now.age);
+        let failed = failed.filter(|failed| wanted.checking || !failed.bogus).ok_or(why)?;
         self.counters.failure_hits += 1;
         Ok(Outcome::remembered(&failed))
     }
 
     /// Lets a client wait for a question, beginning it where nobody else waits for it yet.
-    fn enqueue(&mut self, now: Now, waiter: Waiter, question: Question, why: Why, out: &mut Vec<u8>) -> Disposition {
-        if let Some(pending) = self.pending.get_mut(&question) {
+    fn enqueue(&mut self, now: Now, waiter: Waiter, wanted: Wanted, why: Why, out: &mut Vec<u8>) -> Disposition {
+        if let Some(pending) = self.pending.get_mut(&wanted) {
             if pending.waiters.len() >= MAX_WAITERS {
                 return Disposition::Dropped(DropReason::Overload);
             }
@@ -264,24 +276,25 @@ impl Engine {
             return Disposition::Answered;
         }
         self.counters.waiting += 1;
-        self.begin(now, question, Some(waiter), why);
+        self.begin(now, wanted, Some(waiter), why);
         Disposition::Pending
     }
 
     /// Refreshes what comes near its end, for nobody in particular.
-    fn refresh(&mut self, now: Now, question: Question) {
-        if self.pending.len() < MAX_QUESTIONS / 2 && !self.pending.contains_key(&question) {
+    fn refresh(&mut self, now: Now, wanted: Wanted) {
+        if self.pending.len() < MAX_QUESTIONS / 2 && !self.pending.contains_key(&wanted) {
             self.counters.refreshed += 1;
-            self.begin(now, question, None, Why::Refresh);
+            self.begin(now, wanted, None, Why::Refresh);
         }
     }
 
-    fn begin(&mut self, now: Now, question: Question, waiter: Option<Waiter>, why: Why) {
-        let work = Work::new(now.mono + self.cx.plan.deadline.saturating_sub(DEADLINE_MARGIN));
-        let resolution = resolve::resolve(self.cx.clone(), work, question.clone(), why);
+    fn begin(&mut self, now: Now, wanted: Wanted, waiter: Option<Waiter>, why: Why) {
+        let deadline = now.mono + self.cx.plan.deadline.saturating_sub(DEADLINE_MARGIN);
+        let work = Work::new(deadline, &self.cx.plan.dnssec.policy.limits, wanted.checking);
+        let resolution = resolve::resolve(self.cx.clone(), work, wanted.question.clone(), why);
         let task = self.tasks.add(Box::pin(async move { Some(resolution.await) }));
-        self.pending.insert(question.clone(), Pending { waiters: waiter.into_iter().collect() });
-        self.running.insert(task, question);
+        self.pending.insert(wanted.clone(), Pending { waiters: waiter.into_iter().collect() });
+        self.running.insert(task, wanted);
         self.cx.board.borrow_mut().wake(task);
         self.run();
     }
@@ -406,8 +419,8 @@ impl Engine {
 
     /// A resolution has ended: everybody who waits for it is answered.
     fn finish(&mut self, task: TaskId, outcome: Option<Outcome>) {
-        let Some(question) = self.running.remove(&task) else { return };
-        let Some(pending) = self.pending.remove(&question) else { return };
+        let Some(wanted) = self.running.remove(&task) else { return };
+        let Some(pending) = self.pending.remove(&wanted) else { return };
         let Some(outcome) = outcome else { return };
         if outcome.failure.is_some() {
             self.counters.failed += 1;

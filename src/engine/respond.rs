@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use crate::cache::RrSet;
 use crate::clock::Moment;
 use crate::local;
 use crate::resolve::Outcome;
@@ -104,6 +105,18 @@ impl<'a> Response<'a> {
         }
     }
 
+    /// Writes an RRset, with its signatures where they are wanted.
+    fn set(&mut self, section: Section, set: &RrSet, ttl: u32, signatures: bool) {
+        for rdata in set.rdatas() {
+            self.record(section, set.owner.wire(), set.rtype, CLASS_IN, ttl, rdata);
+        }
+        if signatures && set.rtype != Rtype::RRSIG {
+            for rdata in set.signatures() {
+                self.record(section, set.owner.wire(), Rtype::RRSIG, CLASS_IN, ttl, rdata);
+            }
+        }
+    }
+
     fn finish(mut self, asker: &Asker, policy: &RespondPolicy, rcode: Rcode, authoritative: bool) {
         if authoritative {
             self.composer.set_flags(Flags::AA);
@@ -166,16 +179,22 @@ pub(super) fn outcome(
             response.record(Section::Answer, record.owner.wire(), record.rtype, CLASS_IN, record.ttl, &record.rdata);
         }
     }
+    let dnssec_ok = asker.edns.is_some_and(|edns| edns.dnssec_ok);
     for set in &outcome.answer {
-        let ttl = set.ttl_left(age);
-        for rdata in set.rdatas() {
-            response.record(Section::Answer, set.owner.wire(), set.rtype, CLASS_IN, ttl, rdata);
-        }
+        response.set(Section::Answer, set, set.ttl_left(age), dnssec_ok);
     }
     if let Some((soa, ttl)) = &outcome.soa {
-        for rdata in soa.rdatas() {
-            response.record(Section::Authority, soa.owner.wire(), Rtype::SOA, CLASS_IN, *ttl, rdata);
+        response.set(Section::Authority, soa, *ttl, dnssec_ok);
+    }
+    if dnssec_ok {
+        let most = outcome.soa.as_ref().map_or(u32::MAX, |(_, ttl)| *ttl);
+        for set in outcome.proof.iter().flat_map(|proof| proof.iter()) {
+            response.set(Section::Authority, set, set.ttl_left(age).min(most), true);
         }
+    }
+    // RFC 6840 §5.8: to those who understand the bit, and do not validate themselves.
+    if outcome.secure && (dnssec_ok || asker.flags.has(Flags::AD)) && !asker.flags.has(Flags::CD) {
+        response.composer.set_flags(Flags::AD);
     }
     response.finish(asker, policy, outcome.rcode, false);
 }

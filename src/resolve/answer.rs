@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use crate::cache::{Cache, Negative, Rank, RrSet};
+use smallvec::SmallVec;
+
+use crate::cache::{Cache, Negative, Rank, RrSet, Security};
 use crate::clock::Moment;
 use crate::local::{self, LocalRecord};
 use crate::wire::{Name, Question, Rcode, Rtype, leading_name};
 
 use super::Cx;
 use super::budget::{MAX_ALIASES, Work};
+use super::chain::judge;
 use super::classify::synthesise;
-use super::descend::{Found, descend};
+use super::descend::{Found, descend, keep};
 use super::failure::{Failure, Limit};
 
 /// What a question came to. Negative answers are outcomes like any other.
@@ -25,11 +28,23 @@ pub struct Outcome {
     pub failure: Option<Failure>,
     /// Some of it has come near its end: worth refreshing.
     pub ripe: bool,
+    /// All of it has been validated: AD (RFC 4035 §3.2.3).
+    pub secure: bool,
+    /// The records that prove a negative answer, or that nothing closer than a wildcard exists.
+    pub proof: SmallVec<[Arc<[RrSet]>; 1]>,
 }
 
 impl Outcome {
     fn new() -> Outcome {
-        Outcome { rcode: Rcode::NOERROR, answer: Vec::new(), soa: None, failure: None, ripe: false }
+        Outcome {
+            rcode: Rcode::NOERROR,
+            answer: Vec::new(),
+            soa: None,
+            failure: None,
+            ripe: false,
+            secure: true,
+            proof: SmallVec::new(),
+        }
     }
 
     /// The answer to a question that failed a moment ago.
@@ -39,6 +54,7 @@ impl Outcome {
 
     fn failed(mut self, failure: Failure) -> Outcome {
         self.rcode = Rcode::SERVFAIL;
+        self.secure = false;
         self.answer.clear();
         self.failure = Some(failure);
         self
@@ -46,6 +62,10 @@ impl Outcome {
 
     fn negative(mut self, negative: &Negative, age: Moment) -> Outcome {
         self.rcode = negative.rcode;
+        self.secure &= negative.security == Security::Secure;
+        if !negative.proof.is_empty() {
+            self.proof.push(Arc::clone(&negative.proof));
+        }
         self.soa = negative.soa.as_ref().map(|soa| (Arc::clone(soa), negative.ttl_at(age).unwrap_or(0)));
         self
     }
@@ -58,6 +78,7 @@ impl Outcome {
             Some(Arc::new(RrSet::new(first.owner.clone(), first.rtype, first.ttl, Rank::Local, age, data)))
         };
         self.rcode = answer.rcode;
+        self.secure = false;
         self.soa = set(&answer.authority).filter(|soa| soa.rtype == Rtype::SOA).map(|soa| (Arc::clone(&soa), soa.ttl));
         let found = set(&answer.answer)?;
         let alias = found.rtype == Rtype::CNAME && rtype != Rtype::CNAME;
@@ -68,6 +89,8 @@ impl Outcome {
 
     fn push(&mut self, set: Arc<RrSet>, age: Moment) {
         self.ripe |= set.is_ripe(age);
+        self.secure &= set.security == Security::Secure;
+        self.proof.extend(set.proof.iter().map(Arc::clone));
         // A chain may come by the same DNAME twice.
         if !self.answer.iter().any(|have| have.rtype == set.rtype && have.owner == set.owner) {
             self.answer.push(set);
@@ -92,22 +115,23 @@ impl Known {
     }
 }
 
-fn look_up(cache: &Cache, name: &Name, rtype: Rtype, age: Moment) -> Option<Known> {
-    if let Some(set) = cache.rrset(name, rtype, age) {
+fn look_up(cache: &Cache, name: &Name, rtype: Rtype, wanted: Security, age: Moment) -> Option<Known> {
+    if let Some(set) = cache.rrset_of(name, rtype, wanted, age) {
         return Some(Known::Answer(set));
     }
     if rtype != Rtype::CNAME
-        && let Some(set) = cache.rrset(name, Rtype::CNAME, age)
+        && let Some(set) = cache.rrset_of(name, Rtype::CNAME, wanted, age)
         && let Some(target) = set.first().and_then(leading_name)
     {
         return Some(Known::Alias(vec![set], target));
     }
-    if let Some(negative) = cache.negative(name, rtype, age) {
+    if let Some(negative) = cache.negative(name, rtype, wanted, age) {
         return Some(Known::Negative(negative));
     }
     // A DNAME above makes an alias of every name below it (RFC 6672 §3.3).
-    let dname = cache.dname_above(name, age)?;
-    let (cname, target) = synthesise(&dname, name)?;
+    let dname = cache.dname_above(name, wanted, age)?;
+    let (mut cname, target) = synthesise(&dname, name)?;
+    cname.security = dname.security;
     Some(Known::Alias(vec![dname, Arc::new(cname)], target))
 }
 
@@ -120,19 +144,19 @@ pub enum Cached {
 }
 
 /// Looks a question up. `ANY` is not looked up here.
-pub fn from_cache(cache: &Cache, question: &Question, age: Moment) -> Cached {
+pub fn from_cache(cache: &Cache, question: &Question, wanted: Security, age: Moment) -> Cached {
     let mut outcome = Outcome::new();
-    match whole(cache, question, age, &mut outcome) {
+    match whole(cache, question, wanted, age, &mut outcome) {
         Some(()) => Cached::Whole(outcome),
         None if outcome.answer.is_empty() => Cached::Nothing,
         None => Cached::Part,
     }
 }
 
-fn whole(cache: &Cache, question: &Question, age: Moment, outcome: &mut Outcome) -> Option<()> {
+fn whole(cache: &Cache, question: &Question, wanted: Security, age: Moment, outcome: &mut Outcome) -> Option<()> {
     let mut name = question.name.clone();
     for _ in 0..=MAX_ALIASES {
-        match look_up(cache, &name, question.rtype, age)? {
+        match look_up(cache, &name, question.rtype, wanted, age)? {
             Known::Answer(set) => {
                 outcome.push(set, age);
                 return Some(());
@@ -176,13 +200,23 @@ pub async fn resolve(cx: Cx, work: Work, question: Question, why: Why) -> Outcom
     cx.begin(&work, &question);
     let outcome = follow(&cx, &work, &question, why).await;
     if let Some(failure) = outcome.failure.as_ref().filter(|failure| failure.is_remembered()) {
-        cx.cache.keep_failed(&question, failure.error(), &failure.to_string(), cx.now().age);
+        let bogus = matches!(failure, Failure::Bogus(_));
+        cx.cache.keep_failed(&question, failure.error(), &failure.to_string(), bogus, cx.now().age);
     }
     cx.conclude(&work, || match &outcome.failure {
         Some(failure) => format!("SERVFAIL: {failure}"),
         None => format!("{}, {} RRset(s), {} packets", outcome.rcode, outcome.answer.len(), work.packets_sent()),
     });
     outcome
+}
+
+/// Asks, judges what is said, and keeps it.
+async fn ask(cx: &Cx, work: &Work, question: &Question) -> Result<Found, Failure> {
+    let mut raw = descend(cx, work, question).await?;
+    if work.checking {
+        judge(cx, work, &mut raw).await?;
+    }
+    Ok(keep(cx, raw))
 }
 
 async fn follow(cx: &Cx, work: &Work, question: &Question, why: Why) -> Outcome {
@@ -201,7 +235,7 @@ async fn follow(cx: &Cx, work: &Work, question: &Question, why: Why) -> Outcome 
         }
         // The caller has looked for the first name already.
         let skip = why == Why::Unknown && name == question.name || question.rtype == Rtype::ANY;
-        let known = if skip { None } else { look_up(&cx.cache, &name, question.rtype, age) };
+        let known = if skip { None } else { look_up(&cx.cache, &name, question.rtype, work.wanted(), age) };
         let known = known.filter(|known| why != Why::Refresh || !known.is_ripe(age));
         let found = match known {
             Some(Known::Answer(set)) => Found::Answer(vec![set]),
@@ -209,12 +243,12 @@ async fn follow(cx: &Cx, work: &Work, question: &Question, why: Why) -> Outcome 
             Some(Known::Negative(negative)) => Found::Negative(negative),
             None => {
                 if name != question.name
-                    && let Some(failed) = cx.cache.failed(&step, age)
+                    && let Some(failed) = cx.cache.failed(&step, age).filter(|failed| work.checking || !failed.bogus)
                 {
                     let failure = Failure::Remembered { error: failed.error, text: Arc::clone(&failed.text) };
                     return outcome.failed(failure);
                 }
-                match descend(cx, work, &step).await {
+                match ask(cx, work, &step).await {
                     Ok(found) => found,
                     Err(failure) => return outcome.failed(failure),
                 }

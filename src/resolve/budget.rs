@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use crate::clock::Moment;
+use crate::dnssec;
 use crate::wire::{Name, Question};
 
 use super::failure::{Failure, Limit};
@@ -26,6 +27,10 @@ pub struct Work {
     packets: Cell<u32>,
     octets: Cell<u32>,
     lookups: Cell<u32>,
+    /// What may be computed for it.
+    pub crypto: dnssec::Budget,
+    /// Is the answer validated?
+    pub checking: bool,
     /// The last moment at which an answer is of use.
     pub deadline: Moment,
     /// The questions being worked on, outermost first: a question within itself is a loop.
@@ -34,14 +39,21 @@ pub struct Work {
 
 impl Work {
     /// A full account.
-    pub fn new(deadline: Moment) -> Work {
+    pub fn new(deadline: Moment, limits: &dnssec::Limits, checking: bool) -> Work {
         Work {
+            crypto: dnssec::Budget::new(limits),
+            checking,
             packets: Cell::new(0),
             octets: Cell::new(0),
             lookups: Cell::new(0),
             deadline,
             stack: RefCell::new(Vec::new()),
         }
+    }
+
+    /// What the cache must know of data for this question.
+    pub fn wanted(&self) -> crate::cache::Security {
+        if self.checking { crate::cache::Security::Insecure } else { crate::cache::Security::Unchecked }
     }
 
     /// Pays for a packet to a server.

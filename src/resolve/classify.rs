@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use smallvec::SmallVec;
 
-use crate::cache::{NameServer, Rank, RrSet};
+use crate::cache::{DsWord, NameServer, Rank, RrSet, Security};
 use crate::clock::Moment;
 use crate::wire::{CLASS_IN, Flags, Message, Name, Rcode, Record, Rtype, leading_name, soa_minimum};
 
@@ -27,6 +27,9 @@ const NO_SOA_TTL: u32 = 5;
 pub(super) struct NegativeReading {
     pub rcode: Rcode,
     pub soa: Option<RrSet>,
+    /// What proves it, once it has been judged.
+    pub proof: Vec<RrSet>,
+    pub security: Security,
     pub ttl: u32,
 }
 
@@ -35,6 +38,8 @@ pub(super) struct NegativeReading {
 pub(super) struct ServersReading {
     pub zone: Name,
     pub servers: Vec<NameServer>,
+    /// The parent's word on whether the zone is signed.
+    pub ds: Option<DsWord>,
     pub ttl: u32,
 }
 
@@ -175,7 +180,7 @@ fn negative(rcode: Rcode, soa: Option<RrSet>) -> NegativeReading {
         (Some(soa), Some(minimum)) => soa.ttl.min(minimum),
         _ => NO_SOA_TTL,
     };
-    NegativeReading { rcode, soa, ttl }
+    NegativeReading { rcode, soa, proof: Vec::new(), security: Security::Unchecked, ttl }
 }
 
 /// The SOA of the zone that has, or has not, `name`.
@@ -214,7 +219,33 @@ fn read_servers(message: &Message, zone: &Name, asked: Asked<'_>) -> Option<Serv
             server.glue.push(address);
         }
     }
-    Some(ServersReading { zone: zone.clone(), servers, ttl })
+    let ds = zone.is_below(asked.zone).then(|| ds_word(message, zone, asked)).flatten();
+    Some(ServersReading { zone: zone.clone(), servers, ds, ttl })
+}
+
+/// NSEC and NSEC3 sets kept of one response: a proof needs three (CVE-2023-50868 sends many).
+const MAX_PROOFS: usize = 8;
+
+/// The signed NSEC and NSEC3 sets in the authority section, of the zone that was asked or below.
+pub(super) fn proofs(message: &Message, asked: Asked<'_>) -> Vec<RrSet> {
+    let mut sets: Vec<RrSet> = Vec::new();
+    for record in message.authorities() {
+        let known = || sets.iter().any(|set| set.rtype == record.rtype && set.owner == record.owner);
+        let wanted = matches!(record.rtype, Rtype::NSEC | Rtype::NSEC3);
+        let within = asked.forwarded || record.owner.is_at_or_below(asked.zone);
+        if !wanted || !within || sets.len() == MAX_PROOFS || known() {
+            continue;
+        }
+        let set = gather(message, message.authorities(), &record.owner, record.rtype, Rank::Authority, asked.age);
+        sets.extend(set.filter(|set| set.signatures().next().is_some()));
+    }
+    sets
+}
+
+fn ds_word(message: &Message, zone: &Name, asked: Asked<'_>) -> Option<DsWord> {
+    let ds = gather(message, message.authorities(), zone, Rtype::DS, Rank::Authority, asked.age);
+    let proof = if ds.is_none() { proofs(message, asked) } else { Vec::new() };
+    (ds.is_some() || !proof.is_empty()).then_some(DsWord { ds, proof })
 }
 
 /// The zone's own name servers, where an authoritative response carries them.

@@ -6,12 +6,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cache::{Delegation, Negative, RrSet};
-use crate::wire::{Name, Question, Rcode, Rtype};
+use crate::cache::{Delegation, Negative, RrSet, Security};
+use crate::wire::{Message, Name, Question, Rcode, Rtype};
 
 use super::ask::{Cut, Heard, Silence, Who, ask_zone};
 use super::budget::{MAX_REFERRALS, Work};
-use super::classify::{Asked, NegativeReading, Reading, own_servers};
+use super::classify::{Asked, NegativeReading, Reading, own_servers, proofs};
 use super::failure::{Failure, Limit};
 use super::minimise::{Minimiser, SHORTENED_TYPE};
 use super::{Cx, UpstreamKind};
@@ -19,6 +19,17 @@ use super::{Cx, UpstreamKind};
 /// A zone cut whose servers all fail is fetched anew from its parent once it is this old: the zone
 /// may have moved. Younger ones are not, so that a dead zone costs its parent nothing.
 const RECHECK_CUT_AFTER: Duration = Duration::from_secs(60);
+
+/// What a server said in the end, before it is judged and kept.
+pub(super) struct Raw {
+    pub reading: Reading,
+    /// The zone whose server said it, the name and type it was asked for.
+    pub zone: Name,
+    pub name: Name,
+    pub rtype: Rtype,
+    /// The signed proofs of what does not exist that came along.
+    pub proof: Vec<RrSet>,
+}
 
 /// What was found of a question.
 pub(super) enum Found {
@@ -44,7 +55,7 @@ pub(super) fn addresses_of<'a>(
         if let Some(set) = cx.cache.rrset(&question.name, question.rtype, age) {
             return Ok(found(&set));
         }
-        if cx.cache.negative(&question.name, question.rtype, age).is_some()
+        if cx.cache.negative(&question.name, question.rtype, Security::Unchecked, age).is_some()
             || cx.cache.rrset(&question.name, Rtype::CNAME, age).is_some()
         {
             return Ok(Vec::new());
@@ -54,7 +65,8 @@ pub(super) fn addresses_of<'a>(
         }
         let _within = work.enter(question.clone())?;
         cx.begin(work, &question);
-        match descend(cx, work, &question).await {
+        let raw = descend(cx, work, &question).await;
+        match raw.map(|raw| keep(cx, raw)) {
             Ok(Found::Answer(sets)) => {
                 Ok(sets.iter().filter(|set| set.rtype == question.rtype).flat_map(|set| found(set)).collect())
             }
@@ -62,7 +74,7 @@ pub(super) fn addresses_of<'a>(
             Ok(_) => Ok(Vec::new()),
             Err(failure) => {
                 if !failure.is_limit() {
-                    cx.cache.keep_failed(&question, failure.error(), &failure.to_string(), cx.now().age);
+                    cx.cache.keep_failed(&question, failure.error(), &failure.to_string(), false, cx.now().age);
                 }
                 Err(failure)
             }
@@ -71,7 +83,7 @@ pub(super) fn addresses_of<'a>(
 }
 
 /// Finds out about a question, without following aliases out of what one server knows.
-pub(super) async fn descend(cx: &Cx, work: &Work, question: &Question) -> Result<Found, Failure> {
+pub(super) async fn descend(cx: &Cx, work: &Work, question: &Question) -> Result<Raw, Failure> {
     let mut iterate_only = false;
     let mut cut = start(cx, question, iterate_only);
     let mut minimiser = Minimiser::new(cx.plan.minimisation);
@@ -105,14 +117,14 @@ pub(super) async fn descend(cx: &Cx, work: &Work, question: &Question) -> Result
         if shortened {
             match after_shortened(cx, &mut minimiser, heard, asked, question) {
                 Some(Shortened::Cut(next)) => cut = next,
-                Some(Shortened::Found(found)) => return Ok(found),
+                Some(Shortened::Found(raw)) => return Ok(*raw),
                 None => {}
             }
             continue;
         }
         match heard.reading {
             Reading::Referral(servers) => cut = keep_cut(cx, servers),
-            reading => return Ok(keep(cx, reading, asked)),
+            reading => return Ok(raw_of(cx, reading, &heard.message, asked)),
         }
     }
     Err(Failure::limit(Limit::Referrals))
@@ -137,7 +149,7 @@ fn next_to_ask(cx: &Cx, minimiser: &mut Minimiser, cut: &Cut, question: &Questio
 
 enum Shortened {
     Cut(Cut),
-    Found(Found),
+    Found(Box<Raw>),
 }
 
 /// What a response to a shortened name leads to; `None`: show more labels.
@@ -154,15 +166,15 @@ fn after_shortened(
             if minimiser.is_strict() || asked.zone.is_root() {
                 // RFC 8020: nothing is below a name that does not exist. The root's servers are sound,
                 // and names under top-level domains that do not exist are most of what they are asked.
-                let negative = keep_negative(cx, asked.name, SHORTENED_TYPE, negative);
-                return Some(Shortened::Found(Found::Negative(negative)));
+                let raw = raw_of(cx, Reading::Negative(negative), &heard.message, asked);
+                return Some(Shortened::Found(Box::new(raw)));
             }
             // Servers that deny empty non-terminals are still met: ask for the whole name.
             minimiser.give_up();
         }
         reading => {
             debug_assert!(question.name.is_below(asked.name));
-            keep(cx, reading, asked);
+            keep(cx, raw_of(cx, reading, &heard.message, asked));
             minimiser.no_cut(asked.zone, asked.name, true);
         }
     }
@@ -225,7 +237,7 @@ fn above(cx: &Cx, cut: &Cut, question: &Question) -> Cut {
 
 fn keep_cut(cx: &Cx, servers: super::classify::ServersReading) -> Cut {
     let age = cx.now().age;
-    let known = cx.cache.keep_delegation(servers.zone, servers.servers, servers.ttl, age);
+    let known = cx.cache.keep_delegation(servers.zone, servers.servers, servers.ds, servers.ttl, age);
     Cut { cached: false, ..cut_of(cx, &known) }
 }
 
@@ -262,26 +274,50 @@ fn keep_negative(cx: &Cx, name: &Name, rtype: Rtype, negative: NegativeReading) 
         soa.ttl = ttl;
         Arc::new(soa)
     });
-    cx.cache.keep_negative(name, rtype, Negative { rcode: negative.rcode, soa, ttl, stored: cx.now().age })
+    let kept = Negative {
+        rcode: negative.rcode,
+        soa,
+        proof: negative.proof.into(),
+        security: negative.security,
+        ttl,
+        stored: cx.now().age,
+    };
+    cx.cache.keep_negative(name, rtype, kept)
+}
+
+fn raw_of(cx: &Cx, reading: Reading, message: &Message, asked: Asked<'_>) -> Raw {
+    let wanted = cx.plan.validates && !message.authorities().is_empty();
+    Raw {
+        reading,
+        zone: asked.zone.clone(),
+        name: asked.name.clone(),
+        rtype: asked.rtype,
+        proof: if wanted { proofs(message, asked) } else { Vec::new() },
+    }
 }
 
 /// Puts what was learned into the cache.
-fn keep(cx: &Cx, reading: Reading, asked: Asked<'_>) -> Found {
-    match reading {
+pub(super) fn keep(cx: &Cx, raw: Raw) -> Found {
+    match raw.reading {
         Reading::Answer(sets) => Found::Answer(keep_sets(cx, sets)),
         Reading::TooLong(sets) => Found::TooLong(keep_sets(cx, sets)),
         Reading::Alias { sets, target, negative } => {
             if let Some(negative) = negative {
-                keep_negative(cx, &target, asked.rtype, negative);
+                keep_negative(cx, &target, raw.rtype, negative);
             }
             Found::Alias { sets: keep_sets(cx, sets), target }
         }
-        Reading::Negative(negative) => Found::Negative(keep_negative(cx, asked.name, asked.rtype, negative)),
-        Reading::Recursive(reading) => keep(cx, *reading, asked),
+        Reading::Negative(negative) => Found::Negative(keep_negative(cx, &raw.name, raw.rtype, negative)),
         // Asking a zone never ends with one of these.
-        Reading::Referral(_) | Reading::Lame | Reading::Error(_) => {
-            let nothing = NegativeReading { rcode: Rcode::NOERROR, soa: None, ttl: 0 };
-            Found::Negative(keep_negative(cx, asked.name, asked.rtype, nothing))
+        Reading::Recursive(_) | Reading::Referral(_) | Reading::Lame | Reading::Error(_) => {
+            let nothing = NegativeReading {
+                rcode: Rcode::NOERROR,
+                soa: None,
+                proof: Vec::new(),
+                security: Security::Unchecked,
+                ttl: 0,
+            };
+            Found::Negative(keep_negative(cx, &raw.name, raw.rtype, nothing))
         }
     }
 }

@@ -29,6 +29,8 @@ pub struct Outgoing {
 pub struct Manner {
     pub udp_payload_size: u16,
     pub case_randomisation: bool,
+    /// Ask for signatures (RFC 3225).
+    pub dnssec_ok: bool,
 }
 
 impl Board {
@@ -64,7 +66,7 @@ impl Board {
                 options.extend_from_slice(&(ask.cookie.len() as u16).to_be_bytes());
                 options.extend_from_slice(&ask.cookie);
             }
-            composer.edns(manner.udp_payload_size, 0, false, &options);
+            composer.edns(manner.udp_payload_size, 0, manner.dnssec_ok, &options);
         }
         composer.finish();
         self.slot_mut(key)?.sent = Some(Sent { id, name });

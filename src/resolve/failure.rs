@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use crate::dnssec::Cause;
 use crate::wire::{Name, Rcode, ede};
 
 /// A limit on the work for one question.
@@ -46,6 +47,8 @@ pub enum Failure {
     NoAddress { zone: Name },
     /// Aliases lead back to themselves.
     AliasLoop { name: Name },
+    /// Validation failed.
+    Bogus(Cause),
     /// It failed a moment ago, and is not tried again yet (RFC 9520).
     Remembered { error: u16, text: std::sync::Arc<str> },
 }
@@ -84,6 +87,9 @@ impl Failure {
             Failure::Limit(_) | Failure::AliasLoop { .. } => ede::OTHER,
             Failure::Useless { what: Useless::Malformed | Useless::Mismatch, .. } => ede::INVALID_DATA,
             Failure::Useless { .. } => ede::NETWORK_ERROR,
+            Failure::Bogus(cause) => cause.ede(),
+            // A failure of validation goes on to say which (RFC 8914 §4.14 names the cache only).
+            Failure::Remembered { error, .. } if (1..=12).contains(error) && *error != ede::STALE_ANSWER => *error,
             Failure::Remembered { .. } => ede::CACHED_ERROR,
         }
     }
@@ -110,6 +116,7 @@ impl fmt::Display for Failure {
             }
             Failure::NoAddress { zone } => write!(f, "the name servers of {zone} have no known address"),
             Failure::AliasLoop { name } => write!(f, "the aliases at {name} lead back to themselves"),
+            Failure::Bogus(cause) => write!(f, "{cause}"),
             Failure::Remembered { text, .. } => write!(f, "failed a moment ago: {text}"),
         }
     }

@@ -8,6 +8,7 @@ mod answer;
 mod ask;
 mod board;
 mod budget;
+mod chain;
 mod classify;
 mod descend;
 mod exchange;
@@ -37,6 +38,7 @@ pub use trace::{TraceStep, Traced};
 
 use crate::cache::Cache;
 use crate::clock::Now;
+use crate::dnssec;
 use crate::local::Zones;
 use crate::servers::Servers;
 use crate::wire::{Name, Question};
@@ -146,6 +148,33 @@ pub struct Policy {
     pub ipv4: bool,
     pub ipv6: bool,
     pub upstreams: Vec<Upstream>,
+    pub dnssec: Dnssec,
+}
+
+/// Validation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dnssec {
+    /// Validate, and answer SERVFAIL for what is bogus.
+    pub validation: bool,
+    pub anchors: dnssec::Anchors,
+    pub policy: dnssec::Policy,
+    /// Answer from proofs of what does not exist (RFC 8198).
+    pub aggressive: bool,
+    /// Answer questions about which root keys are trusted (RFC 8509).
+    pub sentinel: bool,
+}
+
+impl Default for Dnssec {
+    fn default() -> Dnssec {
+        Dnssec {
+            validation: true,
+            // Which ones count depends on whose root the hints are: the configuration knows.
+            anchors: dnssec::Anchors::default(),
+            policy: dnssec::Policy::default(),
+            aggressive: true,
+            sentinel: true,
+        }
+    }
 }
 
 /// `zones/root.hints`, in zone-file format.
@@ -166,6 +195,7 @@ impl Default for Policy {
             ipv4: true,
             ipv6: true,
             upstreams: Vec::new(),
+            dnssec: Dnssec::default(),
         }
     }
 }

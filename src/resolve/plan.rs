@@ -36,6 +36,9 @@ pub struct Plan {
     pub minimisation: Minimisation,
     pub ipv4: bool,
     pub ipv6: bool,
+    pub dnssec: super::Dnssec,
+    /// Is there anything to validate by?
+    pub validates: bool,
     fixed: BTreeMap<Name, Fixed>,
 }
 
@@ -64,12 +67,18 @@ impl Plan {
             prime: policy.prime,
             server_port: policy.server_port,
             do_not_query: policy.do_not_query.clone(),
-            manner: Manner { udp_payload_size: policy.udp_payload_size, case_randomisation: policy.case_randomisation },
+            manner: Manner {
+                udp_payload_size: policy.udp_payload_size,
+                case_randomisation: policy.case_randomisation,
+                dnssec_ok: validates(policy),
+            },
             cookies: policy.cookies,
             deadline: policy.deadline,
             minimisation: policy.minimisation,
             ipv4: policy.ipv4,
             ipv6: policy.ipv6,
+            dnssec: policy.dnssec.clone(),
+            validates: validates(policy),
             fixed,
         }
     }
@@ -101,4 +110,8 @@ impl Plan {
     pub fn is_forbidden(&self, address: IpAddr) -> bool {
         self.do_not_query.iter().any(|prefix| prefix.contains(&address))
     }
+}
+
+fn validates(policy: &Policy) -> bool {
+    policy.dnssec.validation && policy.dnssec.anchors.iter().next().is_some()
 }

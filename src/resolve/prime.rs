@@ -24,7 +24,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 pub async fn keep_primed(cx: Cx) {
     let mut tries = 0;
     loop {
-        let work = Work::new(cx.now().mono + ATTEMPT);
+        let work = Work::new(cx.now().mono + ATTEMPT, &cx.plan.dnssec.policy.limits, false);
         let pause = match prime(&cx, &work).await {
             Ok((servers, ttl)) => {
                 cx.board.borrow_mut().notices.push_back(Notice::Primed { servers });
@@ -58,7 +58,7 @@ async fn prime(cx: &Cx, work: &Work) -> Result<(usize, u32), ()> {
     }
     let count = own.servers.len();
     let ttl = own.ttl.max(SHORTEST);
-    cx.cache.keep_delegation(root, own.servers, ttl, age);
+    cx.cache.keep_delegation(root, own.servers, None, ttl, age);
     Ok((count, ttl))
 }
 

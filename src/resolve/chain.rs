@@ -1,0 +1,434 @@
+//! The chain of trust, followed as part of a resolution (RFC 4035 §5, RFC 6840): which zone signs, whether its keys can
+//! be trusted, and what that makes of a response.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cache::{Rank, RrSet, Security, Trust, TrustVerdict};
+use crate::dnssec::{
+    self, Cause, Denial, Denied, DsAbsence, Keys, Rrsig, Signed, Start, Support, Trusted, Verified, Why, establish,
+    support, verify,
+};
+use crate::wire::{Name, Question, Rcode, Rtype};
+
+use super::Cx;
+use super::budget::Work;
+use super::classify::{NegativeReading, Reading};
+use super::descend::{Raw, descend};
+use super::failure::Failure;
+
+/// A zone whose chain is broken is looked at again after this: long enough to make attacks dull, short enough for a
+/// mended zone (Unbound: 60 s).
+const BOGUS_FOR: u32 = 30;
+/// A zone without an anchor, or suspended by a negative one, is not asked about for this long.
+const NOWHERE_FOR: u32 = 300;
+/// No verdict on a zone is kept longer, so that a change of its keys is noticed within the hour.
+const LONGEST: u32 = 3600;
+/// Zones that are taken for the signer of one RRset.
+const MAX_SIGNERS: usize = 2;
+
+/// Whether a zone is signed, as its parent says.
+enum DsStatus {
+    Signed(RrSet),
+    Insecure(Option<Cause>, u32),
+    NotACut,
+    Bogus(Cause),
+}
+
+/// Calls `work` with a set as validation sees it.
+fn signed<R>(set: &RrSet, work: impl FnOnce(&Signed<'_>) -> R) -> R {
+    let rdatas: Vec<&[u8]> = set.rdatas().collect();
+    let signatures: Vec<&[u8]> = set.signatures().collect();
+    let view = Signed { owner: &set.owner, rtype: set.rtype, ttl: set.ttl, rdatas: &rdatas, signatures: &signatures };
+    work(&view)
+}
+
+fn check(cx: &Cx, work: &Work, set: &RrSet, keys: &Keys) -> Result<Verified, Cause> {
+    signed(set, |view| verify(view, keys, cx.now().unix, &work.crypto))
+}
+
+/// The zones that are said to have signed a set, the deepest first.
+fn signers(set: &RrSet) -> Vec<Name> {
+    let mut signers: Vec<Name> = Vec::new();
+    for signature in set.signatures().filter_map(Rrsig::parse) {
+        let fits = match set.rtype {
+            Rtype::DS => set.owner.is_below(&signature.signer),
+            _ => set.owner.is_at_or_below(&signature.signer),
+        };
+        if fits && !signers.contains(&signature.signer) {
+            signers.push(signature.signer.clone());
+        }
+    }
+    signers.sort_by_key(|signer| std::cmp::Reverse(signer.label_count()));
+    signers.truncate(MAX_SIGNERS);
+    signers
+}
+
+/// Judges a response: every set in it gets its security, or the whole is bogus.
+pub(super) async fn judge(cx: &Cx, work: &Work, raw: &mut Raw) -> Result<(), Failure> {
+    let proof = std::mem::take(&mut raw.proof);
+    match &mut raw.reading {
+        Reading::Answer(sets) | Reading::TooLong(sets) => judge_sets(cx, work, sets, &raw.zone, &proof).await,
+        Reading::Alias { sets, target, negative } => {
+            judge_sets(cx, work, sets, &raw.zone, &proof).await?;
+            if let Some(found) = negative {
+                // What cannot be proven here is asked for again at its own place.
+                match judge_negative(cx, work, target, raw.rtype, found, &raw.zone, &proof).await {
+                    Ok(()) => {}
+                    Err(Failure::Bogus(_)) => *negative = None,
+                    Err(failure) => return Err(failure),
+                }
+            }
+            Ok(())
+        }
+        Reading::Negative(negative) => {
+            judge_negative(cx, work, &raw.name, raw.rtype, negative, &raw.zone, &proof).await
+        }
+        Reading::Referral(_) | Reading::Lame | Reading::Recursive(_) | Reading::Error(_) => Ok(()),
+    }
+}
+
+async fn judge_sets(cx: &Cx, work: &Work, sets: &mut [RrSet], zone: &Name, proof: &[RrSet]) -> Result<(), Failure> {
+    let mut before = Security::Insecure;
+    for set in sets {
+        // What a DNAME makes is as good as the DNAME (RFC 6672 §5.3.1).
+        set.security = if set.rank == Rank::Local { before } else { judge_set(cx, work, set, zone, proof).await? };
+        before = set.security;
+    }
+    Ok(())
+}
+
+async fn judge_set(cx: &Cx, work: &Work, set: &mut RrSet, zone: &Name, proof: &[RrSet]) -> Result<Security, Failure> {
+    // Signatures are not signed (RFC 4035 §2.2).
+    if set.rtype == Rtype::RRSIG {
+        return Ok(Security::Insecure);
+    }
+    let mut worst = None;
+    for signer in signers(set) {
+        let trust = trust(cx, work, &signer).await?;
+        match &trust.verdict {
+            TrustVerdict::Insecure(_) => return Ok(Security::Insecure),
+            TrustVerdict::Bogus(cause) => worst = Some(cause.clone()),
+            TrustVerdict::Secure(keys) => match check(cx, work, set, keys) {
+                Ok(verified) => {
+                    set.ttl = set.ttl.min(verified.ttl_cap);
+                    return match &verified.wildcard {
+                        None => Ok(Security::Secure),
+                        Some(encloser) => judge_wildcard(cx, work, set, encloser, keys, proof),
+                    };
+                }
+                Err(cause) => worst = Some(cause),
+            },
+        }
+    }
+    match worst {
+        Some(cause) => Err(Failure::Bogus(cause)),
+        None => unsigned(cx, work, &set.owner, set.rtype, zone).await,
+    }
+}
+
+/// A wildcard answers only for names that are not there themselves (RFC 4035 §5.3.4).
+fn judge_wildcard(
+    cx: &Cx,
+    work: &Work,
+    set: &mut RrSet,
+    encloser: &Name,
+    keys: &Keys,
+    proof: &[RrSet],
+) -> Result<Security, Failure> {
+    let (denied, used, ttl) =
+        deny(cx, work, keys, proof, |denial| denial.wildcard_answer(&set.owner, encloser, &work.crypto));
+    set.ttl = set.ttl.min(ttl);
+    set.proof = Some(used.into());
+    conclude(denied, None)
+}
+
+/// Verifies proofs by the keys of their zone and asks them. Also: those that hold, and the seconds they do.
+fn deny<T>(
+    cx: &Cx,
+    work: &Work,
+    keys: &Keys,
+    proof: &[RrSet],
+    ask: impl FnOnce(&Denial<'_>) -> T,
+) -> (T, Vec<RrSet>, u32) {
+    let mut denial = Denial::new(keys.zone(), &cx.plan.dnssec.policy);
+    let mut used = Vec::new();
+    let mut ttl = u32::MAX;
+    for set in proof {
+        let Ok(verified) = check(cx, work, set, keys) else { continue };
+        if verified.wildcard.is_some() {
+            continue;
+        }
+        let rdatas: Vec<&[u8]> = set.rdatas().collect();
+        denial.add_known(&set.owner, set.rtype, &rdatas);
+        ttl = ttl.min(verified.ttl_cap);
+        used.push(set.judged(Security::Secure, verified.ttl_cap));
+    }
+    (ask(&denial), used, ttl)
+}
+
+fn conclude(denied: Denied, worst: Option<Cause>) -> Result<Security, Failure> {
+    match denied {
+        Denied::Proven => Ok(Security::Secure),
+        Denied::OptOut | Denied::Unjudged(_) => Ok(Security::Insecure),
+        Denied::NotProven(cause) => Err(Failure::Bogus(worst.unwrap_or(cause))),
+    }
+}
+
+async fn judge_negative(
+    cx: &Cx,
+    work: &Work,
+    name: &Name,
+    rtype: Rtype,
+    negative: &mut NegativeReading,
+    zone: &Name,
+    proof: &[RrSet],
+) -> Result<(), Failure> {
+    let signer = proof.iter().chain(&negative.soa).find_map(|set| signers(set).into_iter().next());
+    let Some(signer) = signer.filter(|signer| name.is_at_or_below(signer)) else {
+        negative.security = unsigned(cx, work, name, rtype, zone).await?;
+        return Ok(());
+    };
+    let trust = trust(cx, work, &signer).await?;
+    let keys = match &trust.verdict {
+        TrustVerdict::Insecure(_) => {
+            negative.security = Security::Insecure;
+            return Ok(());
+        }
+        TrustVerdict::Bogus(cause) => return Err(Failure::Bogus(cause.clone())),
+        TrustVerdict::Secure(keys) => keys,
+    };
+    // A signature that fails says more than that a proof is missing.
+    let worst = proof.iter().find_map(|set| check(cx, work, set, keys).err());
+    let (denied, used, ttl) = deny(cx, work, keys, proof, |denial| match (negative.rcode, rtype) {
+        (Rcode::NXDOMAIN, _) => denial.nxdomain(name, &work.crypto),
+        (_, Rtype::DS) if name.is_below(keys.zone()) => match denial.ds(name, &work.crypto) {
+            DsAbsence::InsecureCut | DsAbsence::NotACut => Denied::Proven,
+            DsAbsence::OptOut => Denied::OptOut,
+            DsAbsence::Unjudged(cause) => Denied::Unjudged(cause),
+            DsAbsence::NotProven(cause) => Denied::NotProven(cause),
+        },
+        _ => denial.nodata(name, rtype, &work.crypto),
+    });
+    negative.security = conclude(denied, worst)?;
+    negative.ttl = negative.ttl.min(ttl);
+    negative.proof = used;
+    if let Some(soa) = &mut negative.soa
+        && negative.security == Security::Secure
+        && let Ok(verified) = check(cx, work, soa, keys)
+    {
+        soa.security = Security::Secure;
+        negative.ttl = negative.ttl.min(verified.ttl_cap);
+    }
+    Ok(())
+}
+
+/// Why is there no signature over what a server of `zone` says of `name`? `Ok`: because an unsigned zone begins between
+/// them, or above.
+async fn unsigned(cx: &Cx, work: &Work, name: &Name, rtype: Rtype, zone: &Name) -> Result<Security, Failure> {
+    let mut at = zone.clone();
+    let deepest = if rtype == Rtype::DS { name.label_count().saturating_sub(1) } else { name.label_count() };
+    loop {
+        let trust = trust(cx, work, &at).await?;
+        let keys = match &trust.verdict {
+            TrustVerdict::Insecure(_) => return Ok(Security::Insecure),
+            TrustVerdict::Bogus(cause) => return Err(Failure::Bogus(cause.clone())),
+            TrustVerdict::Secure(keys) => keys,
+        };
+        let mut next = None;
+        for count in at.label_count() + 1..=deepest {
+            let below = name.suffix(count);
+            match ds_status(cx, work, &below, &at, keys).await? {
+                DsStatus::Insecure(..) => return Ok(Security::Insecure),
+                DsStatus::Bogus(cause) => return Err(Failure::Bogus(cause)),
+                DsStatus::NotACut => {}
+                DsStatus::Signed(_) => {
+                    next = Some(below);
+                    break;
+                }
+            }
+        }
+        match next {
+            Some(next) => at = next,
+            None => return Err(Failure::Bogus(Cause::new(&at, name, rtype, Why::NoSignature))),
+        }
+    }
+}
+
+type TrustFuture<'a> = Pin<Box<dyn Future<Output = Result<Arc<Trust>, Failure>> + 'a>>;
+
+/// What the chain of trust comes to at a zone: from the cache, or by asking for its keys and for its parent's word.
+pub(super) fn trust<'a>(cx: &'a Cx, work: &'a Work, zone: &'a Name) -> TrustFuture<'a> {
+    Box::pin(async move {
+        let now = cx.now();
+        if let Some(trust) = cx.cache.trust(zone, now.age) {
+            return Ok(trust);
+        }
+        let (verdict, ttl) = match cx.plan.dnssec.anchors.closest(zone, now.unix) {
+            Start::Nowhere | Start::Suspended(_) => (TrustVerdict::Insecure(None), NOWHERE_FOR),
+            Start::Anchor(anchor) if anchor.zone == *zone => {
+                let ds: Vec<&[u8]> = anchor.ds.iter().map(Vec::as_slice).collect();
+                let dnskeys: Vec<&[u8]> = anchor.dnskeys.iter().map(Vec::as_slice).collect();
+                keys_of(cx, work, zone, Trusted { ds: &ds, dnskeys: &dnskeys }, LONGEST).await?
+            }
+            Start::Anchor(anchor) => from_parent(cx, work, zone, &anchor.zone).await?,
+        };
+        let until = cx.now().age + Duration::from_secs(u64::from(ttl.clamp(1, LONGEST)));
+        cx.conclude(work, || match &verdict {
+            TrustVerdict::Secure(keys) => format!("{zone} is secure, {} key(s)", keys.len()),
+            TrustVerdict::Insecure(None) => format!("{zone} is insecure"),
+            TrustVerdict::Insecure(Some(cause)) => format!("{zone} is insecure: {cause}"),
+            TrustVerdict::Bogus(cause) => format!("{zone} is bogus: {cause}"),
+        });
+        Ok(cx.cache.keep_trust(zone, Trust { verdict, until }))
+    })
+}
+
+/// The chain from the closest known zone above, no higher than the anchor's.
+async fn from_parent(cx: &Cx, work: &Work, zone: &Name, anchor: &Name) -> Result<(TrustVerdict, u32), Failure> {
+    let age = cx.now().age;
+    let above = zone.parent().unwrap_or_else(Name::root);
+    let known = cx.cache.closest_delegation(&above, age).map_or_else(Name::root, |cut| cut.zone.clone());
+    let parent = if known.is_at_or_below(anchor) { known } else { anchor.clone() };
+    let trusted = trust(cx, work, &parent).await?;
+    let keys = match &trusted.verdict {
+        TrustVerdict::Insecure(cause) => return Ok((TrustVerdict::Insecure(cause.clone()), LONGEST)),
+        TrustVerdict::Bogus(cause) => return Ok((TrustVerdict::Bogus(cause.clone()), BOGUS_FOR)),
+        TrustVerdict::Secure(keys) => keys,
+    };
+    match ds_status(cx, work, zone, &parent, keys).await? {
+        DsStatus::Insecure(cause, ttl) => Ok((TrustVerdict::Insecure(cause), ttl)),
+        DsStatus::Bogus(cause) => Ok((TrustVerdict::Bogus(cause), BOGUS_FOR)),
+        // Nobody signs as a zone that is none.
+        DsStatus::NotACut => {
+            let why = Why::WrongSigner { signer: Box::new(zone.clone()) };
+            Ok((TrustVerdict::Bogus(Cause::new(&parent, zone, Rtype::DS, why)), BOGUS_FOR))
+        }
+        DsStatus::Signed(ds) => {
+            let rdatas: Vec<&[u8]> = ds.rdatas().collect();
+            keys_of(cx, work, zone, Trusted { ds: &rdatas, dnskeys: &[] }, ds.ttl).await
+        }
+    }
+}
+
+/// Asks for a zone's keys and establishes them by what is trusted of it.
+async fn keys_of(
+    cx: &Cx,
+    work: &Work,
+    zone: &Name,
+    trusted: Trusted<'_>,
+    ttl: u32,
+) -> Result<(TrustVerdict, u32), Failure> {
+    let policy = &cx.plan.dnssec.policy;
+    if let Support::Insecure(cause) = support(zone, trusted, policy) {
+        return Ok((TrustVerdict::Insecure(Some(cause)), ttl));
+    }
+    let raw = descend(cx, work, &Question::new(zone.clone(), Rtype::DNSKEY)).await?;
+    let set = match &raw.reading {
+        Reading::Answer(sets) => sets.iter().find(|set| set.rtype == Rtype::DNSKEY && set.owner == *zone),
+        _ => None,
+    };
+    let Some(set) = set else {
+        return Ok((
+            TrustVerdict::Bogus(Cause::new(zone, zone, Rtype::DNSKEY, Why::NoKey { tag: 0, algorithm: 0 })),
+            BOGUS_FOR,
+        ));
+    };
+    let established = signed(set, |view| establish(view, trusted, policy, cx.now().unix, &work.crypto));
+    Ok(match established {
+        Ok(dnssec::Trust::Secure(keys, verified)) => (TrustVerdict::Secure(keys), ttl.min(verified.ttl_cap)),
+        Ok(dnssec::Trust::Insecure(cause)) => (TrustVerdict::Insecure(Some(cause)), ttl),
+        Err(cause) => (TrustVerdict::Bogus(cause), BOGUS_FOR),
+    })
+}
+
+/// Is `zone` signed? As its referral said, if that holds by the keys of `parent`; else the parent is asked.
+async fn ds_status(cx: &Cx, work: &Work, zone: &Name, parent: &Name, keys: &Keys) -> Result<DsStatus, Failure> {
+    let age = cx.now().age;
+    if let Some(word) = cx.cache.delegation(zone, age).and_then(|cut| cut.ds.clone()) {
+        if let Some(ds) = &word.ds
+            && let Ok(verified) = check(cx, work, ds, keys)
+            && verified.wildcard.is_none()
+        {
+            return Ok(DsStatus::Signed(ds.judged(Security::Secure, verified.ttl_cap)));
+        }
+        if word.ds.is_none() && !word.proof.is_empty() {
+            let (absence, _, ttl) = deny(cx, work, keys, &word.proof, |denial| denial.ds(zone, &work.crypto));
+            match absence {
+                DsAbsence::InsecureCut | DsAbsence::OptOut => return Ok(DsStatus::Insecure(None, ttl)),
+                DsAbsence::Unjudged(cause) => return Ok(DsStatus::Insecure(Some(cause), ttl)),
+                DsAbsence::NotACut | DsAbsence::NotProven(_) => {}
+            }
+        }
+    }
+    ask_for_ds(cx, work, zone, parent).await
+}
+
+type DsFuture<'a> = Pin<Box<dyn Future<Output = Result<DsStatus, Failure>> + 'a>>;
+
+fn ask_for_ds<'a>(cx: &'a Cx, work: &'a Work, zone: &'a Name, parent: &'a Name) -> DsFuture<'a> {
+    Box::pin(async move {
+        let mut raw = descend(cx, work, &Question::new(zone.clone(), Rtype::DS)).await?;
+        let proof = std::mem::take(&mut raw.proof);
+        match raw.reading {
+            Reading::Answer(sets) => {
+                let Some(mut ds) = sets.into_iter().find(|set| set.rtype == Rtype::DS && set.owner == *zone) else {
+                    return Ok(DsStatus::Bogus(Cause::new(parent, zone, Rtype::DS, Why::NoProof)));
+                };
+                match judge_set(cx, work, &mut ds, parent, &proof).await {
+                    Ok(Security::Secure) => Ok(DsStatus::Signed(ds)),
+                    Ok(_) => Ok(DsStatus::Insecure(None, ds.ttl)),
+                    Err(Failure::Bogus(cause)) => Ok(DsStatus::Bogus(cause)),
+                    Err(failure) => Err(failure),
+                }
+            }
+            Reading::Negative(negative) => ds_absence(cx, work, zone, parent, &negative, &proof).await,
+            // A name with an alias is no zone.
+            Reading::Alias { mut sets, .. } => match judge_sets(cx, work, &mut sets, parent, &proof).await {
+                Ok(()) if sets.iter().all(|set| set.security == Security::Secure) => Ok(DsStatus::NotACut),
+                Ok(()) => Ok(DsStatus::Insecure(None, BOGUS_FOR)),
+                Err(Failure::Bogus(cause)) => Ok(DsStatus::Bogus(cause)),
+                Err(failure) => Err(failure),
+            },
+            _ => Ok(DsStatus::Bogus(Cause::new(parent, zone, Rtype::DS, Why::NoProof))),
+        }
+    })
+}
+
+/// What an answer without a DS set proves, by the keys of the zone that signed it.
+async fn ds_absence(
+    cx: &Cx,
+    work: &Work,
+    zone: &Name,
+    parent: &Name,
+    negative: &NegativeReading,
+    proof: &[RrSet],
+) -> Result<DsStatus, Failure> {
+    let signer = proof.iter().chain(&negative.soa).find_map(|set| signers(set).into_iter().next());
+    let Some(signer) = signer.filter(|signer| zone.is_below(signer)) else {
+        // Not signed: so an unsigned zone must begin above.
+        let above = zone.parent().unwrap_or_else(Name::root);
+        return match unsigned(cx, work, &above, Rtype::NS, parent).await {
+            Ok(_) => Ok(DsStatus::Insecure(None, negative.ttl)),
+            Err(Failure::Bogus(_)) => Ok(DsStatus::Bogus(Cause::new(parent, zone, Rtype::DS, Why::NoProof))),
+            Err(failure) => Err(failure),
+        };
+    };
+    let trust = trust(cx, work, &signer).await?;
+    let keys = match &trust.verdict {
+        TrustVerdict::Insecure(cause) => return Ok(DsStatus::Insecure(cause.clone(), negative.ttl)),
+        TrustVerdict::Bogus(cause) => return Ok(DsStatus::Bogus(cause.clone())),
+        TrustVerdict::Secure(keys) => keys,
+    };
+    let worst = proof.iter().find_map(|set| check(cx, work, set, keys).err());
+    let (absence, _, ttl) = deny(cx, work, keys, proof, |denial| denial.ds(zone, &work.crypto));
+    let ttl = ttl.min(negative.ttl);
+    Ok(match absence {
+        DsAbsence::InsecureCut | DsAbsence::OptOut => DsStatus::Insecure(None, ttl),
+        DsAbsence::NotACut => DsStatus::NotACut,
+        DsAbsence::Unjudged(cause) => DsStatus::Insecure(Some(cause), ttl),
+        DsAbsence::NotProven(cause) => DsStatus::Bogus(worst.unwrap_or(cause)),
+    })
+}
