@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::admission::{Door, Refusals, Verdict};
+use crate::admission::{Asking, Books, Door, Sizes, Turned, Verdict};
 use crate::cache::Cache;
 use crate::clock::{Moment, Now};
 use crate::local::{LocalRecord, Zones};
@@ -44,7 +44,7 @@ const DEADLINE_MARGIN: Duration = Duration::from_millis(100);
 pub struct Shared {
     pub cache: Arc<Cache>,
     pub servers: Arc<Servers>,
-    pub refusals: Refusals,
+    pub books: Books,
 }
 
 impl Shared {
@@ -53,7 +53,7 @@ impl Shared {
         Shared {
             cache: Arc::new(Cache::new(policy, &seed)),
             servers: Arc::new(Servers::new(&seed)),
-            refusals: Refusals::default(),
+            books: Books::new(&Sizes::small(), &seed),
         }
     }
 }
@@ -97,7 +97,7 @@ impl Engine {
             zones: Rc::new(local_zones(&policy)),
         };
         Engine {
-            door: Door::beside(&policy.access, &shared.refusals),
+            door: Door::beside(&policy.access, &shared.books),
             policy,
             shared,
             cx,
@@ -147,10 +147,11 @@ impl Engine {
             Err(Unreadable::Response) => return Disposition::Dropped(DropReason::Response),
             _ => {}
         }
-        let refused = match self.door.admit(now.mono, client.addr.ip()) {
+        let asking = Asking { address: client.addr.ip(), stream: false, cookie: None, name: &[] };
+        let refused = match self.door.judge(now, &asking).0 {
             Verdict::Admitted(_) => false,
-            Verdict::Refuse => true,
-            Verdict::Drop => return Disposition::Dropped(DropReason::RefusedRate),
+            Verdict::Turned(Turned::Drop(_)) => return Disposition::Dropped(DropReason::RefusedRate),
+            Verdict::Turned(_) => true,
         };
         let view = match view {
             Ok(view) => view,
@@ -350,7 +351,7 @@ impl Engine {
     /// Takes a new policy; questions in flight go on under the old one.
     pub fn set_policy(&mut self, policy: Arc<Policy>) {
         self.cx.plan = Rc::new(Plan::new(&policy.resolve));
-        self.door = Door::beside(&policy.access, &self.shared.refusals);
+        self.door.set_policy(&policy.access);
         self.cx.zones = Rc::new(local_zones(&policy));
         self.policy = policy;
     }

@@ -279,11 +279,11 @@ impl Rate {
     /// Takes `price` nanoseconds out of the account of `key`: `Ok` with how far it is ahead then, or
     /// `Err` with how far it is ahead already, and nothing taken.
     #[inline]
-    pub fn take(&self, key: Hash, now: Moment, price: u32) -> Result<Load, Load> {
+    pub fn take(&self, key: Hash, now: Moment, price: u64) -> Result<Load, Load> {
         // Accounts know no less than a unit: nobody gains more than 16 ns by it, once.
         let now = now.as_nanos().min(LAST) >> UNIT_BITS << UNIT_BITS;
         self.reading.now.set(now);
-        let price = NonZeroU32::new(price).unwrap_or(NonZeroU32::MIN);
+        let price = NonZeroU32::new(u32::try_from(price).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN);
         match self.limiter.check_key_n(&At { key, now }, price) {
             Ok(Ok(())) => Ok(Load(self.reading.ahead.get())),
             Ok(Err(_)) => Err(Load(self.reading.ahead.get())),
@@ -299,7 +299,7 @@ mod tests {
 
     use super::*;
 
-    const MS: u32 = 1_000_000;
+    const MS: u64 = 1_000_000;
 
     fn at(nanos: u64) -> Moment {
         Moment::from_nanos(nanos)
@@ -313,7 +313,7 @@ mod tests {
         assert!(rate.take(Hash(6), start, 10 * MS).is_ok(), "another key");
         let later = start + Duration::from_millis(95);
         assert_eq!((0..1000).filter(|_| rate.take(Hash(5), later, 10 * MS).is_ok()).count(), 9);
-        assert_eq!(rate.take(Hash(7), start, u32::MAX), Err(Load(u64::MAX)), "dearer than the burst");
+        assert_eq!(rate.take(Hash(7), start, u64::MAX), Err(Load(u64::MAX)), "dearer than the burst");
     }
 
     #[test]
@@ -335,7 +335,7 @@ mod tests {
         let rate = Rate::new(Arc::clone(&table), Duration::from_secs(4));
         let now = at(1_000_000_000_000);
         for key in 1..=8u64 {
-            rate.take(Hash(key), now, u32::try_from(key).expect("small") * 100 * MS).expect("room");
+            rate.take(Hash(key), now, key * 100 * MS).expect("room");
         }
         rate.take(Hash(9), now, MS).expect("room");
         for key in 2..=8u64 {
@@ -416,7 +416,7 @@ mod tests {
         /// the rate allows for that time, and a burst; pushing it out of its account does not help.
         #[test]
         fn no_account_ever_grants_more_than_rate_and_burst(
-            price in 1_000u32..500_000_000,
+            price in 1_000u64..500_000_000,
             burst_millis in 500u64..4_000,
             steps in prop::collection::vec((0u64..300_000_000, 0u64..24, 1usize..8), 1..120),
         ) {
@@ -435,7 +435,7 @@ mod tests {
             for (first, &(key, from)) in granted.iter().enumerate() {
                 let mut taken = 0u64;
                 for &(_, to) in granted[first..].iter().filter(|grant| grant.0 == key) {
-                    taken += u64::from(price);
+                    taken += price;
                     let most = (to - from) + u64::try_from(burst.as_nanos()).expect("small") + (1 << UNIT_BITS);
                     prop_assert!(taken <= most, "key {key}: {taken} ns in {} ns", to - from);
                 }
