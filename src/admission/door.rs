@@ -328,18 +328,18 @@ impl Door {
     /// Takes one answer out of the accounts of an address and its prefixes; `Err` if it has to be turned away.
     fn share(&mut self, now: Moment, admitted: &mut Admitted, name: &[u8]) -> Result<(), Reason> {
         let (level, _) = self.controller.level();
-        let accounts = self.ladder.accounts(&self.books.0.secret, admitted.address);
-        let table = &self.books.0.tables[usize::from(admitted.proven)];
-        // All lines are on their way before the first is needed.
-        let touched = accounts.iter().fold(0, |sum, (key, _)| sum ^ table.touch(key));
-        std::hint::black_box(touched);
         if !admitted.proven {
             self.stranger(now, admitted, name, level)?;
         }
         if self.limits.clients == Mode::Off {
             return Ok(());
         }
-        let load = self.books.0.tables[usize::from(admitted.proven)].read(accounts.narrowest(), now).0;
+        let accounts = self.ladder.accounts(&self.books.0.secret, admitted.address);
+        let table = &self.books.0.tables[usize::from(admitted.proven)];
+        // All lines are on their way before the first is needed.
+        let touched = accounts.iter().fold(0, |sum, (key, _)| sum ^ table.touch(key));
+        std::hint::black_box(touched);
+        let load = self.answers[usize::from(admitted.proven)].look(accounts.narrowest(), now).0;
         admitted.busy = load > self.burst / 4;
         if admitted.busy && self.limits.crowds {
             let key = prefix_key(&self.books.0.secret, Book::Address, admitted.address, 128);
@@ -577,6 +577,6 @@ impl Door {
         self.dice ^= self.dice << 13;
         self.dice ^= self.dice >> 7;
         self.dice ^= self.dice << 17;
-        count > 0 && (self.dice >> 32) % u64::from(count) == 0
+        count > 0 && (self.dice >> 32).is_multiple_of(u64::from(count))
     }
 }

@@ -102,7 +102,7 @@ impl Accounts {
     pub fn price(&self, index: usize, units: u32, weight: u32, level: Level) -> u64 {
         let unit = self.units.get(index).copied().unwrap_or(0);
         let shares = LENIENCE[level as usize] * u64::from(weight.max(1));
-        (unit.saturating_mul(2 * u64::from(units)) / shares >> FRACTION).max(1)
+        ((unit.saturating_mul(2 * u64::from(units)) / shares) >> FRACTION).max(1)
     }
 }
 
@@ -119,11 +119,7 @@ pub fn prefix_key(secret: &Secret, book: Book, address: IpAddr, length: u8) -> H
         IpAddr::V6(v6) => {
             let mask = u128::MAX.checked_shl(128 - u32::from(length.min(128))).unwrap_or(0);
             let prefix = u128::from(v6) & mask;
-            if length <= 64 {
-                secret.pair(kind, (prefix >> 64) as u64)
-            } else {
-                secret.octets(kind, &prefix.to_be_bytes())
-            }
+            secret.triple(kind, (prefix >> 64) as u64, prefix as u64)
         }
     }
 }

@@ -19,9 +19,12 @@ pub struct Seen {
     generations: [Box<[AtomicU64]>; 2],
     /// How many bits are set in each.
     set: [AtomicU64; 2],
-    span: Duration,
+    /// In nanoseconds.
+    span: u64,
     /// The number of the span that is filled now.
     epoch: AtomicU64,
+    /// When that one ends.
+    end: AtomicU64,
 }
 
 /// The part of a generation's bits that may be set.
@@ -42,8 +45,9 @@ impl Seen {
         Seen {
             generations: [generation(), generation()],
             set: [AtomicU64::new(0), AtomicU64::new(0)],
-            span: span.max(Duration::from_millis(1)),
+            span: u64::try_from(span.as_nanos()).unwrap_or(u64::MAX).max(1),
             epoch: AtomicU64::new(0),
+            end: AtomicU64::new(0),
         }
     }
 
@@ -76,10 +80,18 @@ impl Seen {
     }
 
     /// The generation being filled; a new one is begun when a span is over.
+    #[inline]
     fn turn(&self, now: Moment) -> usize {
-        let epoch = now.as_nanos() / u64::try_from(self.span.as_nanos()).unwrap_or(u64::MAX);
+        if now.as_nanos() >= self.end.load(Ordering::Relaxed) {
+            self.begin(now.as_nanos() / self.span);
+        }
+        (self.epoch.load(Ordering::Relaxed) % 2) as usize
+    }
+
+    /// One who begins is enough; time does not go back, and where it seems to, nothing is forgotten.
+    #[cold]
+    fn begin(&self, epoch: u64) {
         let known = self.epoch.load(Ordering::Relaxed);
-        // One who turns is enough; time does not go back, and where it seems to, nothing is forgotten.
         if epoch > known && self.epoch.compare_exchange(known, epoch, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             let stale: &[usize] = if epoch - known > 1 { &[0, 1] } else { &[(epoch % 2) as usize] };
             for &generation in stale {
@@ -89,7 +101,7 @@ impl Seen {
                 self.set[generation].store(0, Ordering::Relaxed);
             }
         }
-        (epoch.max(known) % 2) as usize
+        self.end.store((epoch + 1).saturating_mul(self.span), Ordering::Relaxed);
     }
 }
 
