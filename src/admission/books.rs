@@ -93,7 +93,7 @@ impl Books {
     /// How an address stands now under a policy.
     pub fn account_of(&self, policy: &Policy, address: IpAddr, now: Moment) -> Account {
         let address = address.to_canonical();
-        let ranges = Ranges::new(&policy.allow, policy.classes.iter().map(|class| &class.prefixes[..]));
+        let ranges = Ranges::new(&policy.allow, policy.class_prefixes());
         let standing = ranges.find(address);
         let accounts = Ladder::new(&policy.limits).accounts(&self.0.secret, address);
         let loads = |proven: usize| {
@@ -103,7 +103,10 @@ impl Books {
         let key = prefix_key(&self.0.secret, Book::Address, address, 128);
         Account {
             allowed: standing.allowed,
-            class: standing.class.and_then(|number| policy.classes.get(usize::from(number))).map(|c| c.name.clone()),
+            class: standing.class.map(|number| match policy.classes.get(usize::from(number)) {
+                Some(class) => class.name.clone(),
+                None => "exempt".into(),
+            }),
             known: self.0.known.has(key, now),
             crowd: crowd(&self.0.crowds, key, now),
             unproven: loads(0),

@@ -194,14 +194,15 @@ impl Door {
             exempt: class.exempt,
             require_cookie: class.require_cookie,
         };
+        let exempt = Class { weight: 1, exempt: true, require_cookie: false };
         let cookies = policy.cookies.enabled.then(|| match &policy.cookies.secrets[..] {
             [] => Secrets::new(books.0.cookie_secret, &[]),
             [first, others @ ..] => Secrets::new(*first, others),
         });
         Door {
-            ranges: Ranges::new(&policy.allow, policy.classes.iter().map(|class| &class.prefixes[..])),
+            ranges: Ranges::new(&policy.allow, policy.class_prefixes()),
             ladder: Ladder::new(&limits),
-            classes: policy.classes.iter().map(class).collect(),
+            classes: policy.classes.iter().map(class).chain([exempt]).collect(),
             cookies,
             answers: both(burst),
             work: both(burst / 2),

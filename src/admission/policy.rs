@@ -50,6 +50,13 @@ impl Default for Policy {
     }
 }
 
+impl Policy {
+    /// The prefixes of each class, those without limits last.
+    pub(super) fn class_prefixes(&self) -> impl Iterator<Item = &[IpNet]> {
+        self.classes.iter().map(|class| &class.prefixes[..]).chain([&self.limits.exempt[..]])
+    }
+}
+
 /// Clients with rules of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientClass {
@@ -96,6 +103,9 @@ pub struct PrefixLevel {
 /// What clients may use. Costs and rates are in units of one answer from the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// No limit holds for these, unless a class says otherwise: this machine's own programs, whose addresses nobody
+    /// outside can forge.
+    pub exempt: Vec<IpNet>,
     /// The share of a client and of the prefixes around it.
     pub clients: Mode,
     /// Units a second for one address. Households peak at some ten queries a second and operators
@@ -143,6 +153,10 @@ impl Default for Limits {
     fn default() -> Limits {
         let level = |(length, shares)| PrefixLevel { length, shares };
         Limits {
+            exempt: vec![
+                IpNet::new(IpAddr::from([127, 0, 0, 1]), 32).expect("a prefix"),
+                IpNet::new(IpAddr::from(std::net::Ipv6Addr::LOCALHOST), 128).expect("a prefix"),
+            ],
             clients: Mode::Enforce,
             client_rate: 1_000,
             client_burst: 2_000,

@@ -113,7 +113,12 @@ impl Controller {
         } else if pressure.calls_for(DOWN) >= self.level {
             self.needed = now;
         } else if now.since(self.needed) >= self.calm {
-            self.enter(self.level.below(), now);
+            // After a long silence it may be several steps at once.
+            let mut steps = now.since(self.needed).as_millis() / self.calm.as_millis().max(1);
+            while steps > 0 && self.level > Level::Open && pressure.calls_for(DOWN) < self.level {
+                self.enter(self.level.below(), now);
+                steps -= 1;
+            }
         }
         self.level
     }

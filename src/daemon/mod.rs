@@ -25,6 +25,7 @@ pub use error::{Error, Exit};
 pub use logging::init as init_logging;
 pub use once::{Resolved, resolve_once};
 
+use crate::admission::Sizes;
 use crate::config::{CacheClock, Settings};
 use crate::engine::Shared;
 use crate::listener::{self, Bound, Caps, Counters};
@@ -134,7 +135,7 @@ pub fn start(settings: Settings) -> Result<Handle, Error> {
     let counters = Arc::new(Counters::default());
     let ledger = Arc::new(Ledger::default());
     let caps = Caps::new(plan.client_connections, settings.listener.tcp_connections_per_prefix);
-    let shared = Shared::new(&settings.cache, seed()?);
+    let shared = Shared::sized(&settings.cache, &Sizes::default(), seed()?);
     let policy = Arc::new(settings.engine.clone());
     let notices = Arc::new(Notices::default());
     let (stop, stopped) = watch::channel(false);
