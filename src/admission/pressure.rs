@@ -66,7 +66,7 @@ struct Marks {
 const MARKS: Marks = Marks {
     busy: [0.75, 0.95, 2.0],
     dropped: [0.000_1, 0.01, 0.2],
-    delay: [Duration::from_millis(10), Duration::from_millis(40), Duration::from_millis(200)],
+    delay: [Duration::from_millis(20), Duration::from_millis(50), Duration::from_secs(1)],
     in_flight: [0.5, 0.75, 0.95],
     memory: [0.9, 0.95, 0.98],
 };

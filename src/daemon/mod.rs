@@ -9,6 +9,7 @@ mod logging;
 mod notices;
 mod once;
 mod shard;
+mod strain;
 mod supervision;
 
 use std::io::{self, Write};
