@@ -41,6 +41,27 @@ impl Default for Sizes {
 }
 
 impl Sizes {
+    /// As large as `octets` allow, in steps of two; half of it for refusals to be explained.
+    pub fn within(octets: u64) -> Sizes {
+        let whole = Sizes::default();
+        let mut shift = 0;
+        while whole.octets() >> shift > octets && shift < 8 {
+            shift += 1;
+        }
+        Sizes {
+            accounts: whole.accounts >> shift,
+            proven: whole.proven >> shift,
+            known: whole.known >> shift,
+            crowds: whole.crowds >> shift,
+            decisions: whole.decisions >> shift,
+        }
+    }
+
+    /// Octets of memory that the books take, to the day they are closed.
+    pub fn octets(&self) -> u64 {
+        ((self.accounts + self.proven) * 8 + self.known + self.crowds * 64 + self.decisions * 32) as u64
+    }
+
     /// 300 KiB, for a laboratory with a few thousand clients.
     pub fn small() -> Sizes {
         Sizes { accounts: 1 << 14, proven: 1 << 12, known: 1 << 16, crowds: 1 << 8, decisions: 1 << 11 }

@@ -22,9 +22,9 @@ const SAME_ANSWER: usize = 256;
 const RATION_V4: u8 = 24;
 const RATION_V6: u8 = 56;
 /// Of the names answered from the cache one in so many is looked at to tell how many clients ask.
-const SAMPLED: u32 = 16;
+const SAMPLED: usize = 16;
 /// Where strictly rationed, one answer in so many is not even sent truncated: what saves more than the rest exceeds.
-const SILENT: u32 = 8;
+const SILENT: usize = 8;
 /// Accounts are never charged further ahead than this after the fact: who has been expensive waits so long.
 const CEILING: Duration = Duration::from_secs(8);
 
@@ -186,7 +186,7 @@ impl Door {
         let limits = policy.limits.clone();
         let rate = limits.client_rate.max(1);
         // A burst is so many units; as time of the account it is 1 to 4 seconds.
-        let burst = Duration::from_secs(1).mul_f64(f64::from(limits.client_burst) / f64::from(rate));
+        let burst = Duration::from_secs(1).mul_f64(limits.client_burst as f64 / f64::from(rate));
         let burst = burst.clamp(Duration::from_millis(100), Duration::from_secs(4));
         let both = |burst| [0, 1].map(|proven: usize| Rate::new(Arc::clone(&books.0.tables[proven]), burst));
         let class = |class: &super::ClientClass| Class {
@@ -463,7 +463,7 @@ impl Door {
     }
 
     /// Charges what a question has cost beyond what was taken when it was begun.
-    pub fn settle(&mut self, now: Moment, admitted: &Admitted, units: u32) {
+    pub fn settle(&mut self, now: Moment, admitted: &Admitted, units: usize) {
         if admitted.exempt || units == 0 {
             return;
         }
@@ -477,7 +477,7 @@ impl Door {
         self.settle(now, admitted, self.limits.failure_cost.saturating_sub(self.limits.miss_cost));
     }
 
-    fn charge(&self, now: Moment, accounts: &Accounts, admitted: &Admitted, units: u32, level: Level) {
+    fn charge(&self, now: Moment, accounts: &Accounts, admitted: &Admitted, units: usize, level: Level) {
         let table = &self.books.0.tables[usize::from(admitted.proven)];
         for (index, (key, _)) in accounts.iter().enumerate() {
             let price = Duration::from_nanos(accounts.price(index, units, admitted.weight, level));
@@ -574,10 +574,10 @@ impl Door {
     }
 
     /// True once in `count` times, unforeseeably (xorshift).
-    fn one_in(&mut self, count: u32) -> bool {
+    fn one_in(&mut self, count: usize) -> bool {
         self.dice ^= self.dice << 13;
         self.dice ^= self.dice >> 7;
         self.dice ^= self.dice << 17;
-        count > 0 && (self.dice >> 32).is_multiple_of(u64::from(count))
+        count > 0 && (self.dice >> 32).is_multiple_of(count as u64)
     }
 }

@@ -99,10 +99,10 @@ impl Accounts {
 
     /// What `units` cost in the `index`th, in nanoseconds of it, for somebody with `weight` shares.
     #[inline]
-    pub fn price(&self, index: usize, units: u32, weight: u32, level: Level) -> u64 {
+    pub fn price(&self, index: usize, units: usize, weight: u32, level: Level) -> u64 {
         let unit = self.units.get(index).copied().unwrap_or(0);
         let shares = LENIENCE[level as usize] * u64::from(weight.max(1));
-        ((unit.saturating_mul(2 * u64::from(units)) / shares) >> FRACTION).max(1)
+        ((unit.saturating_mul(2).saturating_mul(units as u64) / shares) >> FRACTION).max(1)
     }
 }
 

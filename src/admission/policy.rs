@@ -97,7 +97,14 @@ impl Default for Cookies {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PrefixLevel {
     pub length: u8,
+    /// 1 to 1,000,000.
     pub shares: u32,
+}
+
+impl std::fmt::Display for PrefixLevel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "/{}:{}", self.length, self.shares)
+    }
 }
 
 /// What clients may use. Costs and rates are in units of one answer from the cache.
@@ -112,15 +119,11 @@ pub struct Limits {
     /// who set a limit by hand choose 100 to 400; under guard this is thrice the latter.
     pub client_rate: u32,
     /// Units at once, client_rate to 4 × client_rate: two seconds' worth, a page with a hundred names on it included.
-    pub client_burst: u32,
+    pub client_burst: usize,
     /// What a question costs that has to be asked upstream: some twenty times a cache hit in CPU time.
-    pub miss_cost: u32,
+    pub miss_cost: usize,
     /// What one costs that fails: it holds its place until the deadline, and nobody was helped.
-    pub failure_cost: u32,
-    /// What accepting a TCP connection costs.
-    pub tcp_accept_cost: u32,
-    /// What a TLS handshake costs: a signature and a key exchange.
-    pub tls_handshake_cost: u32,
+    pub failure_cost: usize,
     /// Longest first, as Knot Resolver has them: a /24 full of clients has 32 shares.
     pub prefixes_v4: Vec<PrefixLevel>,
     /// Longest first: one customer has a /64 to a /48.
@@ -134,7 +137,7 @@ pub struct Limits {
     /// Of the unproven beyond their share one in so many is answered with TC=1 or BADCOOKIE, which is no
     /// larger than what it asked; the others get silence. 2: a client whose address somebody forges
     /// comes through by TCP at its first or second try.
-    pub slip: u32,
+    pub slip: usize,
     /// Ration octets to the unproven: answers beyond it are cut to TC=1.
     pub rations: Mode,
     /// Octets a second that may go to an unproven IPv4 /24 or IPv6 /56 beyond what came from there. As a weapon
@@ -162,8 +165,6 @@ impl Default for Limits {
             client_burst: 2_000,
             miss_cost: 20,
             failure_cost: 50,
-            tcp_accept_cost: 5,
-            tls_handshake_cost: 400,
             prefixes_v4: [(32, 1), (24, 32), (20, 256), (18, 768)].map(level).to_vec(),
             prefixes_v6: [(128, 1), (64, 2), (56, 3), (48, 4), (32, 64)].map(level).to_vec(),
             recursion: Mode::Enforce,

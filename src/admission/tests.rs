@@ -358,7 +358,7 @@ fn what_was_dearer_than_thought_is_paid_later() {
     door.settle(START, &proof, 5_000);
     assert!(!is_admitted(judge(&mut door, START + 2_900 * MS, client)));
     assert!(is_admitted(judge(&mut door, START + 3_100 * MS, client)));
-    door.settle(START, &proof, u32::MAX);
+    door.settle(START, &proof, usize::MAX);
     assert!(is_admitted(judge(&mut door, START + 9_000 * MS, client)), "no debt lasts for ever");
 }
 

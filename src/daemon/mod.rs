@@ -136,7 +136,7 @@ pub fn start(settings: Settings) -> Result<Handle, Error> {
     let counters = Arc::new(Counters::default());
     let ledger = Arc::new(Ledger::default());
     let caps = Caps::new(plan.client_connections, settings.listener.tcp_connections_per_prefix);
-    let shared = Shared::sized(&settings.cache, &Sizes::default(), seed()?);
+    let shared = Shared::sized(&settings.cache, &Sizes::within(settings.limits_memory), seed()?);
     let policy = Arc::new(settings.engine.clone());
     let notices = Arc::new(Notices::default());
     let (stop, stopped) = watch::channel(false);
