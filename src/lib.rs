@@ -9,6 +9,9 @@
 pub mod clock;
 pub mod wire;
 
+// instruments: counting, without policy
+pub mod meter;
+
 // judgement: pure rules, each alone
 pub mod admission;
 pub mod dnssec;

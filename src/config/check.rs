@@ -1,5 +1,7 @@
 //! What single values cannot show: settings that exclude each other, records, root hints, and what is hardly meant.
 
+mod limits;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -23,6 +25,7 @@ pub fn finish(mut reading: Reading, base: &Path) -> (Settings, Report) {
     upstreams(&mut reading);
     records(&mut reading);
     access(&mut reading);
+    limits::check(&mut reading, base);
     sizes(&mut reading);
     root_hints(&mut reading, base);
     let Reading { mut settings, mut report, .. } = reading;

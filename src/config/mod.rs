@@ -32,6 +32,12 @@ pub struct Settings {
     pub log: LogPolicy,
     /// Where the root hints came from; compiled in where none.
     pub root_hints_file: Option<PathBuf>,
+    /// Where the cookie secrets came from; a random one where none.
+    pub cookie_secrets_file: Option<PathBuf>,
+    /// Octets for the books at the door.
+    pub limits_memory: u64,
+    /// Where `maeslant ctl` asks; nowhere where none.
+    pub control_socket: Option<PathBuf>,
 }
 
 /// The clock by which cached data ages.
@@ -80,6 +86,9 @@ impl Default for Settings {
             cache_clock: CacheClock::default(),
             log: LogPolicy::default(),
             root_hints_file: None,
+            cookie_secrets_file: None,
+            limits_memory: 48 << 20,
+            control_socket: None,
         }
     }
 }

@@ -6,7 +6,8 @@ use toml::de::DeValue;
 use super::Settings;
 use super::read::{bracketed, nearest};
 use super::shape::{Setting, Shape};
-use super::table::{REPEATED, SECTIONS};
+use super::table::{CLIENT_CLASS, REPEATED, Repeated, SECTIONS};
+use crate::admission::ClientClass;
 use crate::resolve::{Upstream, UpstreamKind};
 
 /// Columns of comments.
@@ -29,14 +30,19 @@ pub fn defaults() -> String {
             }
         }
     }
+    example(&mut out, &CLIENT_CLASS);
     for repeated in &REPEATED {
-        out.push_str(&format!("\n# {}\n# [[{}]]\n", repeated.doc, repeated.name));
-        for setting in repeated.settings {
-            comment(&mut out, setting.doc);
-            out.push_str(&format!("# {} = {}\n", setting.key, setting.example));
-        }
+        example(&mut out, repeated);
     }
     out
+}
+
+fn example<S>(out: &mut String, repeated: &Repeated<S>) {
+    out.push_str(&format!("\n# {}\n# [[{}]]\n", repeated.doc, repeated.name));
+    for setting in repeated.settings {
+        comment(out, setting.doc);
+        out.push_str(&format!("# {} = {}\n", setting.key, setting.example));
+    }
 }
 
 /// What is in effect: `settings` as a configuration file, differences from the defaults marked.
@@ -59,6 +65,14 @@ pub fn effective(settings: &Settings) -> String {
                     out.push_str(&format!("{} = {text}{mark}\n", setting.key));
                 }
                 None => out.push_str(&format!("# {} is not set\n", setting.key)),
+            }
+        }
+    }
+    for class in &mut settings.engine.access.classes {
+        out.push_str(&format!("\n[[{}]]\n", CLIENT_CLASS.name));
+        for setting in CLIENT_CLASS.settings {
+            if let Some(text) = setting.shape.write(class) {
+                out.push_str(&format!("{} = {text}\n", setting.key));
             }
         }
     }
@@ -93,9 +107,14 @@ pub fn schema() -> Value {
         sample["zone"] = json!(format!("{}.example.", repeated.name));
         example.insert(repeated.name.into(), json!([sample]));
     }
-    // The file named in an example need not exist where the schema is read.
-    if let Some(resolver) = example.get_mut("resolver").and_then(Value::as_object_mut) {
-        resolver.remove("root_hints");
+    let (object, sample) = object(CLIENT_CLASS.settings, CLIENT_CLASS.doc, &mut ClientClass::default());
+    tables.insert(CLIENT_CLASS.name.into(), json!({"description": CLIENT_CLASS.doc, "type": "array", "items": object}));
+    example.insert(CLIENT_CLASS.name.into(), json!([sample]));
+    // The files named in an example need not exist where the schema is read.
+    for (table, key) in [("resolver", "root_hints"), ("access", "cookie_secrets")] {
+        if let Some(table) = example.get_mut(table).and_then(Value::as_object_mut) {
+            table.remove(key);
+        }
     }
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -181,6 +200,16 @@ pub fn explain(key: &str) -> Result<String, String> {
             }
             names.push(path);
         }
+    }
+    if wanted == CLIENT_CLASS.name {
+        return Ok(about_table(CLIENT_CLASS.name, CLIENT_CLASS.doc, CLIENT_CLASS.settings));
+    }
+    for setting in CLIENT_CLASS.settings {
+        let path = format!("{}.{}", CLIENT_CLASS.name, setting.key);
+        if path == wanted || setting.key == wanted {
+            found.push(about(CLIENT_CLASS.name, setting, &mut ClientClass::default()));
+        }
+        names.push(path);
     }
     if !found.is_empty() {
         return Ok(found.join("\n"));

@@ -10,8 +10,9 @@ use toml::de::{DeArray, DeTable, DeValue};
 use super::Settings;
 use super::report::{Code, Problem, Report};
 use super::shape::{Items, Setting, Shape};
-use super::table::{REPEATED, Repeated, SECTIONS};
+use super::table::{CLIENT_CLASS, REPEATED, REPEATED_NAMES, Repeated, SECTIONS};
 use super::units::{self, Wrong};
+use crate::admission::{ClientClass, PrefixLevel};
 use crate::resolve::{Upstream, UpstreamKind};
 
 /// Where a setting was written.
@@ -153,7 +154,12 @@ impl Reader {
                     ),
                 }
             } else if let Some(repeated) = REPEATED.iter().find(|repeated| repeated.name == name) {
-                self.repeated(repeated, key.span(), value, &mut settings.engine.resolve.upstreams);
+                let kind = if name == "stub" { UpstreamKind::Stub } else { UpstreamKind::Forward };
+                let blank = || Upstream { zone: String::new(), servers: Vec::new(), kind, fallback: false };
+                self.repeated(repeated, key.span(), value, blank, &mut settings.engine.resolve.upstreams);
+            } else if name == CLIENT_CLASS.name {
+                let classes = &mut settings.engine.access.classes;
+                self.repeated(&CLIENT_CLASS, key.span(), value, ClientClass::default, classes);
             } else {
                 self.unknown_at_root(name, key.span(), value.get_ref());
             }
@@ -164,7 +170,7 @@ impl Reader {
         let is_table = matches!(value, DeValue::Table(_))
             || matches!(value, DeValue::Array(a) if a.iter().any(|v| v.get_ref().is_table()));
         let problem = if is_table {
-            let tables = SECTIONS.iter().map(|s| s.name).chain(REPEATED.iter().map(|r| r.name));
+            let tables = SECTIONS.iter().map(|s| s.name).chain(REPEATED_NAMES);
             let problem = Problem::error(Code::UnknownKey, format!("there is no table `{name}`")).at(span, "not known");
             match nearest(name, tables) {
                 Some(near) => problem.help(format!("did you mean {}?", bracketed(near))),
@@ -184,12 +190,13 @@ impl Reader {
         self.fail(problem);
     }
 
-    fn repeated(
+    fn repeated<S>(
         &mut self,
-        kind: &Repeated,
+        kind: &Repeated<S>,
         key: Range<usize>,
         value: &Spanned<DeValue<'_>>,
-        upstreams: &mut Vec<Upstream>,
+        blank: impl Fn() -> S,
+        entries: &mut Vec<S>,
     ) {
         let name = kind.name;
         let wrong = |help| {
@@ -217,14 +224,9 @@ impl Reader {
                 );
                 continue;
             };
-            let mut upstream = Upstream {
-                zone: String::new(),
-                servers: Vec::new(),
-                kind: if name == "stub" { UpstreamKind::Stub } else { UpstreamKind::Forward },
-                fallback: false,
-            };
+            let mut entry = blank();
             let path = format!("{name}[{index}]");
-            self.section(&path, kind.settings, table, &mut upstream);
+            self.section(&path, kind.settings, table, &mut entry);
             for setting in kind.settings.iter().filter(|setting| setting.required) {
                 if !table.keys().any(|key| key.get_ref() == setting.key) {
                     self.fail(
@@ -235,9 +237,8 @@ impl Reader {
                     );
                 }
             }
-            let entry = Written { value: item.span(), items: Vec::new(), sound: true };
-            self.written.insert(path, entry);
-            upstreams.push(upstream);
+            self.written.insert(path, Written { value: item.span(), items: Vec::new(), sound: true });
+            entries.push(entry);
         }
     }
 
@@ -366,6 +367,10 @@ impl Reader {
                 Ok(zone) => *at(into) = zone,
                 Err(wrong) => self.bad(path, span, wrong),
             },
+            Shape::Word(at) => match units::word(text) {
+                Ok(word) => *at(into) = word,
+                Err(wrong) => self.bad(path, span, wrong),
+            },
             Shape::Flag(_) | Shape::Small { .. } | Shape::Count { .. } | Shape::List(_) => {}
         }
     }
@@ -404,12 +409,44 @@ impl Reader {
                 *at(into) = read;
                 places
             }
+            Items::Levels { most, at } => {
+                let (read, places) = self.items(path, array, units::level, None);
+                if read.len() == array.len() {
+                    self.levels(path, *most, &read, &places, span);
+                }
+                *at(into) = read;
+                places
+            }
             Items::Records(at) => {
                 // What they say is checked with the other records, in `check`.
                 let (read, places) = self.items(path, array, |text| Ok(text.to_owned()), None);
                 *at(into) = read;
                 places
             }
+        }
+    }
+
+    /// Prefix lengths fall, and wider prefixes have no fewer shares than those in them.
+    fn levels(&mut self, path: &str, most: u8, levels: &[PrefixLevel], places: &[Range<usize>], span: Range<usize>) {
+        let wrong = |message: String| Problem::error(Code::Conflict, message);
+        if levels.is_empty() || levels.len() > 8 {
+            let problem = wrong(format!("`{path}` has {} prefix lengths", levels.len()));
+            self.fail(problem.at(span, "expected 1 to 8"));
+        }
+        for (level, place) in levels.iter().zip(places) {
+            if level.length > most {
+                let problem = wrong(format!("`{path}` has a prefix that is longer than an address"));
+                self.fail(problem.at(place.clone(), format!("at most /{most}")));
+            }
+        }
+        for (pair, place) in levels.windows(2).zip(places.windows(2)) {
+            let text = match pair {
+                [long, short] if short.length >= long.length => "not shorter than",
+                [long, short] if short.shares < long.shares => "fewer shares than",
+                _ => continue,
+            };
+            let problem = wrong(format!("`{path}` is not in order: longest first, shares not falling"));
+            self.fail(problem.at(place[1].clone(), text).at(place[0].clone(), "this one"));
         }
     }
 
@@ -516,11 +553,11 @@ fn kind_of(value: &DeValue<'_>) -> &'static str {
 
 /// `[server]` or `[[forward]]`.
 pub fn bracketed(table: &str) -> String {
-    if REPEATED.iter().any(|repeated| repeated.name == table) { format!("[[{table}]]") } else { format!("[{table}]") }
+    if REPEATED_NAMES.contains(&table) { format!("[[{table}]]") } else { format!("[{table}]") }
 }
 
 fn all_tables() -> String {
-    let names = SECTIONS.iter().map(|section| section.name).chain(REPEATED.iter().map(|repeated| repeated.name));
+    let names = SECTIONS.iter().map(|section| section.name).chain(REPEATED_NAMES);
     names.map(bracketed).collect::<Vec<_>>().join(", ")
 }
 
@@ -528,6 +565,7 @@ fn all_keys() -> impl Iterator<Item = &'static str> {
     SECTIONS
         .iter()
         .flat_map(|section| section.settings.iter().map(|setting| setting.key))
+        .chain(CLIENT_CLASS.settings.iter().map(|setting| setting.key))
         .chain(REPEATED[0].settings.iter().map(|setting| setting.key))
 }
 
@@ -535,7 +573,8 @@ fn all_keys() -> impl Iterator<Item = &'static str> {
 fn home_of(key: &str) -> Option<&'static str> {
     let once = SECTIONS.iter().find(|section| section.settings.iter().any(|setting| setting.key == key));
     let repeated = || REPEATED.iter().find(|repeated| repeated.settings.iter().any(|setting| setting.key == key));
-    once.map(|section| section.name).or_else(|| repeated().map(|repeated| repeated.name))
+    let class = || CLIENT_CLASS.settings.iter().any(|setting| setting.key == key).then_some(CLIENT_CLASS.name);
+    once.map(|section| section.name).or_else(|| repeated().map(|repeated| repeated.name)).or_else(class)
 }
 
 /// The word that was probably meant, if one is near enough.

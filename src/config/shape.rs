@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::units;
+use crate::admission::PrefixLevel;
 
 /// A place in `S`.
 pub type Place<S, T> = fn(&mut S) -> &mut T;
@@ -53,6 +54,8 @@ pub enum Shape<S: 'static> {
     File(Place<S, Option<PathBuf>>),
     /// The name of a zone.
     Zone(Place<S, String>),
+    /// A short name: letters, digits, hyphens.
+    Word(Place<S, String>),
     /// A list of strings.
     List(Items<S>),
 }
@@ -69,6 +72,8 @@ pub enum Items<S: 'static> {
     Prefixes(Place<S, Vec<IpNet>>),
     /// Records in presentation format.
     Records(Place<S, Vec<String>>),
+    /// Prefix lengths up to `most`, longest first, with their shares: `"/24:32"`.
+    Levels { most: u8, at: Place<S, Vec<PrefixLevel>> },
 }
 
 impl<S> Setting<S> {
@@ -96,11 +101,13 @@ impl<S> Shape<S> {
             Shape::Octets { .. } => "a text, or octets in hexadecimal after 0x",
             Shape::File(_) => "the path of a file",
             Shape::Zone(_) => "a zone's name",
+            Shape::Word(_) => "a short name",
             Shape::List(Items::Listeners(_)) => "a list of addresses with ports",
             Shape::List(Items::Servers(_)) => "a list of server addresses",
             Shape::List(Items::Sources(_)) => "a list of addresses",
             Shape::List(Items::Prefixes(_)) => "a list of prefixes",
             Shape::List(Items::Records(_)) => "a list of records",
+            Shape::List(Items::Levels { .. }) => "a list of prefix lengths with their shares",
         }
     }
 
@@ -121,6 +128,10 @@ impl<S> Shape<S> {
             Shape::Text { max, .. } | Shape::Octets { max, .. } => format!("1 to {max} octets"),
             Shape::File(_) => "relative paths start at the configuration file's directory".into(),
             Shape::Zone(_) => "with or without the dot at its end, in upper or lower case".into(),
+            Shape::Word(_) => "1 to 32 letters, digits, hyphens or underscores".into(),
+            Shape::List(Items::Levels { most, .. }) => {
+                format!("1 to 8 of them, lengths from /{most} falling, shares 1 to 1000000 not falling")
+            }
             Shape::List(Items::Listeners(_) | Items::Sources(_)) => "at least one, none twice".into(),
             Shape::List(Items::Servers(_)) => "at least one, none twice; without a port, port 53".into(),
             Shape::List(Items::Prefixes(_)) => "any number; a single address stands for itself".into(),
@@ -141,11 +152,12 @@ impl<S> Shape<S> {
             Shape::Text { at, .. } => quote(at(from).as_ref()?),
             Shape::Octets { at, .. } => quote(&units::write_octets(at(from).as_ref()?)),
             Shape::File(at) => quote(&at(from).as_ref()?.to_string_lossy()),
-            Shape::Zone(at) => quote(at(from)),
+            Shape::Zone(at) | Shape::Word(at) => quote(at(from)),
             Shape::List(Items::Listeners(at) | Items::Servers(at)) => list(at(from)),
             Shape::List(Items::Sources(at)) => list(at(from)),
             Shape::List(Items::Prefixes(at)) => list(at(from)),
             Shape::List(Items::Records(at)) => list(at(from)),
+            Shape::List(Items::Levels { at, .. }) => list(at(from)),
         })
     }
 
@@ -166,6 +178,7 @@ impl<S> Shape<S> {
             }
             Shape::File(_) => json!({"type": "string", "minLength": 1}),
             Shape::Zone(_) => json!({"type": "string", "pattern": "^(\\.|[^.\\s*][^\\s]*)$"}),
+            Shape::Word(_) => json!({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,32}$"}),
             Shape::List(items) => items.schema(),
         }
     }
@@ -183,6 +196,7 @@ impl<S> Items<S> {
             Items::Sources(_) => strings(format!("^({V4}|{V6})$"), 1),
             Items::Prefixes(_) => strings(format!("^({V4}|{V6})(/[0-9]{{1,3}})?$"), 0),
             Items::Records(_) => strings("^\\S+\\s+.*\\S$".to_owned(), 0),
+            Items::Levels { .. } => strings("^/[0-9]{1,3}:[0-9]{1,7}$".to_owned(), 1),
         }
     }
 }

@@ -1,9 +1,12 @@
 //! The settings table: every key of the configuration file, once.
 
+mod limits;
+
 use std::time::Duration;
 
 use super::shape::{Items, Setting, Shape};
 use super::{CacheClock, LogFormat, Settings};
+use crate::admission::ClientClass;
 use crate::resolve::{Minimisation, Upstream};
 
 /// A table of the file that stands there at most once.
@@ -15,12 +18,12 @@ pub struct Section {
     pub settings: &'static [Setting<Settings>],
 }
 
-/// Tables that can stand there many times, `[[forward]]` and `[[stub]]`, with the same keys.
-pub struct Repeated {
+/// A table that can stand there many times.
+pub struct Repeated<S: 'static> {
     /// `[[forward]]` is "forward".
     pub name: &'static str,
     pub doc: &'static str,
-    pub settings: &'static [Setting<Upstream>],
+    pub settings: &'static [Setting<S>],
 }
 
 const fn secs(seconds: u64) -> Duration {
@@ -28,17 +31,32 @@ const fn secs(seconds: u64) -> Duration {
 }
 
 /// Every table that stands there at most once, in the order of the printed configuration.
-pub static SECTIONS: [Section; 6] = [
+pub static SECTIONS: [Section; 7] = [
     Section { name: "server", doc: "Where clients are listened to, and how they are answered.", settings: &SERVER },
     Section { name: "access", doc: "Who may ask.", settings: &ACCESS },
+    Section {
+        name: "limits",
+        doc: "How much clients may use when there is too little for all. With room to spare nobody is refused.",
+        settings: &limits::LIMITS,
+    },
     Section { name: "resolver", doc: "How names are resolved, from the root down.", settings: &RESOLVER },
     Section { name: "cache", doc: "What is remembered, for how long, in how much memory.", settings: &CACHE },
     Section { name: "local", doc: "Names answered here, without asking anybody.", settings: &LOCAL },
     Section { name: "log", doc: "What is logged, to the standard error.", settings: &LOG },
 ];
 
-/// The tables that can be repeated.
-pub static REPEATED: [Repeated; 2] = [
+/// The tables of clients that are not like the others.
+pub static CLIENT_CLASS: Repeated<ClientClass> = Repeated {
+    name: "client_class",
+    doc: "Clients with rules of their own. Being in a class lets nobody in: that is for [access] allow.",
+    settings: &limits::CLIENT_CLASS,
+};
+
+/// The names of all tables that can be repeated.
+pub static REPEATED_NAMES: [&str; 3] = ["client_class", "forward", "stub"];
+
+/// The tables of zones that are asked elsewhere, with the same keys.
+pub static REPEATED: [Repeated<Upstream>; 2] = [
     Repeated {
         name: "forward",
         doc: "A zone whose names are asked of other resolvers, which do the work (RD is set).",
@@ -51,7 +69,7 @@ pub static REPEATED: [Repeated; 2] = [
     },
 ];
 
-static SERVER: [Setting<Settings>; 11] = [
+static SERVER: [Setting<Settings>; 12] = [
     Setting {
         key: "listen",
         shape: Shape::List(Items::Listeners(|s| &mut s.listener.listen)),
@@ -167,9 +185,19 @@ static SERVER: [Setting<Settings>; 11] = [
                  (RFC 7766 §6.2.1.1).",
         example: "100",
     },
+    Setting {
+        key: "control_socket",
+        shape: Shape::File(|s| &mut s.control_socket),
+        default: None,
+        required: false,
+        doc: "A Unix socket that `maeslant ctl` asks: who was refused, why, since when. Only this user and root can open \
+              it. Changing it takes a restart.",
+        reason: "Not set: nothing listens that was not asked for.",
+        example: r#""/run/maeslant/control""#,
+    },
 ];
 
-static ACCESS: [Setting<Settings>; 2] = [
+static ACCESS: [Setting<Settings>; 4] = [
     Setting {
         key: "allow",
         shape: Shape::List(Items::Prefixes(|s| &mut s.engine.access.allow)),
@@ -187,6 +215,27 @@ static ACCESS: [Setting<Settings>; 2] = [
         doc: "How many REFUSED are sent, to everybody together; beyond that, silence.",
         reason: "Enough to show a misconfigured network what is wrong; next to nothing for somebody who forges sources.",
         example: r#""100/s""#,
+    },
+    Setting {
+        key: "cookies",
+        shape: Shape::Flag(|s| &mut s.engine.access.cookies.enabled),
+        default: None,
+        required: false,
+        doc: "Give DNS cookies to clients that send theirs. Who comes with a valid one has proved its address, and what \
+              others forge does not count against it.",
+        reason: "It costs 20 octets and nothing else, and no forger can guess one (RFC 7873).",
+        example: "true",
+    },
+    Setting {
+        key: "cookie_secrets",
+        shape: Shape::File(|s| &mut s.cookie_secrets_file),
+        default: None,
+        required: false,
+        doc: "A file with the secrets of the cookies, one of 32 hexadecimal digits a line: the first makes cookies, all \
+              are taken. Servers behind one address share it. To change it, add the new one at the end on all of them, then \
+              move it to the front on all, then take the old one away after an hour.",
+        reason: "Not set: a random secret of this process, forgotten when it ends (RFC 9018 §5).",
+        example: r#""cookie-secrets""#,
     },
 ];
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::report::Report;
-use super::table::{REPEATED, SECTIONS};
+use super::table::{CLIENT_CLASS, REPEATED, SECTIONS};
 use super::*;
 use crate::resolve::{Minimisation, UpstreamKind};
 
@@ -205,7 +205,8 @@ fn the_example_of_the_schema_is_a_configuration() {
 fn every_setting_is_explained() {
     let names = SECTIONS.iter().flat_map(|s| s.settings.iter().map(|key| format!("{}.{}", s.name, key.key)));
     let repeated = REPEATED.iter().flat_map(|r| r.settings.iter().map(|key| format!("{}.{}", r.name, key.key)));
-    for name in names.chain(repeated) {
+    let classes = CLIENT_CLASS.settings.iter().map(|key| format!("{}.{}", CLIENT_CLASS.name, key.key));
+    for name in names.chain(repeated).chain(classes) {
         let text = print::explain(&name).unwrap();
         for part in ["type  ", "default  ", "reason  ", "example  "] {
             assert!(text.contains(part), "{name} lacks {part}:\n{text}");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::admission::PrefixLevel;
 use crate::wire::Name;
 
 /// Why a value cannot be what it should be, and what to write instead.
@@ -141,6 +142,30 @@ pub fn rate(text: &str) -> Result<u32, Wrong> {
         (Err(_), _) => Err(Wrong::new("more than can be counted")),
         (Ok(number), "") => Err(Wrong::instead(UNIT_MISSING, format_args!("{number}/s"))),
         (Ok(number), _) => Err(Wrong::instead(WHAT, format_args!("{number}/s"))),
+    }
+}
+
+/// `"/24:32"`: the prefixes of a length, and how many shares each has.
+pub fn level(text: &str) -> Result<PrefixLevel, Wrong> {
+    let wrong = || Wrong::instead("not a prefix length with its shares", "/24:32");
+    let (length, shares) = text.strip_prefix('/').and_then(|rest| rest.split_once(':')).ok_or_else(wrong)?;
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
+    if !is_number(length) || !is_number(shares) {
+        return Err(wrong());
+    }
+    match (length.parse(), shares.parse()) {
+        (Ok(length @ 0..=128), Ok(shares @ 1..=1_000_000)) => Ok(PrefixLevel { length, shares }),
+        (Ok(0..=128), _) => Err(Wrong::new("a prefix has 1 to 1000000 shares")),
+        _ => Err(Wrong::new("a prefix is at most 128 bits long")),
+    }
+}
+
+/// A short name.
+pub fn word(text: &str) -> Result<String, Wrong> {
+    let fits = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
+    match text.len() {
+        1..=32 if text.bytes().all(fits) => Ok(text.to_owned()),
+        _ => Err(Wrong::new("a name has 1 to 32 letters, digits, hyphens or underscores")),
     }
 }
 

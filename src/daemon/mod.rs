@@ -9,6 +9,7 @@ mod logging;
 mod notices;
 mod once;
 mod shard;
+mod strain;
 mod supervision;
 
 use std::io::{self, Write};
@@ -25,6 +26,7 @@ pub use error::{Error, Exit};
 pub use logging::init as init_logging;
 pub use once::{Resolved, resolve_once};
 
+use crate::admission::Sizes;
 use crate::config::{CacheClock, Settings};
 use crate::engine::Shared;
 use crate::listener::{self, Bound, Caps, Counters};
@@ -134,7 +136,7 @@ pub fn start(settings: Settings) -> Result<Handle, Error> {
     let counters = Arc::new(Counters::default());
     let ledger = Arc::new(Ledger::default());
     let caps = Caps::new(plan.client_connections, settings.listener.tcp_connections_per_prefix);
-    let shared = Shared::new(&settings.cache, seed()?);
+    let shared = Shared::sized(&settings.cache, &Sizes::within(settings.limits_memory), seed()?);
     let policy = Arc::new(settings.engine.clone());
     let notices = Arc::new(Notices::default());
     let (stop, stopped) = watch::channel(false);

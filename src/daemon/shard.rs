@@ -12,10 +12,12 @@ use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep};
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::Error;
 use super::notices::Notices;
+use super::strain::Strain;
+use crate::admission::Level;
 use crate::clock::{Moment, Now};
 use crate::engine::{AskKey, Client, Disposition, Engine, LinkError, Policy, Route, Shared, Transmit, Transport};
 use crate::listener::{self, Caps, Counters, Desk, Doors, Query, Socket, Terms};
@@ -63,6 +65,9 @@ pub struct Shard {
     /// Asks that failed at once.
     failed: Vec<(AskKey, LinkError)>,
     alarm: Alarm,
+    strain: Strain,
+    /// How hard it was pressed when it was last said.
+    level: Level,
 }
 
 impl Shard {
@@ -116,6 +121,8 @@ impl Shard {
             response: Vec::new(),
             failed: Vec::new(),
             alarm: Alarm::new(),
+            strain: Strain::default(),
+            level: Level::Open,
         })
     }
 
@@ -160,6 +167,7 @@ impl Shard {
     /// flood of questions does not starve the work in hand. True if there may be more to do.
     fn turn(&mut self, receiving: bool) -> bool {
         let now = clock::read(self.age_is_wall);
+        self.feel(now);
         let mut more = self.take_responses(now);
         if self.engine.poll_timeout().is_some_and(|due| due <= now.mono) {
             self.engine.handle_timeout(now);
@@ -177,7 +185,26 @@ impl Shard {
         while let Some(notice) = self.engine.poll_notice() {
             self.notices.log(now.mono, &notice);
         }
+        self.strain.note(now.mono, clock::read(false).mono);
         more
+    }
+
+    /// Tells the engine how hard this shard is pressed, and the operator when that changes.
+    fn feel(&mut self, now: Now) {
+        let sockets = &self.sockets;
+        let Some(pressure) = self.strain.take(now.mono, || sockets.iter().map(Socket::dropped).sum()) else { return };
+        let level = self.engine.feel(now, pressure);
+        if level != self.level {
+            info!(
+                "pressure {} after {}: busy {:.0} %, dropped by the kernel {:.1} %, longest turn {:?}",
+                level.name(),
+                self.level.name(),
+                pressure.busy * 100.0,
+                pressure.dropped * 100.0,
+                pressure.delay
+            );
+            self.level = level;
+        }
     }
 
     fn take_responses(&mut self, now: Now) -> bool {
@@ -193,6 +220,7 @@ impl Shard {
         let mut more = false;
         for (number, socket) in self.sockets.iter_mut().enumerate() {
             let count = socket.receive(&mut self.batch, &self.counters);
+            self.strain.received(count);
             for index in 0..count {
                 let Some(datagram) = self.batch.datagram(index) else {
                     self.counters.note_oversized();

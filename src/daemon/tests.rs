@@ -23,6 +23,9 @@ fn settings(listen: &[SocketAddr]) -> Settings {
         cache_clock: CacheClock::Monotonic,
         log: LogPolicy { level: "info".to_owned(), format: LogFormat::Text },
         root_hints_file: None,
+        cookie_secrets_file: None,
+        limits_memory: 1 << 20,
+        control_socket: None,
     }
 }
 

@@ -3,6 +3,7 @@
 //! A client's packet goes through the door, then to what is known beforehand, then to the cache; only
 //! what is left becomes a question in flight, shared by all who ask the same.
 
+mod gate;
 mod respond;
 mod tasks;
 mod types;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::admission::{Door, Refusals, Verdict};
+use crate::admission::{Books, CookieReply, Door, Sizes, Turned, Verdict};
 use crate::cache::{Cache, Security};
 use crate::clock::{Moment, Now};
 use crate::local::{LocalRecord, Zones};
@@ -25,6 +26,7 @@ use crate::wire::{
     CLASS_ANY, CLASS_CH, CLASS_IN, Flags, Name, QueryView, Question, Rcode, Rtype, Unreadable, ede, header_only,
     leading_name,
 };
+use gate::Pass;
 use respond::{Asker, Extended};
 use tasks::Tasks;
 pub use types::{
@@ -44,16 +46,21 @@ const DEADLINE_MARGIN: Duration = Duration::from_millis(100);
 pub struct Shared {
     pub cache: Arc<Cache>,
     pub servers: Arc<Servers>,
-    pub refusals: Refusals,
+    pub books: Books,
 }
 
 impl Shared {
-    /// Empty caches of the size in `policy`. `seed` keys their hashes.
+    /// Empty caches of the size in `policy`, and small books at the door. `seed` keys their hashes.
     pub fn new(policy: &crate::cache::Policy, seed: [u8; 32]) -> Shared {
+        Shared::sized(policy, &Sizes::small(), seed)
+    }
+
+    /// The same with books of a size.
+    pub fn sized(policy: &crate::cache::Policy, sizes: &Sizes, seed: [u8; 32]) -> Shared {
         Shared {
             cache: Arc::new(Cache::new(policy, &seed)),
             servers: Arc::new(Servers::new(&seed)),
-            refusals: Refusals::default(),
+            books: Books::new(sizes, &seed),
         }
     }
 }
@@ -62,6 +69,7 @@ impl Shared {
 struct Waiter {
     client: Client,
     asker: Asker,
+    pass: Pass,
     /// The operator's aliases that led to the question being resolved.
     before: SmallVec<[LocalRecord; 1]>,
 }
@@ -104,7 +112,7 @@ impl Engine {
             zones: Rc::new(local_zones(&policy)),
         };
         Engine {
-            door: Door::beside(&policy.access, &shared.refusals),
+            door: Door::beside(&policy.access, &shared.books),
             policy,
             shared,
             cx,
@@ -154,16 +162,13 @@ impl Engine {
             Err(Unreadable::Response) => return Disposition::Dropped(DropReason::Response),
             _ => {}
         }
-        let refused = match self.door.admit(now.mono, client.addr.ip()) {
-            Verdict::Admitted(_) => false,
-            Verdict::Refuse => true,
-            Verdict::Drop => return Disposition::Dropped(DropReason::RefusedRate),
-        };
-        let view = match view {
-            Ok(view) => view,
-            Err(unreadable) => {
+        let (verdict, cookie) = self.judge(now, &client, view.as_ref().ok());
+        let view = match (view, verdict) {
+            (Ok(view), _) => view,
+            (Err(_), Verdict::Turned(Turned::Drop(reason))) => return Disposition::Dropped(reason.into()),
+            (Err(unreadable), _) => {
                 let rcode = match unreadable {
-                    _ if refused => Rcode::REFUSED,
+                    _ if matches!(verdict, Verdict::Turned(_)) => Rcode::REFUSED,
                     Unreadable::Reject(rcode, _) => rcode,
                     _ => Rcode::NOTIMP,
                 };
@@ -171,13 +176,23 @@ impl Engine {
                 return Disposition::Answered;
             }
         };
-        let asker = Asker::new(&view, client.transport);
-        if refused {
-            let why = Extended::new(ede::PROHIBITED, format!("{} may not ask here", client.addr.ip().to_canonical()));
-            respond::bare(out, &asker, &self.policy.respond, Rcode::REFUSED, &why);
+        let asker = Asker::new(&view, client.transport, cookie);
+        let admitted = match verdict {
+            Verdict::Admitted(admitted) => admitted,
+            Verdict::Turned(turned) => return self.turn(turned, &client, &asker, out),
+        };
+        if cookie == CookieReply::Malformed {
+            respond::bare(out, &asker, &self.policy.respond, Rcode::FORMERR, &Extended::none());
             return Disposition::Answered;
         }
-        self.answer(now, client, &view, asker, out)
+        let pass = Pass { admitted, received: packet.len() };
+        match self.answer(now, client, &view, &asker, pass, out) {
+            Disposition::Answered => match self.part(now.mono, &pass, &asker, true, out) {
+                None => Disposition::Answered,
+                Some(reason) => Disposition::Dropped(reason),
+            },
+            other => other,
+        }
     }
 
     /// Answers an admitted query at once where that is possible.
@@ -186,17 +201,18 @@ impl Engine {
         now: Now,
         client: Client,
         view: &QueryView<'_>,
-        asker: Asker,
+        asker: &Asker,
+        pass: Pass,
         out: &mut Vec<u8>,
     ) -> Disposition {
         let policy = Arc::clone(&self.policy);
         let respond = &policy.respond;
         if let Some(rcode) = unsupported(view) {
-            respond::bare(out, &asker, respond, rcode, &Extended::none());
+            respond::bare(out, asker, respond, rcode, &Extended::none());
             return Disposition::Answered;
         }
         if view.class == CLASS_CH {
-            respond::chaos(out, &asker, respond, view.rtype);
+            respond::chaos(out, asker, respond, view.rtype);
             return Disposition::Answered;
         }
         let Some(name) = Name::from_wire(view.name()) else {
@@ -207,7 +223,7 @@ impl Engine {
         if let Some(answer) = self.cx.zones.lookup(&question.name, view.rtype) {
             match local_alias(&answer, view.rtype) {
                 None => {
-                    respond::local(out, &asker, respond, &answer);
+                    respond::local(out, asker, respond, &answer);
                     return Disposition::Answered;
                 }
                 Some(target) => {
@@ -217,14 +233,14 @@ impl Engine {
             }
         }
         if view.rtype == Rtype::ANY {
-            respond::any(out, &asker, respond);
+            respond::any(out, asker, respond);
             return Disposition::Answered;
         }
         let checking = self.cx.plan.validates && !view.flags.has(Flags::CD);
         let wanted = Wanted { question, checking };
         let why = match self.known(now, &wanted) {
             Ok(known) => {
-                respond::outcome(out, &asker, respond, &before, &known, now.age);
+                respond::outcome(out, asker, respond, &before, &known, now.age);
                 if known.ripe && policy.cache_prefetch {
                     self.refresh(now, wanted);
                 }
@@ -234,10 +250,10 @@ impl Engine {
         };
         if !view.flags.has(Flags::RD) {
             let extended = Extended::new(ede::NOT_SUPPORTED, "not in the cache, and recursion was not asked for");
-            respond::bare(out, &asker, respond, Rcode::REFUSED, &extended);
+            respond::bare(out, asker, respond, Rcode::REFUSED, &extended);
             return Disposition::Answered;
         }
-        self.enqueue(now, Waiter { client, asker, before }, wanted, why, out)
+        self.enqueue(now, Waiter { client, asker: asker.clone(), pass, before }, wanted, why, out)
     }
 
     /// What the caches say of a question, failures included; or why it has to be resolved.
@@ -274,6 +290,9 @@ impl Engine {
             let why = Extended::new(ede::NOT_READY, "too many questions in flight");
             respond::bare(out, &waiter.asker, &self.policy.respond, Rcode::SERVFAIL, &why);
             return Disposition::Answered;
+        }
+        if let Err(turned) = self.may_recurse(now, &waiter.pass, &wanted.question) {
+            return self.turn(turned, &waiter.client, &waiter.asker, out);
         }
         self.counters.waiting += 1;
         self.begin(now, wanted, Some(waiter), why);
@@ -363,7 +382,7 @@ impl Engine {
     /// Takes a new policy; questions in flight go on under the old one.
     pub fn set_policy(&mut self, policy: Arc<Policy>) {
         self.cx.plan = Rc::new(Plan::new(&policy.resolve));
-        self.door = Door::beside(&policy.access, &self.shared.refusals);
+        self.door.set_policy(&policy.access);
         self.cx.zones = Rc::new(local_zones(&policy));
         self.policy = policy;
     }
@@ -385,7 +404,7 @@ impl Engine {
 
     /// What has happened so far.
     pub fn counters(&self) -> Counters {
-        Counters { upstream: self.cx.board.borrow().counters, ..self.counters }
+        Counters { upstream: self.cx.board.borrow().counters, door: self.door.tally(), ..self.counters }
     }
 
     /// Records every step from now on, for `take_trace`.
@@ -424,13 +443,20 @@ impl Engine {
         let Some(outcome) = outcome else { return };
         if outcome.failure.is_some() {
             self.counters.failed += 1;
+            if let Some(first) = pending.waiters.first() {
+                self.door.settle_failure(self.cx.now().mono, &first.pass.admitted);
+            }
         }
-        let age = self.cx.now().age;
+        let now = self.cx.now();
         for waiter in pending.waiters {
             let mut packet = Vec::with_capacity(512);
-            respond::outcome(&mut packet, &waiter.asker, &self.policy.respond, &waiter.before, &outcome, age);
-            self.counters.answered += 1;
+            respond::outcome(&mut packet, &waiter.asker, &self.policy.respond, &waiter.before, &outcome, now.age);
             self.counters.waiting -= 1;
+            if let Some(reason) = self.part(now.mono, &waiter.pass, &waiter.asker, false, &mut packet) {
+                self.counters.dropped[reason as usize] += 1;
+                continue;
+            }
+            self.counters.answered += 1;
             self.out.push_back(Transmit::Reply { client: waiter.client, packet });
         }
     }

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use crate::admission::{CookieReply, Slip};
 use crate::cache::RrSet;
 use crate::clock::Moment;
 use crate::local;
@@ -14,6 +15,8 @@ use super::types::{RespondPolicy, Transport};
 const PLAIN_UDP: usize = 512;
 /// The octets of an extended error's text that are sent.
 const MAX_TEXT: usize = 160;
+/// A client cookie and a server cookie (RFC 9018).
+const COOKIE: usize = 24;
 /// An OPT record without options.
 const OPT: usize = 11;
 
@@ -34,10 +37,18 @@ pub(super) struct AskerEdns {
     pub dnssec_ok: bool,
     pub nsid: bool,
     pub keepalive: bool,
+    /// The cookie that goes back.
+    pub cookie: Option<[u8; COOKIE]>,
+    /// The query had a whole one too, so that it costs nothing in size.
+    pub cookie_shown: bool,
 }
 
 impl Asker {
-    pub fn new(view: &QueryView<'_>, transport: Transport) -> Asker {
+    pub fn new(view: &QueryView<'_>, transport: Transport, cookie: CookieReply) -> Asker {
+        let cookie = match cookie {
+            CookieReply::Give(cookie) => Some(cookie),
+            CookieReply::None | CookieReply::Malformed => None,
+        };
         Asker {
             id: view.id,
             flags: view.flags,
@@ -47,6 +58,8 @@ impl Asker {
                 dnssec_ok: edns.dnssec_ok,
                 nsid: edns.nsid,
                 keepalive: edns.keepalive,
+                cookie,
+                cookie_shown: edns.cookie.is_some_and(|shown| shown.len() >= COOKIE),
             }),
             transport,
         }
@@ -139,6 +152,9 @@ fn options(asker: &Asker, policy: &RespondPolicy, extended: &Extended) -> SmallV
         options.extend_from_slice(&u16::try_from(value.len()).unwrap_or(0).to_be_bytes());
         options.extend_from_slice(value);
     };
+    if let Some(cookie) = edns.cookie {
+        push(option::COOKIE, &cookie);
+    }
     if edns.nsid
         && let Some(nsid) = &policy.nsid
     {
@@ -213,6 +229,24 @@ pub(super) fn local(out: &mut Vec<u8>, asker: &Asker, policy: &RespondPolicy, an
 /// Writes a response without records.
 pub(super) fn bare(out: &mut Vec<u8>, asker: &Asker, policy: &RespondPolicy, rcode: Rcode, extended: &Extended) {
     Response::new(out, asker, policy, extended).finish(asker, policy, rcode, false);
+}
+
+/// Writes a response that asks for a better question: no larger than this one was, but for a fresh cookie.
+pub(super) fn slip(out: &mut Vec<u8>, asker: &Asker, policy: &RespondPolicy, slip: Slip) {
+    let mut asker = asker.clone();
+    if let Some(edns) = &mut asker.edns {
+        (edns.nsid, edns.keepalive) = (false, false);
+        edns.cookie = edns.cookie.filter(|_| edns.cookie_shown || slip == Slip::BadCookie);
+    }
+    let mut response = Response::new(out, &asker, policy, &Extended::none());
+    let rcode = match slip {
+        Slip::BadCookie if asker.edns.is_some() => Rcode::BADCOOKIE,
+        Slip::BadCookie | Slip::Truncated => {
+            response.composer.set_flags(Flags::TC);
+            Rcode::NOERROR
+        }
+    };
+    response.finish(&asker, policy, rcode, false);
 }
 
 /// Writes the minimal answer to `ANY` (RFC 8482 §4.2).

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::admission::Reason;
+
 /// How a client's question came in.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Transport {
@@ -50,11 +52,37 @@ pub enum DropReason {
     RefusedRate,
     /// More questions are in flight than a shard can carry, and this client waits with too many others.
     Overload,
+    /// The door: the address asks more than its share.
+    ClientLimit,
+    /// The door: a prefix around the address asks more than its share.
+    PrefixLimit,
+    /// The door: the address has used up its share of work upstream.
+    RecursionLimit,
+    /// The door: never seen before, in a flood of such addresses.
+    Stranger,
+    /// The door: its class has to show a cookie.
+    CookieRequired,
+    /// The door: the unproven network around the address has been sent enough octets.
+    Ration,
 }
 
 impl DropReason {
     /// How many reasons there are.
-    pub const COUNT: usize = DropReason::Overload as usize + 1;
+    pub const COUNT: usize = DropReason::Ration as usize + 1;
+}
+
+impl From<Reason> for DropReason {
+    fn from(reason: Reason) -> DropReason {
+        match reason {
+            Reason::NotAllowed | Reason::RefusedRate => DropReason::RefusedRate,
+            Reason::ClientShare => DropReason::ClientLimit,
+            Reason::PrefixShare => DropReason::PrefixLimit,
+            Reason::Recursion => DropReason::RecursionLimit,
+            Reason::Stranger => DropReason::Stranger,
+            Reason::CookieRequired => DropReason::CookieRequired,
+            Reason::Ration | Reason::SameAnswer => DropReason::Ration,
+        }
+    }
 }
 
 pub use crate::resolve::{AskKey, AskTransport, LinkError, Notice};
@@ -134,4 +162,6 @@ pub struct Counters {
     /// Resolutions that ended in SERVFAIL.
     pub failed: u64,
     pub upstream: crate::resolve::Counters,
+    /// What the door did, refusals by reason.
+    pub door: crate::admission::Tally,
 }

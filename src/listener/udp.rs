@@ -10,7 +10,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::Counters;
 use crate::net::batch::{BATCH, Receiver, Sender};
-use crate::net::socket::into_awaitable;
+use crate::net::socket::{dropped, into_awaitable};
 
 /// One address of one shard.
 pub struct Socket {
@@ -57,6 +57,11 @@ impl Socket {
             Counters::add(&counters.udp_sent, report.sent);
             Counters::add(&counters.udp_unsent, report.failed);
         }
+    }
+
+    /// Packets that the kernel dropped here because nobody took those before them.
+    pub fn dropped(&self) -> u64 {
+        dropped(self.socket.get_ref()).map_or(0, u64::from)
     }
 
     /// Ready when there may be something to receive.

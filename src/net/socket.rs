@@ -47,6 +47,26 @@ pub fn receive_buffer(socket: &UdpSocket) -> io::Result<usize> {
     Ok(socket2::SockRef::from(socket).recv_buffer_size()? / 2)
 }
 
+/// Packets that the kernel has dropped at `socket` since it was made, above all because nobody took those before them; none
+/// where the kernel does not say.
+pub fn dropped(socket: &UdpSocket) -> Option<u32> {
+    // The kernel's SK_MEMINFO_DROPS and SK_MEMINFO_VARS.
+    const DROPS: usize = 8;
+    let mut words = [0u32; DROPS + 1];
+    let mut size = size_of_val(&words) as libc::socklen_t;
+    // SAFETY: the socket is open, and `words` has room for `size` octets.
+    let done = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            words.as_mut_ptr().cast(),
+            &raw mut size,
+        )
+    };
+    (done == 0 && size as usize == size_of_val(&words)).then_some(words[DROPS])
+}
+
 /// A TCP socket for clients, bound to `addr`, that does not listen yet. With `shared`, as
 /// [`udp_listener`].
 pub fn tcp_bound(addr: SocketAddr, shared: bool) -> io::Result<Socket> {
@@ -127,6 +147,20 @@ mod tests {
         let addr = listening.as_ref().expect("listening").local_addr().expect("bound");
         assert!(tcp_bound(addr, true).is_ok());
         assert_eq!(tcp_bound(addr, false).expect_err("in use").kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn what_is_never_taken_is_dropped_and_counted() {
+        let socket = udp_listener(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), false).expect("a port");
+        let addr = socket.local_addr().expect("bound");
+        assert_eq!(dropped(&socket), Some(0));
+        // The smallest buffer there is takes some four of these.
+        socket2::SockRef::from(&socket).set_recv_buffer_size(1).expect("a smaller buffer");
+        let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        for _ in 0..100 {
+            sender.send_to(&[0; 512], addr).expect("sent");
+        }
+        assert!(dropped(&socket).is_some_and(|count| count > 50));
     }
 
     #[test]

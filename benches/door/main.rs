@@ -1,0 +1,88 @@
+//! What the door costs a query, in nanoseconds: `cargo bench --bench door`. One line a case; the goal is 100 ns for all
+//! prefix levels of a family.
+
+use std::hint::black_box;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use maeslant::admission::{Asking, Books, CookieReply, Door, Level, Policy, Pressure, Sizes};
+use maeslant::clock::{Moment, Now, UnixTime};
+
+const NAME: &[u8] = b"\x03www\x07example\x03com\0";
+/// Queries in a batch, which share one reading of the clock.
+const BATCH: u32 = 64;
+/// Queries in a run: short, so that some runs are not interrupted by whatever else the machine does.
+const QUERIES: u32 = 1 << 14;
+const RUNS: u32 = 128;
+
+fn now(nanos: u64) -> Now {
+    let mono = Moment::from_nanos(3_600_000_000_000 + nanos);
+    Now { mono, age: mono, unix: UnixTime(1_750_000_000) }
+}
+
+fn door(books: &Books, level: Level) -> Door {
+    let everybody: Vec<IpNet> = ["0.0.0.0/0", "::/0"].iter().filter_map(|text| text.parse().ok()).collect();
+    let mut door = Door::beside(&Policy { allow: everybody, ..Policy::default() }, books);
+    let dropped = [0.0, 0.001, 0.05, 0.9][level as usize];
+    door.feel(now(0).mono, &Pressure { dropped, ..Pressure::default() });
+    door
+}
+
+/// Judges queries from the addresses that `from` makes of numbers, one each `gap`; the best of all runs.
+fn measure(case: &str, door: &mut Door, gap: Duration, cookie: bool, from: impl Fn(u32) -> IpAddr) {
+    let gap = u64::try_from(gap.as_nanos()).unwrap_or(u64::MAX);
+    let mut clock = 0;
+    let mut best = f64::MAX;
+    let known = match door.judge(now(0), &Asking { address: from(0), stream: false, cookie: Some(&[7; 8]), name: NAME })
+    {
+        (_, CookieReply::Give(cookie)) => cookie,
+        _ => [0; 24],
+    };
+    for run in 0..RUNS {
+        let start = Instant::now();
+        for batch in 0..QUERIES / BATCH {
+            clock += gap * u64::from(BATCH);
+            let now = now(clock);
+            for query in 0..BATCH {
+                let address = from(run * QUERIES + batch * BATCH + query);
+                let cookie = cookie.then_some(&known[..]);
+                black_box(door.judge(now, &Asking { address, stream: false, cookie, name: NAME }));
+            }
+        }
+        best = best.min(start.elapsed().as_secs_f64() * 1e9 / f64::from(QUERIES));
+    }
+    println!("{case:<56} {best:6.1} ns");
+}
+
+fn main() {
+    let v4 =
+        |spread: u32| move |n: u32| IpAddr::from((0x0a00_0000 | n.wrapping_mul(2_654_435_761) % spread).to_be_bytes());
+    let v6 = |spread: u32| {
+        move |n: u32| {
+            let host = u128::from(n.wrapping_mul(2_654_435_761) % spread);
+            IpAddr::from((0x2001_0db8_u128 << 96 | host << 56 | 1).to_be_bytes())
+        }
+    };
+    let slow = Duration::from_micros(100);
+    let books = Books::new(&Sizes::default(), &[1; 32]);
+    for (level, text) in [(Level::Open, "open"), (Level::Guard, "guard")] {
+        let mut door = door(&books, level);
+        measure(&format!("{text}: one IPv4 client, 4 levels"), &mut door, slow * 10, false, v4(1));
+        measure(&format!("{text}: 10,000 IPv4 clients, 4 levels"), &mut door, slow, false, v4(10_000));
+        measure(&format!("{text}: 10,000 IPv6 clients, 5 levels"), &mut door, slow, false, v6(10_000));
+    }
+    let mut open = door(&books, Level::Open);
+    measure("open: 10,000,000 forged IPv4 sources", &mut open, slow / 50, false, v4(10_000_000));
+    let mut guard = door(&books, Level::Guard);
+    measure("guard: one IPv4 client with a valid cookie", &mut guard, slow * 10, true, v4(1));
+    measure(
+        "guard: one IPv4 client far beyond its share: refused",
+        &mut guard,
+        Duration::from_nanos(500),
+        false,
+        v4(1),
+    );
+    let mut closed = door(&books, Level::Closed);
+    measure("closed: forged strangers: refused", &mut closed, slow / 50, false, v4(10_000_000));
+}

@@ -1,0 +1,168 @@
+//! What the doors of all shards write into together: it outlives policies and never grows.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::access::Ranges;
+use super::cookie;
+use super::decisions::{Decision, Decisions};
+use super::ladder::{Book, Ladder, prefix_key};
+use super::policy::Policy;
+use super::refusals::Refusals;
+use crate::clock::Moment;
+use crate::meter::{Distinct, Load, Secret, Seen, Table};
+
+/// An address that was served counts as known for one to two of these.
+const KNOWN_FOR: Duration = Duration::from_secs(3_600);
+/// Names are counted for one to two of these to tell how many clients are behind an address.
+pub(super) const CROWD_SPAN: Duration = Duration::from_secs(60);
+
+/// How large the books are, for good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sizes {
+    /// Accounts for addresses and prefixes that anybody can forge, 8 octets each.
+    pub accounts: usize,
+    /// Accounts for those that cannot be forged.
+    pub proven: usize,
+    /// Octets to remember addresses by that were served before.
+    pub known: usize,
+    /// Busy addresses whose clients are counted, 64 octets each.
+    pub crowds: usize,
+    /// Refusals that are remembered, 32 octets each.
+    pub decisions: usize,
+}
+
+impl Default for Sizes {
+    /// 46 MiB: a million accounts and refusals, four million addresses.
+    fn default() -> Sizes {
+        Sizes { accounts: 1 << 20, proven: 1 << 17, known: 4 << 20, crowds: 1 << 14, decisions: 1 << 20 }
+    }
+}
+
+impl Sizes {
+    /// As large as `octets` allow, in steps of two; half of it for refusals to be explained.
+    pub fn within(octets: u64) -> Sizes {
+        let whole = Sizes::default();
+        let mut shift = 0;
+        while whole.octets() >> shift > octets && shift < 8 {
+            shift += 1;
+        }
+        Sizes {
+            accounts: whole.accounts >> shift,
+            proven: whole.proven >> shift,
+            known: whole.known >> shift,
+            crowds: whole.crowds >> shift,
+            decisions: whole.decisions >> shift,
+        }
+    }
+
+    /// Octets of memory that the books take, to the day they are closed.
+    pub fn octets(&self) -> u64 {
+        ((self.accounts + self.proven) * 8 + self.known + self.crowds * 64 + self.decisions * 32) as u64
+    }
+
+    /// 300 KiB, for a laboratory with a few thousand clients.
+    pub fn small() -> Sizes {
+        Sizes { accounts: 1 << 14, proven: 1 << 12, known: 1 << 16, crowds: 1 << 8, decisions: 1 << 11 }
+    }
+}
+
+/// The books. Clones are the same books.
+#[derive(Clone, Debug)]
+pub struct Books(pub(super) Arc<Inner>);
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub secret: Secret,
+    /// Accounts of the unproven, and of the proven: what somebody forges never counts against those
+    /// who cannot be forged.
+    pub tables: [Arc<Table>; 2],
+    pub known: Seen,
+    pub crowds: Distinct,
+    pub decisions: Decisions,
+    pub refusals: Refusals,
+    pub cookie_secret: cookie::Secret,
+    pub seed: u64,
+}
+
+impl Books {
+    /// Empty books. `seed` keys their hashes and, where the operator gives no secret, cookies.
+    pub fn new(sizes: &Sizes, seed: &[u8; 32]) -> Books {
+        let secret = Secret::new(seed);
+        let half = |number| secret.pair(u64::MAX, number).0.to_le_bytes();
+        let mut cookie_secret = [0; 16];
+        cookie_secret[..8].copy_from_slice(&half(1));
+        cookie_secret[8..].copy_from_slice(&half(2));
+        Books(Arc::new(Inner {
+            tables: [Arc::new(Table::new(sizes.accounts)), Arc::new(Table::new(sizes.proven))],
+            known: Seen::new(sizes.known, KNOWN_FOR),
+            crowds: Distinct::new(sizes.crowds, CROWD_SPAN),
+            decisions: Decisions::new(sizes.decisions, secret.clone()),
+            refusals: Refusals::default(),
+            cookie_secret: cookie::Secret(cookie_secret),
+            seed: secret.pair(u64::MAX, 3).0,
+            secret,
+        }))
+    }
+
+    /// What has been turned away lately.
+    pub fn decisions(&self) -> &Decisions {
+        &self.0.decisions
+    }
+
+    /// How an address stands now under a policy.
+    pub fn account_of(&self, policy: &Policy, address: IpAddr, now: Moment) -> Account {
+        let address = address.to_canonical();
+        let ranges = Ranges::new(&policy.allow, policy.class_prefixes());
+        let standing = ranges.find(address);
+        let accounts = Ladder::new(&policy.limits).accounts(&self.0.secret, address);
+        let loads = |proven: usize| {
+            let read = |(key, length)| (length, self.0.tables[proven].read(key, now));
+            accounts.iter().map(read).collect()
+        };
+        let key = prefix_key(&self.0.secret, Book::Address, address, 128);
+        Account {
+            allowed: standing.allowed,
+            class: standing.class.map(|number| match policy.classes.get(usize::from(number)) {
+                Some(class) => class.name.clone(),
+                None => "exempt".into(),
+            }),
+            known: self.0.known.has(key, now),
+            crowd: crowd(&self.0.crowds, key, now),
+            unproven: loads(0),
+            proven: loads(1),
+            decisions: self.0.decisions.of_address(address, 20),
+        }
+    }
+}
+
+/// How an address stands.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Account {
+    /// It may ask.
+    pub allowed: bool,
+    /// The name of its class.
+    pub class: Option<String>,
+    /// It was served before.
+    pub known: bool,
+    /// How many shares it has for the clients behind it.
+    pub crowd: u32,
+    /// By prefix length: how far the account is ahead, for what could be forged.
+    pub unproven: Vec<(u8, Load)>,
+    /// The same for what came with a cookie or by TCP.
+    pub proven: Vec<(u8, Load)>,
+    /// What was refused to it, the latest first.
+    pub decisions: Vec<Decision>,
+}
+
+/// Different names among a sample of one in sixteen that make a share. A household at its ten queries a second comes to some
+/// forty in a minute; two thousand users with one a second each come to thousands.
+const NAMES_OF_A_SHARE: u32 = 96;
+/// More shares than this come from the configuration only.
+const MOST: u32 = 64;
+
+/// How many shares an address has for the clients that seem to be behind it.
+pub(super) fn crowd(crowds: &Distinct, key: crate::meter::Hash, now: Moment) -> u32 {
+    (crowds.count(key, now) / NAMES_OF_A_SHARE).clamp(1, MOST)
+}

@@ -1,0 +1,583 @@
+//! One shard's door: from who asks to what is done about it, the cheapest question first.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::access::{Ranges, Standing};
+use super::books::{Books, crowd};
+use super::cookie::{self, Check, Secrets};
+use super::decisions::{Action, Note, Pen};
+use super::ladder::{Accounts, Book, Ladder, prefix_key};
+use super::policy::{Limits, Mode, Policy};
+use super::pressure::{Controller, Level, Pressure};
+use super::reason::Reason;
+use super::refusals::Meter;
+use crate::clock::{Moment, Now};
+use crate::meter::{Hash, Rate};
+
+/// Answers of this many octets more than their question count as the same answer (see [`Reason::SameAnswer`]).
+const SAME_ANSWER: usize = 256;
+/// Unproven networks to which octets are counted together, in bits.
+const RATION_V4: u8 = 24;
+const RATION_V6: u8 = 56;
+/// Of the names answered from the cache one in so many is looked at to tell how many clients ask.
+const SAMPLED: usize = 16;
+/// Where strictly rationed, one answer in so many is not even sent truncated: what saves more than the rest exceeds.
+const SILENT: usize = 8;
+/// Accounts are never charged further ahead than this after the fact: who has been expensive waits so long.
+const CEILING: Duration = Duration::from_secs(8);
+
+/// A query at the door.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    pub address: IpAddr,
+    /// It came by a connection, so that its address is proven.
+    pub stream: bool,
+    /// The value of its cookie option.
+    pub cookie: Option<&'a [u8]>,
+    /// The name it asks for, in wire form; empty if it could not be read.
+    pub name: &'a [u8],
+}
+
+/// The cookie that goes into the response.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum CookieReply {
+    /// None was asked for.
+    #[default]
+    None,
+    /// This one.
+    Give([u8; cookie::FULL]),
+    /// What came is no cookie: FORMERR (RFC 7873 §5.2.2).
+    Malformed,
+}
+
+/// The proof that a client passed the door: nothing else makes one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Admitted {
+    address: IpAddr,
+    weight: u32,
+    proven: bool,
+    exempt: bool,
+    /// Octets to it are counted strictly.
+    strict: bool,
+    /// Its account is well ahead.
+    busy: bool,
+}
+
+impl Admitted {
+    /// It came with a valid cookie or by a connection.
+    pub fn proven(&self) -> bool {
+        self.proven
+    }
+}
+
+/// A response without an answer, no larger than its question.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Slip {
+    /// NOERROR with TC=1: ask again by TCP.
+    Truncated,
+    /// BADCOOKIE with a fresh cookie: ask again with it (RFC 7873 §5.2.3).
+    BadCookie,
+}
+
+/// What is done with who is not served.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Turned {
+    /// Let it prove itself.
+    Slip(Slip, Reason),
+    /// Answer REFUSED with the extended error Prohibited (RFC 8914 §4.19), and nothing more.
+    Refuse(Reason),
+    /// Be silent.
+    Drop(Reason),
+}
+
+/// What the door says to a client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    Admitted(Admitted),
+    Turned(Turned),
+}
+
+/// What may become of an answer that is ready.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Parting {
+    /// It is sent.
+    Send,
+    /// In its place goes TC=1.
+    Truncate(Reason),
+    /// Nothing goes.
+    Drop(Reason),
+}
+
+/// What a door has seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Tally {
+    /// Admitted without a proof of the address.
+    pub unproven: u64,
+    /// Admitted with a valid cookie or by a connection.
+    pub proven: u64,
+    /// Valid cookies, by UDP.
+    pub cookies: u64,
+    /// Cookies that are not ours, or were.
+    pub bad_cookies: u64,
+    /// By [`Reason`]: turned away.
+    pub turned: [u64; Reason::COUNT],
+    /// By [`Reason`]: would have been turned away.
+    pub observed: [u64; Reason::COUNT],
+    /// Of those turned away: answered with TC=1 or BADCOOKIE.
+    pub slipped: u64,
+    /// Of those turned away: answered with REFUSED.
+    pub refused: u64,
+    /// Of those turned away: not answered.
+    pub dropped: u64,
+}
+
+/// The door of one shard.
+#[derive(Debug)]
+pub struct Door {
+    ranges: Ranges,
+    ladder: Ladder,
+    classes: Vec<Class>,
+    limits: Limits,
+    cookies: Option<Secrets>,
+    books: Books,
+    /// By `proven`: what may be answered, and what may be asked upstream.
+    answers: [Rate; 2],
+    work: [Rate; 2],
+    /// Strangers and rations, in the accounts of the unproven.
+    plain: Rate,
+    refusals: Meter,
+    controller: Controller,
+    pen: Pen,
+    /// The burst in nanoseconds.
+    burst: u64,
+    swept: Moment,
+    dice: u64,
+    tally: Tally,
+}
+
+/// What a class amounts to here.
+#[derive(Clone, Copy, Debug)]
+struct Class {
+    weight: u32,
+    exempt: bool,
+    require_cookie: bool,
+}
+
+/// What came of the cookie option.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Shown {
+    valid: bool,
+    /// A cookie with a server part was there.
+    full: bool,
+    reply: CookieReply,
+}
+
+impl Door {
+    /// A door with books of its own, small ones.
+    pub fn new(policy: &Policy) -> Door {
+        Door::beside(policy, &Books::new(&super::Sizes::small(), &[0; 32]))
+    }
+
+    /// A door that shares its books with all others made from `books`, so that a limit means the same with one
+    /// shard or many.
+    pub fn beside(policy: &Policy, books: &Books) -> Door {
+        let limits = policy.limits.clone();
+        let rate = limits.client_rate.max(1);
+        // A burst is so many units; as time of the account it is 1 to 4 seconds.
+        let burst = Duration::from_secs(1).mul_f64(limits.client_burst as f64 / f64::from(rate));
+        let burst = burst.clamp(Duration::from_millis(100), Duration::from_secs(4));
+        let both = |burst| [0, 1].map(|proven: usize| Rate::new(Arc::clone(&books.0.tables[proven]), burst));
+        let class = |class: &super::ClientClass| Class {
+            weight: u32::try_from(class.weight).unwrap_or(u32::MAX).max(1),
+            exempt: class.exempt,
+            require_cookie: class.require_cookie,
+        };
+        let exempt = Class { weight: 1, exempt: true, require_cookie: false };
+        let cookies = policy.cookies.enabled.then(|| match &policy.cookies.secrets[..] {
+            [] => Secrets::new(books.0.cookie_secret, &[]),
+            [first, others @ ..] => Secrets::new(*first, others),
+        });
+        Door {
+            ranges: Ranges::new(&policy.allow, policy.class_prefixes()),
+            ladder: Ladder::new(&limits),
+            classes: policy.classes.iter().map(class).chain([exempt]).collect(),
+            cookies,
+            answers: both(burst),
+            work: both(burst / 2),
+            plain: Rate::new(Arc::clone(&books.0.tables[0]), Duration::from_secs(1)),
+            refusals: Meter::new(policy.refused_per_second, books.0.refusals.clone()),
+            controller: Controller::new(limits.calm),
+            pen: Pen::default(),
+            burst: u64::try_from(burst.as_nanos()).unwrap_or(u64::MAX),
+            swept: Moment::ZERO,
+            dice: books.0.seed | 1,
+            tally: Tally::default(),
+            books: books.clone(),
+            limits,
+        }
+    }
+
+    /// Takes a new policy. Accounts, counters and the level of pressure stay.
+    pub fn set_policy(&mut self, policy: &Policy) {
+        let fresh = Door::beside(policy, &self.books);
+        let old = std::mem::replace(self, fresh);
+        self.tally = old.tally;
+        self.dice = old.dice;
+        self.swept = old.swept;
+        self.pen = old.pen;
+        self.controller = old.controller;
+        self.controller.set_calm(self.limits.calm);
+    }
+
+    /// What it has seen.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// How hard this shard is pressed, and since when.
+    pub fn level(&self) -> (Level, Moment) {
+        self.controller.level()
+    }
+
+    /// Takes what the shard feels; to be called some times a second.
+    pub fn feel(&mut self, now: Moment, pressure: &Pressure) -> Level {
+        self.controller.feel(now, pressure)
+    }
+
+    /// Judges a query, and says with which cookie it is to be answered. `now` must not lie before that of an earlier
+    /// call by much: rates are measured with it.
+    pub fn judge(&mut self, now: Now, asking: &Asking<'_>) -> (Verdict, CookieReply) {
+        let address = asking.address.to_canonical();
+        if now.mono.since(self.swept) > Duration::from_secs(1) {
+            self.swept = now.mono;
+            self.books.0.tables.iter().for_each(|table| table.sweep(now.mono));
+        }
+        let Standing { allowed, class } = self.ranges.find(address);
+        if !allowed {
+            return (self.outside(now.mono, address, asking.name), CookieReply::None);
+        }
+        let shown = self.shown(now, address, asking.cookie);
+        let class = class.and_then(|number| self.classes.get(usize::from(number)).copied());
+        let class = class.unwrap_or(Class { weight: 1, exempt: false, require_cookie: false });
+        let mut admitted = Admitted {
+            address,
+            weight: class.weight,
+            proven: asking.stream || shown.valid,
+            exempt: class.exempt,
+            strict: false,
+            busy: false,
+        };
+        if admitted.exempt {
+            self.count(&admitted);
+            return (Verdict::Admitted(admitted), shown.reply);
+        }
+        if class.require_cookie && !admitted.proven {
+            let slip = if shown.reply == CookieReply::None { Slip::Truncated } else { Slip::BadCookie };
+            return (self.prove(now.mono, &admitted, asking.name, slip, Reason::CookieRequired), shown.reply);
+        }
+        let turned = match self.share(now.mono, &mut admitted, asking.name) {
+            Ok(()) => {
+                self.count(&admitted);
+                return (Verdict::Admitted(admitted), shown.reply);
+            }
+            Err(reason) => reason,
+        };
+        let slip = if shown.full { Slip::BadCookie } else { Slip::Truncated };
+        let turned = self.turn_away(now.mono, &admitted, asking.name, slip, turned);
+        (Verdict::Turned(turned), shown.reply)
+    }
+
+    fn count(&mut self, admitted: &Admitted) {
+        if admitted.proven {
+            self.tally.proven += 1;
+        } else {
+            self.tally.unproven += 1;
+        }
+    }
+
+    /// Who is outside of every prefix that may ask.
+    fn outside(&mut self, now: Moment, address: IpAddr, name: &[u8]) -> Verdict {
+        let turned = if self.refusals.take(now) {
+            Turned::Refuse(Reason::NotAllowed)
+        } else {
+            Turned::Drop(Reason::RefusedRate)
+        };
+        self.write(now, address, name, turned);
+        Verdict::Turned(turned)
+    }
+
+    fn shown(&mut self, now: Now, address: IpAddr, option: Option<&[u8]>) -> Shown {
+        let none = Shown { valid: false, full: false, reply: CookieReply::None };
+        let (Some(option), Some(secrets)) = (option, &self.cookies) else { return none };
+        let check = secrets.check(option, address, now.unix);
+        if check == Check::Malformed {
+            return Shown { reply: CookieReply::Malformed, ..none };
+        }
+        let Some(client) = option.first_chunk::<{ cookie::CLIENT }>() else { return none };
+        let reply = match (check, <[u8; cookie::FULL]>::try_from(option)) {
+            (Check::Valid, Ok(theirs)) => CookieReply::Give(theirs),
+            _ => CookieReply::Give(secrets.make(*client, address, now.unix)),
+        };
+        let valid = matches!(check, Check::Valid | Check::Renew);
+        self.tally.cookies += u64::from(valid);
+        self.tally.bad_cookies += u64::from(check == Check::Bad);
+        Shown { valid, full: check != Check::ClientOnly, reply }
+    }
+
+    /// Takes one answer out of the accounts of an address and its prefixes; `Err` if it has to be turned away.
+    fn share(&mut self, now: Moment, admitted: &mut Admitted, name: &[u8]) -> Result<(), Reason> {
+        let (level, _) = self.controller.level();
+        if !admitted.proven {
+            self.stranger(now, admitted, name, level)?;
+        }
+        if self.limits.clients == Mode::Off {
+            return Ok(());
+        }
+        let accounts = self.ladder.accounts(&self.books.0.secret, admitted.address);
+        let table = &self.books.0.tables[usize::from(admitted.proven)];
+        // All lines are on their way before the first is needed.
+        let touched = accounts.iter().fold(0, |sum, (key, _)| sum ^ table.touch(key));
+        std::hint::black_box(touched);
+        let load = self.answers[usize::from(admitted.proven)].look(accounts.narrowest(), now).0;
+        admitted.busy = load > self.burst / 4;
+        if admitted.busy && self.limits.crowds {
+            let key = prefix_key(&self.books.0.secret, Book::Address, admitted.address, 128);
+            admitted.weight = admitted.weight.saturating_mul(crowd(&self.books.0.crowds, key, now));
+        }
+        admitted.strict = level >= Level::Guard || load > self.burst / 2;
+        let answers = &self.answers[usize::from(admitted.proven)];
+        for (index, (key, _)) in accounts.iter().enumerate() {
+            let price = accounts.price(index, 1, admitted.weight, level);
+            if answers.take(key, now, price).is_err() {
+                // Who stands wider is charged by nobody who was refused closer in.
+                let reason = if index == 0 { Reason::ClientShare } else { Reason::PrefixShare };
+                return self.hold(now, admitted, name, self.limits.clients, reason);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where there is a flood of addresses never seen before, few of them are served; nothing is charged to
+    /// the prefixes that they are forged in.
+    fn stranger(&mut self, now: Moment, admitted: &Admitted, name: &[u8], level: Level) -> Result<(), Reason> {
+        if self.limits.strangers == Mode::Off {
+            return Ok(());
+        }
+        let secret = &self.books.0.secret;
+        let key = prefix_key(secret, Book::Address, admitted.address, 128);
+        if level < Level::Guard {
+            self.books.0.known.note(key, now);
+            return Ok(());
+        }
+        if self.books.0.known.has(key, now) {
+            return Ok(());
+        }
+        let rate = u64::from(self.limits.stranger_rate) / if level == Level::Closed { 10 } else { 1 };
+        let price = 1_000_000_000 / rate.max(1);
+        let all = secret.pair(u64::from(Book::Strangers as u8), 0);
+        match self.plain.take(all, now, price) {
+            Ok(_) => Ok(()),
+            Err(_) => self.hold(now, admitted, name, self.limits.strangers, Reason::Stranger),
+        }
+    }
+
+    /// A limit is reached: does it limit?
+    fn hold(
+        &mut self,
+        now: Moment,
+        admitted: &Admitted,
+        name: &[u8],
+        mode: Mode,
+        reason: Reason,
+    ) -> Result<(), Reason> {
+        let (level, _) = self.controller.level();
+        match mode {
+            // With room to spare nobody is refused.
+            _ if level == Level::Open => Ok(()),
+            Mode::Enforce => Err(reason),
+            Mode::Observe => {
+                self.observe(now, admitted, name, reason);
+                Ok(())
+            }
+            Mode::Off => Ok(()),
+        }
+    }
+
+    fn observe(&mut self, now: Moment, admitted: &Admitted, name: &[u8], reason: Reason) {
+        self.tally.observed[reason as usize] += 1;
+        let (level, _) = self.controller.level();
+        let note = Note { address: admitted.address, name, reason, action: Action::Observed, level };
+        self.pen.write(&self.books.0.decisions, now, self.key(admitted.address), &note);
+    }
+
+    /// One in `slip` gets a sign of life that costs no more than it sent, and the others silence.
+    fn turn_away(&mut self, now: Moment, admitted: &Admitted, name: &[u8], slip: Slip, reason: Reason) -> Turned {
+        let turned = match self.one_in(self.limits.slip) {
+            false => Turned::Drop(reason),
+            true if admitted.proven => Turned::Refuse(reason),
+            true => Turned::Slip(slip, reason),
+        };
+        self.write(now, admitted.address, name, turned);
+        turned
+    }
+
+    /// Who has to prove himself always hears so, except in a flood.
+    fn prove(&mut self, now: Moment, admitted: &Admitted, name: &[u8], slip: Slip, reason: Reason) -> Verdict {
+        if self.controller.level().0 >= Level::Guard {
+            return Verdict::Turned(self.turn_away(now, admitted, name, slip, reason));
+        }
+        let turned = Turned::Slip(slip, reason);
+        self.write(now, admitted.address, name, turned);
+        Verdict::Turned(turned)
+    }
+
+    /// Asks for leave to resolve a question for somebody: it costs more than an answer from the cache.
+    pub fn recurse(&mut self, now: Moment, admitted: &Admitted, name: &[u8]) -> Result<(), Turned> {
+        if admitted.exempt || self.limits.recursion == Mode::Off {
+            return Ok(());
+        }
+        let (level, _) = self.controller.level();
+        let accounts = self.ladder.accounts(&self.books.0.secret, admitted.address);
+        let work = &self.work[usize::from(admitted.proven)];
+        let units = self.limits.miss_cost.saturating_sub(1).max(1);
+        let mut keys = accounts.iter().enumerate();
+        let full = keys.any(|(index, (key, _))| {
+            work.take(key, now, accounts.price(index, units, admitted.weight, level)).is_err()
+        });
+        if !full || level == Level::Open {
+            return Ok(());
+        }
+        if self.limits.recursion == Mode::Observe {
+            self.observe(now, admitted, name, Reason::Recursion);
+            return Ok(());
+        }
+        let turned = match admitted.proven {
+            true => Turned::Refuse(Reason::Recursion),
+            // Whoever it really is has an account of its own by TCP.
+            false => Turned::Slip(Slip::Truncated, Reason::Recursion),
+        };
+        self.write(now, admitted.address, name, turned);
+        Err(turned)
+    }
+
+    /// Charges what a question has cost beyond what was taken when it was begun.
+    pub fn settle(&mut self, now: Moment, admitted: &Admitted, units: usize) {
+        if admitted.exempt || units == 0 {
+            return;
+        }
+        let (level, _) = self.controller.level();
+        let accounts = self.ladder.accounts(&self.books.0.secret, admitted.address);
+        self.charge(now, &accounts, admitted, units, level);
+    }
+
+    /// Charges a question that failed.
+    pub fn settle_failure(&mut self, now: Moment, admitted: &Admitted) {
+        self.settle(now, admitted, self.limits.failure_cost.saturating_sub(self.limits.miss_cost));
+    }
+
+    fn charge(&self, now: Moment, accounts: &Accounts, admitted: &Admitted, units: usize, level: Level) {
+        let table = &self.books.0.tables[usize::from(admitted.proven)];
+        for (index, (key, _)) in accounts.iter().enumerate() {
+            let price = Duration::from_nanos(accounts.price(index, units, admitted.weight, level));
+            table.charge(key, now, price, CEILING);
+        }
+    }
+
+    /// An answer of `sent` octets to a question of `received` octets is ready: may it go? `from_cache` says that it
+    /// was known.
+    pub fn part(
+        &mut self,
+        now: Moment,
+        admitted: &Admitted,
+        name: &[u8],
+        received: usize,
+        sent: usize,
+        from_cache: bool,
+    ) -> Parting {
+        let (level, _) = self.controller.level();
+        if from_cache && self.limits.crowds && level < Level::Guard && self.one_in(SAMPLED) {
+            let key = prefix_key(&self.books.0.secret, Book::Address, admitted.address, 128);
+            self.books.0.crowds.note(key, self.books.0.secret.octets(key.0, name), now);
+        }
+        let excess = sent.saturating_sub(received);
+        if admitted.proven || admitted.exempt || excess == 0 || self.limits.rations == Mode::Off {
+            return Parting::Send;
+        }
+        let Some(reason) = self.over_ration(now, admitted, name, excess, level) else { return Parting::Send };
+        if self.limits.rations == Mode::Observe {
+            self.observe(now, admitted, name, reason);
+            return Parting::Send;
+        }
+        let silent = admitted.strict && self.one_in(if level >= Level::Guard { self.limits.slip } else { SILENT });
+        let (parting, turned) = if silent {
+            (Parting::Drop(reason), Turned::Drop(reason))
+        } else {
+            (Parting::Truncate(reason), Turned::Slip(Slip::Truncated, reason))
+        };
+        self.write(now, admitted.address, name, turned);
+        parting
+    }
+
+    /// The ration that `excess` octets more would exceed.
+    fn over_ration(
+        &self,
+        now: Moment,
+        admitted: &Admitted,
+        name: &[u8],
+        excess: usize,
+        level: Level,
+    ) -> Option<Reason> {
+        let secret = &self.books.0.secret;
+        let length = if admitted.address.is_ipv4() { RATION_V4 } else { RATION_V6 };
+        let price = |per_second: u64| (excess as u64).saturating_mul(1_000_000_000) / per_second.max(1);
+        // Who asks far too much has nothing in excess; in a flood a network has a sixty-fourth.
+        let ration = match admitted.strict {
+            true if admitted.busy => return Some(Reason::Ration),
+            true if level >= Level::Guard => self.limits.ration / 64,
+            _ => self.limits.ration,
+        };
+        if self.plain.take(prefix_key(secret, Book::Ration, admitted.address, length), now, price(ration)).is_err() {
+            return Some(Reason::Ration);
+        }
+        if excess >= SAME_ANSWER {
+            let Hash(network) = prefix_key(secret, Book::SameAnswer, admitted.address, length);
+            let price = price(self.limits.same_answer_ration);
+            if self.plain.take(secret.octets(network, name), now, price).is_err() {
+                return Some(Reason::SameAnswer);
+            }
+        }
+        None
+    }
+
+    /// Counts and keeps what was done.
+    fn write(&mut self, now: Moment, address: IpAddr, name: &[u8], turned: Turned) {
+        let (reason, action) = match turned {
+            Turned::Slip(_, reason) => (reason, Action::Slipped),
+            Turned::Refuse(reason) => (reason, Action::Refused),
+            Turned::Drop(reason) => (reason, Action::Dropped),
+        };
+        self.tally.turned[reason as usize] += 1;
+        match action {
+            Action::Slipped => self.tally.slipped += 1,
+            Action::Refused => self.tally.refused += 1,
+            Action::Dropped | Action::Observed => self.tally.dropped += 1,
+        }
+        let (level, _) = self.controller.level();
+        let note = Note { address, name, reason, action, level };
+        self.pen.write(&self.books.0.decisions, now, self.key(address), &note);
+    }
+
+    fn key(&self, address: IpAddr) -> Hash {
+        prefix_key(&self.books.0.secret, Book::Address, address, 128)
+    }
+
+    /// True once in `count` times, unforeseeably (xorshift).
+    fn one_in(&mut self, count: usize) -> bool {
+        self.dice ^= self.dice << 13;
+        self.dice ^= self.dice >> 7;
+        self.dice ^= self.dice << 17;
+        count > 0 && (self.dice >> 32).is_multiple_of(count as u64)
+    }
+}

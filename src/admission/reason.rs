@@ -1,0 +1,120 @@
+//! Why somebody is not served as he asked: one code for each reason.
+
+/// Why a query was turned away, or would have been.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub enum Reason {
+    /// Outside every prefix that may ask.
+    NotAllowed,
+    /// The same, and the rate of REFUSED is used up.
+    RefusedRate,
+    /// The address itself asks more than its share.
+    ClientShare,
+    /// A prefix around it asks more than its share.
+    PrefixShare,
+    /// What costs work upstream is used up; what is in the cache is still answered.
+    Recursion,
+    /// Never seen before, and there are more of those than there is room for.
+    Stranger,
+    /// Its class has to show a cookie.
+    CookieRequired,
+    /// More octets would go to an unproven prefix than came from there.
+    Ration,
+    /// The same answer goes to the same unproven prefix over and over.
+    SameAnswer,
+}
+
+impl Reason {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Reason; 9] = [
+        Reason::NotAllowed,
+        Reason::RefusedRate,
+        Reason::ClientShare,
+        Reason::PrefixShare,
+        Reason::Recursion,
+        Reason::Stranger,
+        Reason::CookieRequired,
+        Reason::Ration,
+        Reason::SameAnswer,
+    ];
+    /// How many there are.
+    pub const COUNT: usize = Reason::ALL.len();
+
+    /// From its number.
+    pub fn from_number(number: u8) -> Option<Reason> {
+        Reason::ALL.get(usize::from(number)).copied()
+    }
+
+    /// As counters and logs name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::NotAllowed => "acl",
+            Reason::RefusedRate => "acl_silent",
+            Reason::ClientShare => "client_limit",
+            Reason::PrefixShare => "prefix_limit",
+            Reason::Recursion => "recursion_limit",
+            Reason::Stranger => "stranger",
+            Reason::CookieRequired => "cookie_required",
+            Reason::Ration => "ration",
+            Reason::SameAnswer => "same_answer",
+        }
+    }
+
+    /// The setting that decides it.
+    pub fn setting(self) -> &'static str {
+        match self {
+            Reason::NotAllowed => "access.allow",
+            Reason::RefusedRate => "access.refused_rate",
+            Reason::ClientShare | Reason::PrefixShare => "limits.client_rate",
+            Reason::Recursion => "limits.miss_cost",
+            Reason::Stranger => "limits.stranger_rate",
+            Reason::CookieRequired => "client_class.require_cookie",
+            Reason::Ration => "limits.ration",
+            Reason::SameAnswer => "limits.same_answer_ration",
+        }
+    }
+
+    /// In one sentence.
+    pub fn text(self) -> &'static str {
+        match self {
+            Reason::NotAllowed => "the address is outside every prefix that may ask",
+            Reason::RefusedRate => "the address is outside every prefix that may ask, and enough were told so",
+            Reason::ClientShare => "the address asked more than its share",
+            Reason::PrefixShare => "a network around the address asked more than its share",
+            Reason::Recursion => "the share of work upstream is used up; cached names are still answered",
+            Reason::Stranger => "the address was never seen before, during a flood of such addresses",
+            Reason::CookieRequired => "the class of the address has to show a DNS cookie, or use TCP",
+            Reason::Ration => "more octets would have gone to an unproven network than came from there",
+            Reason::SameAnswer => "the same answer went to the same unproven network over and over",
+        }
+    }
+
+    /// What would change it.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Reason::NotAllowed | Reason::RefusedRate => "add its prefix to [access] allow",
+            Reason::ClientShare | Reason::PrefixShare | Reason::Recursion => {
+                "put it into a [[client_class]] with a larger weight, or raise [limits] client_rate and client_burst"
+            }
+            Reason::Stranger => "it proves itself with a DNS cookie or by TCP; or raise [limits] stranger_rate",
+            Reason::CookieRequired => "let it send DNS cookies, or take require_cookie from its class",
+            Reason::Ration | Reason::SameAnswer => {
+                "it proves itself with a DNS cookie or by TCP; or raise this setting"
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_reasons_agree() {
+        for (number, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, number);
+            assert_eq!(Reason::from_number(u8::try_from(number).expect("few")), Some(reason));
+        }
+        assert_eq!(Reason::from_number(Reason::COUNT as u8), None);
+    }
+}

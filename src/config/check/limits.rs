@@ -1,0 +1,336 @@
+//! Limits that contradict each other, classes that overlap, and the secrets of cookies.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+
+use ipnet::IpNet;
+
+use super::super::report::{Code, Problem};
+use super::super::{reason, units};
+use super::{Reading, between};
+use crate::admission::{Mode, cookie};
+
+/// A secrets file has a handful of lines; more is something else.
+const SECRETS_LIMIT: u64 = 1 << 16;
+
+/// Checks `[limits]`, `[[client_class]]` and the file of `cookie_secrets`.
+pub fn check(reading: &mut Reading, base: &Path) {
+    bursts(reading);
+    costs(reading);
+    classes(reading);
+    open_to_the_world(reading);
+    secrets(reading, base);
+    if let Some(path) = &mut reading.settings.control_socket {
+        *path = base.join(&*path);
+    }
+}
+
+fn bursts(reading: &mut Reading) {
+    const KEYS: [&str; 2] = ["limits.client_burst", "limits.client_rate"];
+    let limits = &reading.settings.engine.access.limits;
+    let (rate, burst) = (u64::from(limits.client_rate), limits.client_burst as u64);
+    if KEYS.iter().any(|key| reading.broken(key)) {
+        return;
+    }
+    let by_default = |key: &str| if reading.sound(key).is_none() { " (the default)" } else { "" };
+    let what = |relation: &str| {
+        let [burst_by, rate_by] = KEYS.map(by_default);
+        format!("`{}` {burst}{burst_by} is {relation} `{}` {rate}/s{rate_by}", KEYS[0], KEYS[1])
+    };
+    let problem = if rate == 0 {
+        Problem::error(Code::Conflict, "a share of nothing is no share").help("to limit nobody write clients = \"off\"")
+    } else if burst < rate {
+        Problem::error(Code::Conflict, what("less than one second of"))
+            .help(format!("set client_burst = {rate} or more, or client_rate = \"{burst}/s\""))
+    } else if burst > 4 * rate {
+        Problem::error(Code::Conflict, what("more than four seconds of")).help(format!(
+            "set client_burst = {} or less, or client_rate = \"{}/s\"",
+            4 * rate,
+            burst.div_ceil(4)
+        ))
+    } else {
+        return;
+    };
+    let places = [(KEYS[0], format!("{burst} at once")), (KEYS[1], format!("{rate} a second"))];
+    let problem = between(reading, problem.about(KEYS[0]), places);
+    reading.say(problem);
+}
+
+fn costs(reading: &mut Reading) {
+    const KEYS: [&str; 2] = ["limits.failure_cost", "limits.miss_cost"];
+    let limits = &reading.settings.engine.access.limits;
+    if limits.failure_cost >= limits.miss_cost || KEYS.iter().any(|key| reading.broken(key)) {
+        return;
+    }
+    let problem = Problem::error(Code::Conflict, "a question that fails costs less than one that succeeds")
+        .help("failure_cost is at least miss_cost");
+    let places = [(KEYS[0], "this".to_owned()), (KEYS[1], "is less than this".to_owned())];
+    let problem = between(reading, problem.about(KEYS[0]), places);
+    reading.say(problem);
+}
+
+fn classes(reading: &mut Reading) {
+    let mut problems = Vec::new();
+    let mut names: BTreeMap<String, Range<usize>> = BTreeMap::new();
+    let mut prefixes: BTreeMap<IpNet, Range<usize>> = BTreeMap::new();
+    let allow: Vec<IpNet> = reading.settings.engine.access.allow.iter().map(IpNet::trunc).collect();
+    for (index, class) in reading.settings.engine.access.classes.iter().enumerate() {
+        if let Some(name) = reading.sound(&format!("client_class[{index}].name")) {
+            match names.get(&class.name) {
+                Some(first) => problems.push(
+                    Problem::error(Code::Conflict, format!("two classes are called `{}`", class.name))
+                        .at(name.value.clone(), "again here")
+                        .at(first.clone(), "first here")
+                        .about("client_class.name"),
+                ),
+                None => {
+                    names.insert(class.name.clone(), name.value.clone());
+                }
+            }
+        }
+        let Some(written) = reading.sound(&format!("client_class[{index}].prefixes")) else { continue };
+        for (prefix, place) in class.prefixes.iter().map(IpNet::trunc).zip(&written.items) {
+            if let Some(first) = prefixes.get(&prefix) {
+                problems.push(
+                    Problem::error(Code::Conflict, format!("`{prefix}` is in two classes, or twice in one"))
+                        .at(place.clone(), "again here")
+                        .at(first.clone(), "first here")
+                        .help("the longest prefix decides, so that a part of it may be in another class, not the same")
+                        .about("client_class.prefixes"),
+                );
+                continue;
+            }
+            prefixes.insert(prefix, place.clone());
+            let meets = |other: &IpNet| other.contains(&prefix) || prefix.contains(other);
+            if !reading.broken("access.allow") && !allow.iter().any(meets) {
+                problems.push(
+                    Problem::warning(format!("nobody in `{prefix}` may ask, so that its class means nothing"))
+                        .at(place.clone(), "outside of [access] allow")
+                        .help("add it to [access] allow")
+                        .about("client_class.prefixes"),
+                );
+            }
+        }
+    }
+    reading.report.problems.append(&mut problems);
+}
+
+fn open_to_the_world(reading: &mut Reading) {
+    const KEYS: [&str; 2] = ["limits.clients", "access.allow"];
+    let access = &reading.settings.engine.access;
+    let Some(open) = access.allow.iter().position(|net| net.prefix_len() == 0) else { return };
+    let limits = &access.limits;
+    if limits.clients != Mode::Off && limits.rations != Mode::Off {
+        return;
+    }
+    let key = if limits.clients == Mode::Off { KEYS[0] } else { "limits.rations" };
+    let Some(off) = reading.sound(key).map(|written| written.value.clone()) else { return };
+    let mut problem = Problem::error(Code::Conflict, "everybody may ask, and nothing limits them")
+        .at(off, "switched off here")
+        .help("leave the limit on, or name the prefixes of your own clients")
+        .about(key);
+    if let Some(place) = reading.sound(KEYS[1]).and_then(|written| written.items.get(open).cloned()) {
+        problem = problem.at(place, "the whole Internet");
+    }
+    reading.say(problem);
+}
+
+fn secrets(reading: &mut Reading, base: &Path) {
+    const KEY: &str = "access.cookie_secrets";
+    let (Some(file), Some(place)) =
+        (reading.settings.cookie_secrets_file.clone(), reading.sound(KEY).map(|written| written.value.clone()))
+    else {
+        return;
+    };
+    let path = base.join(file);
+    let problem = match read_secrets(&path) {
+        Ok(secrets) => {
+            reading.settings.engine.access.cookies.secrets = secrets;
+            None
+        }
+        Err(why) => {
+            let message = format!("cannot take the secrets of {}", path.display());
+            Some(Problem::error(Code::Unreadable, message).at(place, why).about(KEY))
+        }
+    };
+    reading.settings.cookie_secrets_file = Some(path);
+    problem.into_iter().for_each(|problem| reading.say(problem));
+}
+
+/// One secret a line; what is wrong is told without what stands there.
+fn read_secrets(path: &Path) -> Result<Vec<cookie::Secret>, String> {
+    let about = std::fs::metadata(path).map_err(|error| reason(&error))?;
+    if !about.is_file() {
+        return Err("not a regular file".into());
+    }
+    if about.len() > SECRETS_LIMIT {
+        return Err(format!("larger than {}", units::write_size(SECRETS_LIMIT)));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| reason(&error))?;
+    let mut secrets = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let digits = line.split('#').next().unwrap_or("").trim();
+        if digits.is_empty() {
+            continue;
+        }
+        let octets = units::octets(&format!("0x{digits}")).ok().and_then(|octets| <[u8; 16]>::try_from(octets).ok());
+        secrets.push(cookie::Secret(octets.ok_or(format!("line {number}: expected 32 hexadecimal digits"))?));
+    }
+    match secrets.len() {
+        0 => Err("no secret in it".into()),
+        1..=8 => Ok(secrets),
+        _ => Err("more than 8 secrets".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use crate::admission::{ClientClass, Mode};
+    use crate::config::{Settings, examine, print};
+
+    fn good(text: &str) -> Settings {
+        let (settings, report) = examine(text, Path::new("test.toml"));
+        settings.unwrap_or_else(|| panic!("{}", report.human(false)))
+    }
+
+    /// The one problem of `text`, an error or a warning, as it is shown.
+    fn sole(text: &str) -> String {
+        let (_, report) = examine(text, Path::new("test.toml"));
+        assert_eq!(report.problems.len(), 1, "{text}\n{}", report.human(false));
+        report.human(false)
+    }
+
+    const EVERYTHING: &str = r#"
+[server]
+control_socket = "/run/maeslant/control"
+[access]
+allow = ["10.0.0.0/8"]
+cookies = false
+[limits]
+clients = "observe"
+client_rate = "50/s"
+client_burst = 150
+prefixes_v4 = ["/32:1", "/16:9"]
+prefixes_v6 = ["/64:1"]
+exempt = []
+crowds = false
+recursion = "off"
+miss_cost = 3
+failure_cost = 4
+strangers = "observe"
+stranger_rate = "70/s"
+slip = 0
+rations = "off"
+ration = "2KiB"
+same_answer_ration = "1KiB"
+calm = "1900ms"
+table_memory = "6MiB"
+[[client_class]]
+name = "offices"
+prefixes = ["10.1.0.0/16", "10.2.0.1"]
+weight = 50
+require_cookie = true
+[[client_class]]
+name = "probes"
+prefixes = ["10.1.2.0/24"]
+exempt = true
+"#;
+
+    #[test]
+    fn every_key_changes_what_it_names() {
+        let s = good(EVERYTHING);
+        let (access, limits) = (&s.engine.access, &s.engine.access.limits);
+        assert!(!access.cookies.enabled);
+        assert_eq!(s.control_socket.as_deref(), Some(Path::new("/run/maeslant/control")));
+        assert_eq!((limits.clients, limits.recursion), (Mode::Observe, Mode::Off));
+        assert_eq!((limits.strangers, limits.rations), (Mode::Observe, Mode::Off));
+        assert_eq!((limits.client_rate, limits.client_burst, limits.stranger_rate), (50, 150, 70));
+        assert_eq!((limits.miss_cost, limits.failure_cost, limits.slip), (3, 4, 0));
+        assert_eq!((limits.ration, limits.same_answer_ration, limits.crowds), (2048, 1024, false));
+        assert_eq!((limits.calm, s.limits_memory), (Duration::from_millis(1900), 6 << 20));
+        let levels: Vec<_> = limits.prefixes_v4.iter().chain(&limits.prefixes_v6).map(ToString::to_string).collect();
+        assert_eq!(levels, ["/32:1", "/16:9", "/64:1"]);
+        assert!(limits.exempt.is_empty());
+        let prefixes = |texts: &[&str]| texts.iter().map(|text| text.parse().expect("a prefix")).collect();
+        let offices = ClientClass {
+            name: "offices".into(),
+            prefixes: prefixes(&["10.1.0.0/16", "10.2.0.1/32"]),
+            weight: 50,
+            exempt: false,
+            require_cookie: true,
+        };
+        let probes = ClientClass {
+            name: "probes".into(),
+            prefixes: prefixes(&["10.1.2.0/24"]),
+            exempt: true,
+            ..ClientClass::default()
+        };
+        assert_eq!(access.classes, [offices, probes]);
+        assert_eq!(good(&print::effective(&s)), s);
+    }
+
+    #[test]
+    fn contradictions_show_both_places() {
+        let class =
+            |name: &str, prefix: &str| format!("[[client_class]]\nname = \"{name}\"\nprefixes = [\"{prefix}\"]\n");
+        let twice = class("a", "127.1.0.0/16") + &class("b", "127.1.0.0/16");
+        let called = class("a", "127.1.0.0/16") + &class("a", "127.2.0.0/16");
+        for (text, parts) in [
+            (
+                "[limits]\nclient_rate = \"50/s\"\nclient_burst = 20",
+                &["20 is less than one second of", "3 | client_burst", "2 | client_rate", "client_burst = 50"][..],
+            ),
+            ("[limits]\nclient_rate = \"5000/s\"", &["2000 (the default)", "2 | client_rate"]),
+            ("[limits]\nclient_burst = 4001", &["more than four seconds of", "1000/s (the default)"]),
+            ("[limits]\nclient_rate = \"0/s\"", &["no share", "clients = \"off\""]),
+            ("[limits]\nmiss_cost = 60", &["costs less than", "2 | miss_cost"]),
+            ("[limits]\nprefixes_v4 = [\"/24:1\", \"/32:2\"]", &["not in order", "not shorter than"]),
+            ("[limits]\nprefixes_v4 = [\"/32:2\", \"/24:1\"]", &["not in order", "fewer shares than"]),
+            ("[limits]\nprefixes_v4 = [\"/64:2\"]", &["longer than an address", "at most /32"]),
+            ("[limits]\nprefixes_v4 = [\"24:2\"]", &["write \"/24:32\""]),
+            ("[limits]\nprefixes_v6 = []", &["expected 1 to 8"]),
+            ("[limits]\nclients = \"maybe\"", &["expected \"enforce\", \"observe\", \"off\""]),
+            (&twice, &["in two classes", "6 | prefixes", "3 | prefixes"]),
+            (&called, &["two classes are called `a`", "5 | name", "2 | name"]),
+            (&class("a b", "127.1.0.0/16"), &["letters, digits, hyphens"]),
+            (&class("a", "192.0.2.0/24"), &["nobody in `192.0.2.0/24` may ask"]),
+            (&(class("a", "127.1.0.0/16") + "weight = 0"), &["1 to 10000 shares"]),
+            (
+                "[access]\nallow = [\"0.0.0.0/0\"]\n[limits]\nclients = \"off\"",
+                &["nothing limits them", "4 | clients", "2 | allow"],
+            ),
+            ("[access]\ncookie_secrets = \"missing\"", &["cannot take the secrets of missing", "No such file"]),
+        ] {
+            let shown = sole(text);
+            for part in parts {
+                assert!(shown.contains(part), "{text}: no `{part}` in\n{shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn secrets_come_from_a_file_and_are_never_shown() {
+        let dir = std::env::temp_dir().join(format!("maeslant-secrets-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a folder");
+        let read = |secrets: &str| {
+            std::fs::write(dir.join("secrets"), secrets).expect("a file");
+            examine("[access]\ncookie_secrets = \"secrets\"\n", &dir.join("maeslant.toml"))
+        };
+        let (first, second) = ("e5e973e5a6b2a43f48e7dc849e37bfcf", "445536BCD2513298075A5D379663C962");
+        let (settings, _) = read(&format!("# ours\n{first}\n\n {second} # the next\n"));
+        let settings = settings.expect("good secrets");
+        let secrets = &settings.engine.access.cookies.secrets;
+        assert_eq!((secrets.len(), secrets[0].0[0], secrets[1].0[15]), (2, 0xe5, 0x62));
+        assert!(!format!("{settings:?}").to_lowercase().contains("229, 233"));
+        for (text, part) in [("", "no secret in it"), ("#", "no secret in it"), ("\nabcd12", "line 2: expected 32")] {
+            let (settings, report) = read(text);
+            let shown = report.human(false);
+            assert!(settings.is_none() && shown.contains(part) && !shown.contains("abcd12"), "{shown}");
+        }
+        std::fs::remove_dir_all(&dir).expect("removed");
+    }
+}

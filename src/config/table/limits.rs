@@ -1,0 +1,265 @@
+//! What is said of `[limits]` and `[[client_class]]`.
+
+use std::time::Duration;
+
+use super::{Items, Setting, Settings, Shape};
+use crate::admission::{ClientClass, Mode};
+
+/// Whether a limit limits: the same three words everywhere.
+macro_rules! mode {
+    ($($place:ident).+) => {
+        Shape::Choice {
+            of: &["enforce", "observe", "off"],
+            get: |s| match s.engine.access.limits.$($place).+ {
+                Mode::Enforce => "enforce",
+                Mode::Observe => "observe",
+                Mode::Off => "off",
+            },
+            set: |s, word| {
+                s.engine.access.limits.$($place).+ = match word {
+                    "observe" => Mode::Observe,
+                    "off" => Mode::Off,
+                    _ => Mode::Enforce,
+                };
+            },
+        }
+    };
+}
+
+pub static LIMITS: [Setting<Settings>; 18] = [
+    Setting {
+        key: "clients",
+        shape: mode!(clients),
+        default: None,
+        required: false,
+        doc: "Whether a client that asks more than its share is turned away when there is too little for all. enforce: it \
+              is. observe: it is counted, and answered. off: nothing is counted.",
+        reason: "One client that asks as fast as it can must not take the answers of all others; with room to spare \
+                 nobody is refused, so that it costs nothing to have it on.",
+        example: r#""observe""#,
+    },
+    Setting {
+        key: "client_rate",
+        shape: Shape::Rate { max: 100_000_000, at: |s| &mut s.engine.access.limits.client_rate },
+        default: None,
+        required: false,
+        doc: "The share of one client, in answers from the cache a second. A question that has to be asked upstream costs \
+              miss_cost of them. Under pressure \"watch\" it is four times this, \"closed\" half.",
+        reason: "A household peaks at some ten questions a second; operators who limit by hand choose 100 to 400.",
+        example: r#""1000/s""#,
+    },
+    Setting {
+        key: "client_burst",
+        shape: Shape::Count {
+            min: 1,
+            max: 400_000_000,
+            unit: "answers",
+            at: |s| &mut s.engine.access.limits.client_burst,
+        },
+        default: None,
+        required: false,
+        doc: "How much of its share a client may use at once: one to four seconds of client_rate.",
+        reason: "Two seconds: a page with a hundred names on it comes through whole, in the cache or not.",
+        example: "2000",
+    },
+    Setting {
+        key: "prefixes_v4",
+        shape: Shape::List(Items::Levels { most: 32, at: |s| &mut s.engine.access.limits.prefixes_v4 }),
+        default: None,
+        required: false,
+        doc: "The IPv4 prefixes that have a share together, longest first, and how many clients' shares that is.",
+        reason: "Floods come from whole networks at once. A /24 is seldom more than 32 busy clients; the others as Knot \
+                 Resolver has them.",
+        example: r#"["/32:1", "/24:32", "/20:256", "/18:768"]"#,
+    },
+    Setting {
+        key: "prefixes_v6",
+        shape: Shape::List(Items::Levels { most: 128, at: |s| &mut s.engine.access.limits.prefixes_v6 }),
+        default: None,
+        required: false,
+        doc: "The IPv6 prefixes that have a share together, longest first, and how many clients' shares that is.",
+        reason: "A customer has a /64 to a /48 and every address in it.",
+        example: r#"["/128:1", "/64:2", "/56:3", "/48:4", "/32:64"]"#,
+    },
+    Setting {
+        key: "exempt",
+        shape: Shape::List(Items::Prefixes(|s| &mut s.engine.access.limits.exempt)),
+        default: None,
+        required: false,
+        doc: "Clients that no limit holds for, and that count against nobody. A list written here replaces the default.",
+        reason: "This machine's own programs, such as a load balancer in front: nobody outside can forge these addresses.",
+        example: r#"["127.0.0.1/32", "::1/128"]"#,
+    },
+    Setting {
+        key: "crowds",
+        shape: Shape::Flag(|s| &mut s.engine.access.limits.crowds),
+        default: None,
+        required: false,
+        doc: "Give an address with many clients behind it more than one share: up to 64, by how many different names it \
+              asks for that others ask for too.",
+        reason: "Carriers put thousands of customers behind one address. It is learned in peace, not in a flood.",
+        example: "true",
+    },
+    Setting {
+        key: "recursion",
+        shape: mode!(recursion),
+        default: None,
+        required: false,
+        doc: "Whether a client that has used half of its share is held to answers from the cache: what it asks beyond \
+              that is not asked upstream. enforce, observe or off, as with clients.",
+        reason: "Questions that go upstream cost most, and a client that loses them still has what everybody asks for.",
+        example: r#""enforce""#,
+    },
+    Setting {
+        key: "miss_cost",
+        shape: Shape::Count { min: 1, max: 10_000, unit: "answers", at: |s| &mut s.engine.access.limits.miss_cost },
+        default: None,
+        required: false,
+        doc: "What a question costs that has to be asked upstream, in answers from the cache.",
+        reason: "It takes some twenty times the processor time.",
+        example: "20",
+    },
+    Setting {
+        key: "failure_cost",
+        shape: Shape::Count { min: 1, max: 10_000, unit: "answers", at: |s| &mut s.engine.access.limits.failure_cost },
+        default: None,
+        required: false,
+        doc: "What a question costs that fails after all, at least miss_cost.",
+        reason: "It has held its place until the deadline and helped nobody.",
+        example: "50",
+    },
+    Setting {
+        key: "strangers",
+        shape: mode!(strangers),
+        default: None,
+        required: false,
+        doc: "Whether addresses that were not served within the last hour are asked to prove themselves when there are \
+              too many of them, by a cookie or by TCP. enforce, observe or off, as with clients.",
+        reason: "A flood of forged addresses keeps to every share, since each of them is new; who was here before is \
+                 not drowned in it.",
+        example: r#""enforce""#,
+    },
+    Setting {
+        key: "stranger_rate",
+        shape: Shape::Rate { max: 100_000_000, at: |s| &mut s.engine.access.limits.stranger_rate },
+        default: None,
+        required: false,
+        doc: "How many questions of such addresses are answered a second, all together, under pressure \"guard\"; a tenth \
+              of it when \"closed\". On each shard the same account is used.",
+        reason: "Far more than new clients come to a large network in a second.",
+        example: r#""20000/s""#,
+    },
+    Setting {
+        key: "slip",
+        shape: Shape::Count { min: 0, max: 1000, unit: "", at: |s| &mut s.engine.access.limits.slip },
+        default: None,
+        required: false,
+        doc: "Of those that are turned away one in so many gets a short answer: TC=1 or BADCOOKIE, or REFUSED where the \
+              address is proven; the others get silence. 0: all do.",
+        reason: "One in two: a client whose address somebody else forges comes through by TCP at its first or second try, \
+                 and a victim gets half of what the forger sent at most.",
+        example: "2",
+    },
+    Setting {
+        key: "rations",
+        shape: mode!(rations),
+        default: None,
+        required: false,
+        doc: "Whether answers to unproven addresses are cut to TC=1 when a network gets far more octets than it sent. \
+              enforce, observe or off, as with clients; unlike the others it holds without pressure too.",
+        reason: "Nobody is to be flooded by this server in answer to forged questions; who is real goes on by TCP.",
+        example: r#""enforce""#,
+    },
+    Setting {
+        key: "ration",
+        shape: Shape::Size { min: 1 << 10, max: 1 << 40, at: |s| &mut s.engine.access.limits.ration },
+        default: None,
+        required: false,
+        doc: "How many octets a second an unproven IPv4 /24 or IPv6 /56 may get beyond what it sent. Under pressure \
+              \"guard\" and \"closed\" a sixty-fourth of it; nothing for an address beyond half its share.",
+        reason: "2 Mbit/s harm nobody, and are more than a busy office gets by UDP.",
+        example: r#""256KiB""#,
+    },
+    Setting {
+        key: "same_answer_ration",
+        shape: Shape::Size { min: 1 << 10, max: 1 << 40, at: |s| &mut s.engine.access.limits.same_answer_ration },
+        default: None,
+        required: false,
+        doc: "The same for answers to one and the same question, where they are 256 octets larger than it or more.",
+        reason: "Large answers are remembered by whoever asks for them; only a forger asks for one again and again.",
+        example: r#""16KiB""#,
+    },
+    Setting {
+        key: "calm",
+        shape: Shape::Span {
+            min: Duration::from_millis(100),
+            max: Duration::from_secs(3600),
+            at: |s| &mut s.engine.access.limits.calm,
+        },
+        default: None,
+        required: false,
+        doc: "A level of pressure (open, watch, guard, closed) is left for the one below after this time without need of \
+              it. It is entered at once.",
+        reason: "Long enough not to flap around a mark, short enough to be over soon after a flood.",
+        example: r#""5s""#,
+    },
+    Setting {
+        key: "table_memory",
+        shape: Shape::Size { min: 1 << 20, max: 1 << 30, at: |s| &mut s.limits_memory },
+        default: None,
+        required: false,
+        doc: "The memory of all accounts, and of the refusals that can be explained later. It is taken at start and \
+              never grows. Changing it takes a restart.",
+        reason: "A million accounts and a million refusals, enough for a flood from every address of a /8.",
+        example: r#""48MiB""#,
+    },
+];
+
+pub static CLIENT_CLASS: [Setting<ClientClass>; 5] = [
+    Setting {
+        key: "name",
+        shape: Shape::Word(|c| &mut c.name),
+        default: None,
+        required: true,
+        doc: "What the class is called in counters and explanations.",
+        reason: "It has to be written.",
+        example: r#""offices""#,
+    },
+    Setting {
+        key: "prefixes",
+        shape: Shape::List(Items::Prefixes(|c| &mut c.prefixes)),
+        default: None,
+        required: true,
+        doc: "The clients in it. The longest prefix that covers a client decides to which class it belongs.",
+        reason: "It has to be written.",
+        example: r#"["192.0.2.0/24", "2001:db8::/48"]"#,
+    },
+    Setting {
+        key: "weight",
+        shape: Shape::Count { min: 1, max: 10_000, unit: "shares", at: |c| &mut c.weight },
+        default: None,
+        required: false,
+        doc: "How many shares each address has: a forwarder for fifty households needs 50. So many fewer shares are \
+              taken from the prefixes around it.",
+        reason: "One, as for everybody.",
+        example: "50",
+    },
+    Setting {
+        key: "exempt",
+        shape: Shape::Flag(|c| &mut c.exempt),
+        default: None,
+        required: false,
+        doc: "No limit holds for these clients, and nothing that they ask counts against the prefixes around them.",
+        reason: "Off: limits that hold for nobody protect nobody.",
+        example: "false",
+    },
+    Setting {
+        key: "require_cookie",
+        shape: Shape::Flag(|c| &mut c.require_cookie),
+        default: None,
+        required: false,
+        doc: "By UDP, answer only what comes with a valid DNS cookie: to others BADCOOKIE, or TC=1 where they have none.",
+        reason: "Off: few stub resolvers send cookies, and those without have to go by TCP.",
+        example: "false",
+    },
+];

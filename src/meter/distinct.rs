@@ -1,0 +1,210 @@
+//! How many different things a key showed lately: HyperLogLog in one cache line a key.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::Hash;
+use crate::clock::Moment;
+
+/// Entries among which a key has its place.
+const WAYS: usize = 4;
+/// Words of registers, eight in each.
+const WORDS: usize = 6;
+const REGISTERS: usize = WORDS * 8;
+/// The constant of Flajolet et al. (2007) for this many registers.
+const ALPHA: f64 = 0.705_4;
+
+#[derive(Default)]
+#[repr(align(64))]
+struct Entry {
+    /// The key's tag (32 bits) and the number of the span (32 bits).
+    head: AtomicU64,
+    /// The estimate of the span before (32 bits), and of this one (32 bits).
+    counts: AtomicU64,
+    registers: [AtomicU64; WORDS],
+}
+
+/// Estimates of distinct counts for a fixed number of keys, within 15 % (one standard deviation). A key that is noted
+/// takes the place of the one of four that has been silent longest or has shown least.
+pub struct Distinct {
+    entries: Box<[Entry]>,
+    span: Duration,
+}
+
+impl Distinct {
+    /// Room for at least `keys`, 64 octets each. What was noted counts for one to two spans.
+    pub fn new(keys: usize, span: Duration) -> Distinct {
+        let count = keys.next_power_of_two().max(WAYS);
+        let entries: Box<[Entry]> = (0..count).map(|_| Entry::default()).collect();
+        for entry in &entries {
+            entry.head.store(1, Ordering::Relaxed);
+            entry.head.store(0, Ordering::Relaxed);
+        }
+        Distinct { entries, span: span.max(Duration::from_millis(1)) }
+    }
+
+    /// Notes that `key` showed `item`, which must be hashed as octets are: short keys' hashes are too even to be counted by.
+    pub fn note(&self, key: Hash, item: Hash, now: Moment) {
+        let epoch = self.epoch(now);
+        let entry = self.claim(key, epoch);
+        let register = (item.0 >> 32) as usize % REGISTERS;
+        let rank = u64::from((item.0 as u32).leading_zeros() + 1);
+        let (word, shift) = (&entry.registers[register / 8], register % 8 * 8);
+        let mut before = word.load(Ordering::Relaxed);
+        while before >> shift & 0xff < rank {
+            let after = before & !(0xff << shift) | rank << shift;
+            match word.compare_exchange_weak(before, after, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => {
+                    let counts = entry.counts.load(Ordering::Relaxed);
+                    entry.counts.store(counts >> 32 << 32 | u64::from(entry.estimate()), Ordering::Relaxed);
+                    return;
+                }
+                Err(current) => before = current,
+            }
+        }
+    }
+
+    /// How many different items `key` showed in this span or the one before, whichever is more.
+    pub fn count(&self, key: Hash, now: Moment) -> u32 {
+        let epoch = self.epoch(now);
+        let tag = tag(key);
+        let Some(entry) = self.line(key).iter().find(|entry| entry.head.load(Ordering::Relaxed) >> 32 == tag) else {
+            return 0;
+        };
+        let known = entry.head.load(Ordering::Relaxed) & 0xffff_ffff;
+        let counts = entry.counts.load(Ordering::Relaxed);
+        let (before, current) = ((counts >> 32) as u32, counts as u32);
+        match epoch.wrapping_sub(known) & 0xffff_ffff {
+            0 => before.max(current),
+            1 => current,
+            _ => 0,
+        }
+    }
+
+    fn epoch(&self, now: Moment) -> u64 {
+        // One more, so that an entry of zeros is of no span that has been.
+        (now.as_nanos() / u64::try_from(self.span.as_nanos()).unwrap_or(u64::MAX) + 1) & 0xffff_ffff
+    }
+
+    fn line(&self, key: Hash) -> &[Entry] {
+        let place = key.0 as usize & (self.entries.len() - WAYS);
+        self.entries.get(place..place + WAYS).unwrap_or(&[])
+    }
+
+    /// The entry of a key in this span, made if there is none.
+    fn claim(&self, key: Hash, epoch: u64) -> &Entry {
+        let tag = tag(key);
+        let mut weakest = (&self.entries[0], u64::MAX);
+        for entry in self.line(key) {
+            let head = entry.head.load(Ordering::Relaxed);
+            if head >> 32 == tag {
+                let known = head & 0xffff_ffff;
+                if known != epoch
+                    && entry
+                        .head
+                        .compare_exchange(head, tag << 32 | epoch, Ordering::Relaxed, Ordering::Relaxed)
+                        .is_ok()
+                {
+                    let last = if known.wrapping_add(1) == epoch { entry.counts.load(Ordering::Relaxed) } else { 0 };
+                    entry.begin(last & 0xffff_ffff);
+                }
+                return entry;
+            }
+            let worth = (head & 0xffff_ffff) << 32 | entry.counts.load(Ordering::Relaxed) & 0xffff_ffff;
+            if worth < weakest.1 {
+                weakest = (entry, worth);
+            }
+        }
+        weakest.0.head.store(tag << 32 | epoch, Ordering::Relaxed);
+        weakest.0.begin(0);
+        weakest.0
+    }
+}
+
+impl std::fmt::Debug for Distinct {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Distinct({} keys)", self.entries.len())
+    }
+}
+
+impl Entry {
+    fn begin(&self, before: u64) {
+        self.counts.store(before << 32, Ordering::Relaxed);
+        for word in &self.registers {
+            word.store(0, Ordering::Relaxed);
+        }
+    }
+
+    fn estimate(&self) -> u32 {
+        let (mut sum, mut empty) = (0.0, 0u32);
+        for word in &self.registers {
+            for rank in word.load(Ordering::Relaxed).to_le_bytes() {
+                sum += 1.0 / (1u64 << rank.min(40)) as f64;
+                empty += u32::from(rank == 0);
+            }
+        }
+        let all = REGISTERS as f64;
+        let raw = ALPHA * all * all / sum;
+        // Small counts are better told from how many registers are empty.
+        let counted = if raw <= 2.5 * all && empty > 0 { all * (all / f64::from(empty)).ln() } else { raw };
+        counted.round() as u32
+    }
+}
+
+fn tag(key: Hash) -> u64 {
+    (key.0 >> 32).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meter::Secret;
+
+    const SPAN: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn counts_are_near_the_truth_and_repetition_does_not_count() {
+        let secret = Secret::new(&[3; 32]);
+        for truth in [1u64, 5, 30, 100, 500, 2_000, 20_000] {
+            let distinct = Distinct::new(1024, SPAN);
+            let now = Moment::from_nanos(5);
+            let estimates = (0..20u64).map(|key| {
+                let hash = secret.pair(truth, key);
+                (0..truth)
+                    .chain(0..truth)
+                    .for_each(|item| distinct.note(hash, secret.octets(key, &item.to_le_bytes()), now));
+                f64::from(distinct.count(hash, now)) / truth as f64
+            });
+            let estimates: Vec<f64> = estimates.collect();
+            let mean = estimates.iter().sum::<f64>() / 20.0;
+            assert!((mean - 1.0).abs() < 0.15, "{mean} of {truth}: {estimates:?}");
+            assert!(estimates.iter().all(|part| (0.5..1.6).contains(part)), "of {truth}: {estimates:?}");
+        }
+    }
+
+    #[test]
+    fn a_count_lasts_through_the_next_span_and_not_longer() {
+        let secret = Secret::new(&[3; 32]);
+        let distinct = Distinct::new(64, SPAN);
+        let key = secret.word(1);
+        let start = Moment::from_nanos(1);
+        (0..100).for_each(|item| distinct.note(key, secret.octets(0, &[item]), start));
+        assert!(distinct.count(key, start + SPAN) > 60);
+        distinct.note(key, secret.word(7), start + SPAN);
+        assert!(distinct.count(key, start + SPAN) > 60, "the span before still counts");
+        assert!(distinct.count(key, start + 2 * SPAN) <= 1);
+        assert_eq!(distinct.count(key, start + 3 * SPAN), 0);
+        assert_eq!(distinct.count(secret.word(2), start), 0, "nothing was noted of it");
+    }
+
+    #[test]
+    fn crowds_do_not_push_out_who_shows_most() {
+        let secret = Secret::new(&[3; 32]);
+        let distinct = Distinct::new(64, SPAN);
+        let now = Moment::from_nanos(1);
+        let key = secret.word(1);
+        (0..1000).for_each(|item| distinct.note(key, secret.octets(0, &u32::to_le_bytes(item)), now));
+        (0..100_000u64).for_each(|other| distinct.note(secret.pair(9, other), secret.word(other), now));
+        assert!(distinct.count(key, now) > 600);
+    }
+}
