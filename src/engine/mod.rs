@@ -4,8 +4,11 @@
 //! what is left becomes a question in flight, shared by all who ask the same.
 
 mod gate;
+mod hot;
 mod respond;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod types;
 
 use std::cell::RefCell;
@@ -27,6 +30,7 @@ use crate::wire::{
     leading_name,
 };
 use gate::Pass;
+use hot::Hot;
 use respond::{Asker, Extended};
 use tasks::Tasks;
 pub use types::{
@@ -95,6 +99,7 @@ pub struct Engine {
     tasks: Tasks,
     pending: HashMap<Wanted, Pending, Keyed>,
     running: HashMap<TaskId, Wanted, Keyed>,
+    hot: Hot,
     out: VecDeque<Transmit>,
     counters: Counters,
 }
@@ -119,6 +124,7 @@ impl Engine {
             tasks: Tasks::default(),
             pending: HashMap::with_hasher(keyed),
             running: HashMap::with_hasher(keyed),
+            hot: Hot::new(keyed),
             out: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -186,6 +192,13 @@ impl Engine {
             return Disposition::Answered;
         }
         let pass = Pass { admitted, received: packet.len() };
+        if self.hot.answer(&view, client.transport, &self.policy.respond, now.age, out) {
+            self.counters.cache_hits += 1;
+            return match self.part(now.mono, &pass, &asker, true, out) {
+                None => Disposition::Answered,
+                Some(reason) => Disposition::Dropped(reason),
+            };
+        }
         match self.answer(now, client, &view, &asker, pass, out) {
             Disposition::Answered => match self.part(now.mono, &pass, &asker, true, out) {
                 None => Disposition::Answered,
@@ -241,6 +254,9 @@ impl Engine {
         let why = match self.known(now, &wanted) {
             Ok(known) => {
                 respond::outcome(out, asker, respond, &before, &known, now.age);
+                if before.is_empty() {
+                    self.hot.keep(view, asker, &known, now.age, out);
+                }
                 if known.ripe && policy.cache_prefetch {
                     self.refresh(now, wanted);
                 }
@@ -385,6 +401,7 @@ impl Engine {
         self.door.set_policy(&policy.access);
         self.cx.zones = Rc::new(local_zones(&policy));
         self.policy = policy;
+        self.hot.clear();
     }
 
     /// Questions in flight.

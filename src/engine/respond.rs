@@ -18,7 +18,7 @@ const MAX_TEXT: usize = 160;
 /// A client cookie and a server cookie (RFC 9018).
 const COOKIE: usize = 24;
 /// An OPT record without options.
-const OPT: usize = 11;
+pub(super) const OPT: usize = 11;
 
 /// What is kept of a query until its response is written.
 #[derive(Clone, Debug)]
@@ -199,11 +199,11 @@ pub(super) fn outcome(
     for set in &outcome.answer {
         response.set(Section::Answer, set, set.ttl_left(age), dnssec_ok);
     }
-    if let Some((soa, ttl)) = &outcome.soa {
-        response.set(Section::Authority, soa, *ttl, dnssec_ok);
+    if let Some(soa) = &outcome.soa {
+        response.set(Section::Authority, &soa.set, soa.life.left(age), dnssec_ok);
     }
     if dnssec_ok {
-        let most = outcome.soa.as_ref().map_or(u32::MAX, |(_, ttl)| *ttl);
+        let most = outcome.soa.as_ref().map_or(u32::MAX, |soa| soa.life.left(age));
         for set in outcome.proof.iter().flat_map(|proof| proof.iter()) {
             response.set(Section::Authority, set, set.ttl_left(age).min(most), true);
         }

@@ -16,14 +16,42 @@ use super::classify::synthesise;
 use super::descend::{Found, descend, keep};
 use super::failure::{Failure, Limit};
 
+/// A TTL that runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Life {
+    pub stored: Moment,
+    /// In seconds, when it was stored.
+    pub ttl: u32,
+}
+
+impl Life {
+    /// Seconds left; zero once it has ended.
+    pub fn left(self, age: Moment) -> u32 {
+        self.ttl.saturating_sub(u32::try_from(age.seconds_since(self.stored)).unwrap_or(u32::MAX))
+    }
+}
+
+impl From<&RrSet> for Life {
+    fn from(set: &RrSet) -> Life {
+        Life { stored: set.stored(), ttl: set.ttl }
+    }
+}
+
+/// The SOA of a negative answer, which lives as long as the answer does.
+#[derive(Clone, Debug)]
+pub struct Soa {
+    pub set: Arc<RrSet>,
+    pub life: Life,
+}
+
 /// What a question came to. Negative answers are outcomes like any other.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     pub rcode: Rcode,
     /// The aliases in order, then the records asked for.
     pub answer: Vec<Arc<RrSet>>,
-    /// The SOA of a negative answer, and the seconds it has left.
-    pub soa: Option<(Arc<RrSet>, u32)>,
+    /// The SOA of a negative answer.
+    pub soa: Option<Soa>,
     /// Why there is none: with SERVFAIL.
     pub failure: Option<Failure>,
     /// Some of it has come near its end: worth refreshing.
@@ -60,13 +88,16 @@ impl Outcome {
         self
     }
 
-    fn negative(mut self, negative: &Negative, age: Moment) -> Outcome {
+    fn negative(mut self, negative: &Negative) -> Outcome {
         self.rcode = negative.rcode;
         self.secure &= negative.security == Security::Secure;
         if !negative.proof.is_empty() {
             self.proof.push(Arc::clone(&negative.proof));
         }
-        self.soa = negative.soa.as_ref().map(|soa| (Arc::clone(soa), negative.ttl_at(age).unwrap_or(0)));
+        self.soa = negative
+            .soa
+            .as_ref()
+            .map(|soa| Soa { set: Arc::clone(soa), life: Life { stored: negative.stored, ttl: negative.ttl } });
         self
     }
 
@@ -79,7 +110,9 @@ impl Outcome {
         };
         self.rcode = answer.rcode;
         self.secure = false;
-        self.soa = set(&answer.authority).filter(|soa| soa.rtype == Rtype::SOA).map(|soa| (Arc::clone(&soa), soa.ttl));
+        self.soa = set(&answer.authority)
+            .filter(|soa| soa.rtype == Rtype::SOA)
+            .map(|soa| Soa { life: Life { stored: age, ttl: soa.ttl }, set: soa });
         let found = set(&answer.answer)?;
         let alias = found.rtype == Rtype::CNAME && rtype != Rtype::CNAME;
         let target = found.rdatas().next().and_then(leading_name).filter(|_| alias);
@@ -162,7 +195,7 @@ fn whole(cache: &Cache, question: &Question, wanted: Security, age: Moment, outc
                 return Some(());
             }
             Known::Negative(negative) => {
-                *outcome = std::mem::replace(outcome, Outcome::new()).negative(&negative, age);
+                *outcome = std::mem::replace(outcome, Outcome::new()).negative(&negative);
                 return Some(());
             }
             Known::Alias(sets, target) => {
@@ -260,7 +293,7 @@ async fn follow(cx: &Cx, work: &Work, question: &Question, why: Why) -> Outcome 
                 sets.into_iter().for_each(|set| outcome.push(set, age));
                 return outcome;
             }
-            Found::Negative(negative) => return outcome.negative(&negative, age),
+            Found::Negative(negative) => return outcome.negative(&negative),
             Found::TooLong(sets) => {
                 sets.into_iter().for_each(|set| outcome.push(set, age));
                 outcome.rcode = Rcode::YXDOMAIN;

@@ -27,7 +27,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use siphasher::sip::SipHasher13;
 
-pub use answer::{Cached, Outcome, Why, from_cache, resolve};
+pub use answer::{Cached, Life, Outcome, Soa, Why, from_cache, resolve};
 pub use board::{Ask, AskKey, AskTransport, Board, Counters, Keyed, LinkError, Notice, Reply, TaskId};
 pub use budget::{MAX_ALIASES, MAX_DEPTH, MAX_OCTETS, MAX_PACKETS, MAX_REFERRALS, MAX_SERVER_LOOKUPS, Work};
 pub use exchange::{Manner, Outgoing};

@@ -15,7 +15,7 @@ use super::descend::hints;
 /// The root's NS set lives for days; one that lives shorter is asked for again no sooner than this.
 const SHORTEST: u32 = 3600;
 /// An attempt at priming ends after this, so that silence is reported within two seconds of start.
-const ATTEMPT: Duration = Duration::from_millis(1700);
+const ATTEMPT: Duration = Duration::from_millis(1400);
 /// The longest pause between failed attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 

@@ -1,0 +1,149 @@
+//! A hot answer is the answer: bit by bit what the slow path sends at that second.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::cache::{Negative, Rank, RrSet};
+use crate::wire::{Composer, Message};
+
+const SECOND: u64 = 1_000_000_000;
+
+fn name(text: &str) -> Name {
+    Name::parse(text).expect(text)
+}
+
+fn client() -> Client {
+    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 4000));
+    Client { addr, transport: Transport::Udp, route: Route { socket: 0, local: None } }
+}
+
+fn engine(shared: &Shared) -> Engine {
+    let mut policy = Policy { cache_prefetch: true, ..Policy::default() };
+    policy.resolve.prime = false;
+    // What is not known stays pending: nobody carries packets here.
+    policy.resolve.root_hints =
+        vec![crate::resolve::Hint { name: "a.root.".to_owned(), addresses: vec![Ipv4Addr::new(192, 0, 2, 53).into()] }];
+    Engine::new(Arc::new(policy), shared.clone(), [3; 32])
+}
+
+/// Caches with an address, a chain of two lives, and two negative answers.
+fn filled() -> Shared {
+    let shared = Shared::new(&crate::cache::Policy::default(), [5; 32]);
+    let set = |owner: &str, rtype, ttl, at: u64, data: &[&[u8]]| {
+        let stored = Moment::from_nanos(at);
+        let set = RrSet::new(name(owner), rtype, ttl, Rank::AuthoritativeAnswer, stored, data.iter().copied())
+            .with_signatures([b"\0\x01signature".as_slice()]);
+        shared.cache.keep(set, stored)
+    };
+    set("www.example.nl", Rtype::A, 300, 0, &[&[192, 0, 2, 1], &[192, 0, 2, 2]]);
+    set("cdn.example.nl", Rtype::CNAME, 60, SECOND / 3, &[b"\x03WwW\x07exaMple\x02nl\0"]);
+    let soa = set(
+        "nl",
+        Rtype::SOA,
+        900,
+        0,
+        &[b"\x02ns\x02nl\0\x01a\x02nl\0\0\0\0\x01\0\0\0\x02\0\0\0\x03\0\0\0\x04\0\0\0\x05"],
+    );
+    let negative = |rcode| Negative {
+        rcode,
+        soa: Some(Arc::clone(&soa)),
+        proof: Arc::new([]),
+        security: Security::Unchecked,
+        ttl: 120,
+        stored: Moment::from_nanos(SECOND / 2),
+    };
+    shared.cache.keep_negative(&name("gone.nl"), Rtype::A, negative(Rcode::NXDOMAIN));
+    shared.cache.keep_negative(&name("www.example.nl"), Rtype::MX, negative(Rcode::NOERROR));
+    shared
+}
+
+#[derive(Clone, Debug)]
+struct Asked {
+    which: usize,
+    flags: u16,
+    /// UDP size and DO.
+    edns: Option<(u16, bool)>,
+    upper: u32,
+    at: u64,
+}
+
+fn query(asked: &Asked, id: u16) -> Vec<u8> {
+    let (owner, rtype) = [
+        ("www.example.nl", Rtype::A),
+        ("cdn.example.nl", Rtype::A),
+        ("gone.nl", Rtype::A),
+        ("www.example.nl", Rtype::MX),
+        ("cdn.example.nl", Rtype::CNAME),
+    ][asked.which];
+    let mut question = name(owner).wire().to_vec();
+    for (index, octet) in question.iter_mut().enumerate() {
+        if asked.upper >> (index % 32) & 1 == 1 {
+            octet.make_ascii_uppercase();
+        }
+    }
+    question.extend_from_slice(&rtype.0.to_be_bytes());
+    question.extend_from_slice(&CLASS_IN.to_be_bytes());
+    let mut packet = Vec::new();
+    let mut composer = Composer::new(&mut packet, id, asked.flags, 512);
+    composer.question(&question);
+    if let Some((size, dnssec_ok)) = asked.edns {
+        composer.edns(size, 0, dnssec_ok, &[]);
+    }
+    composer.finish();
+    packet
+}
+
+fn asked() -> impl Strategy<Value = Asked> {
+    let flags = prop::sample::subsequence(vec![Flags::RD, Flags::AD, Flags::CD], 0..=3);
+    let edns = prop::option::of((prop::sample::select(vec![0u16, 512, 1232, 4096]), any::<bool>()));
+    (0usize..5, flags, edns, any::<u32>(), 0u64..330 * SECOND).prop_map(|(which, flags, edns, upper, at)| Asked {
+        which,
+        flags: flags.into_iter().fold(0, |sum, bit| sum | bit),
+        edns,
+        upper,
+        at,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn what_is_hot_is_what_is_slow(mut questions in prop::collection::vec(asked(), 1..60)) {
+        questions.sort_by_key(|asked| asked.at);
+        let shared = filled();
+        let mut warm = engine(&shared);
+        for (index, asked) in questions.iter().enumerate() {
+            let now = Now::simulated(asked.at + 1_000_000_000);
+            let packet = query(asked, index as u16);
+            let (mut hot, mut slow) = (Vec::new(), Vec::new());
+            // Once to be kept, once to be answered from what was kept.
+            let first = warm.handle_query(now, client(), &packet, &mut hot);
+            let again = warm.handle_query(now, client(), &packet, &mut hot);
+            let cold = engine(&shared).handle_query(now, client(), &packet, &mut slow);
+            prop_assert_eq!(first, cold);
+            if cold == Disposition::Answered {
+                prop_assert_eq!(again, cold);
+                prop_assert_eq!(&hot, &slow, "{:?}", asked);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_hot_answer_ages_and_ends() {
+    let shared = filled();
+    let mut engine = engine(&shared);
+    let asked = Asked { which: 0, flags: Flags::RD, edns: None, upper: 0, at: 0 };
+    let mut out = Vec::new();
+    let mut ttl = |second: u64| {
+        let now = Now::simulated(second * SECOND);
+        let disposition = engine.handle_query(now, client(), &query(&asked, 1), &mut out);
+        (disposition == Disposition::Answered).then(|| Message::parse(&out).expect("a response").answers()[0].ttl)
+    };
+    assert_eq!([ttl(1), ttl(1), ttl(10), ttl(269)], [Some(299), Some(299), Some(290), Some(31)]);
+    // In its last tenth the slow path sees it, and refreshes it; then it is gone.
+    assert_eq!([ttl(299), ttl(300)], [Some(1), None]);
+}
