@@ -1,7 +1,7 @@
 //! The settings table turned outward: the defaults, what is in effect, the schema, one key explained.
 
 use serde_json::{Map, Value, json};
-use toml::de::DeValue;
+use toml::de::{DeString, DeValue};
 
 use super::Settings;
 use super::read::{bracketed, nearest};
@@ -94,8 +94,10 @@ pub fn schema() -> Value {
         example.insert(repeated.name.into(), json!([sample]));
     }
     // The file named in an example need not exist where the schema is read.
-    if let Some(resolver) = example.get_mut("resolver").and_then(Value::as_object_mut) {
-        resolver.remove("root_hints");
+    for (table, key) in [("resolver", "root_hints"), ("dnssec", "trust_anchors")] {
+        if let Some(table) = example.get_mut(table).and_then(Value::as_object_mut) {
+            table.remove(key);
+        }
     }
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -146,7 +148,13 @@ fn to_json(text: &str) -> Option<Value> {
             DeValue::Boolean(flag) => json!(flag),
             DeValue::Integer(number) => json!(number.as_str().parse::<i64>().ok()?),
             DeValue::Array(items) => Value::Array(items.iter().filter_map(|item| convert(item.get_ref())).collect()),
-            DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_) => return None,
+            DeValue::Table(table) => {
+                let entry = |(key, value): (&toml::Spanned<DeString<'_>>, &toml::Spanned<DeValue<'_>>)| {
+                    Some((key.get_ref().to_string(), convert(value.get_ref())?))
+                };
+                Value::Object(table.iter().filter_map(entry).collect())
+            }
+            DeValue::Float(_) | DeValue::Datetime(_) => return None,
         })
     }
     convert(DeValue::parse(text).ok()?.get_ref())

@@ -23,6 +23,9 @@ fn settings(listen: &[SocketAddr]) -> Settings {
         cache_clock: CacheClock::Monotonic,
         log: LogPolicy { level: "info".to_owned(), format: LogFormat::Text },
         root_hints_file: None,
+        trust_anchors_file: None,
+        trust_anchor_state: None,
+        negative_trust_anchors: Vec::new(),
     }
 }
 
