@@ -5,16 +5,16 @@ mod limits;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::read::{Reading, Written};
 use super::report::{Code, Problem, Report, Severity, Source};
-use super::{Settings, units, zonefile};
+use super::{Settings, anchors, units, zonefile};
 use crate::local;
 use crate::wire::{Name, Rtype};
 
-/// A hints file is a few kilobytes; more is something else.
-const HINTS_LIMIT: u64 = 1 << 20;
+/// Root hints and trust anchors are a few kilobytes; more is something else.
+const FILE_LIMIT: u64 = 1 << 20;
 /// UDP messages beyond this are fragmented on common paths (RFC 9715 §3.2).
 const UDP_WITHOUT_FRAGMENTS: u16 = 1400;
 
@@ -28,6 +28,7 @@ pub fn finish(mut reading: Reading, base: &Path) -> (Settings, Report) {
     limits::check(&mut reading, base);
     sizes(&mut reading);
     root_hints(&mut reading, base);
+    anchors::complete(&mut reading, base);
     let Reading { mut settings, mut report, .. } = reading;
     if settings.workers == 0 {
         settings.workers = super::cores();
@@ -39,16 +40,16 @@ pub fn finish(mut reading: Reading, base: &Path) -> (Settings, Report) {
 
 impl Reading {
     /// Where a setting was written, if it was and could be read.
-    fn sound(&self, path: &str) -> Option<&Written> {
+    pub(super) fn sound(&self, path: &str) -> Option<&Written> {
         self.written.get(path).filter(|written| written.sound)
     }
 
     /// The setting was written, and could not be read: there is nothing to compare it with.
-    fn broken(&self, path: &str) -> bool {
+    pub(super) fn broken(&self, path: &str) -> bool {
         self.written.get(path).is_some_and(|written| !written.sound)
     }
 
-    fn say(&mut self, problem: Problem) {
+    pub(super) fn say(&mut self, problem: Problem) {
         self.report.problems.push(problem);
     }
 }
@@ -282,7 +283,7 @@ fn root_hints(reading: &mut Reading, base: &Path) {
         (reading.settings.root_hints_file.clone(), reading.sound(KEY).map(|written| written.value.clone()))
     {
         let path = base.join(file);
-        match read_hints(&path) {
+        match read_file(&path) {
             Ok(text) => {
                 let hints = zonefile::hints(&text);
                 let source = reading.report.sources.len();
@@ -317,13 +318,13 @@ fn root_hints(reading: &mut Reading, base: &Path) {
 }
 
 /// Regular files only: a pipe or a device may never end.
-fn read_hints(path: &PathBuf) -> Result<String, String> {
+pub(super) fn read_file(path: &Path) -> Result<String, String> {
     let about = std::fs::metadata(path).map_err(|error| super::reason(&error))?;
     if !about.is_file() {
         return Err("not a regular file".into());
     }
-    if about.len() > HINTS_LIMIT {
-        return Err(format!("larger than {}", units::write_size(HINTS_LIMIT)));
+    if about.len() > FILE_LIMIT {
+        return Err(format!("larger than {}", units::write_size(FILE_LIMIT)));
     }
     std::fs::read_to_string(path).map_err(|error| super::reason(&error))
 }

@@ -3,7 +3,9 @@
 //! [`table`] has every key of the configuration file once, with its type, range, default, meaning and reason; reading,
 //! checking, `--print` and `--explain` all follow it. [`read()`] finds all that is wrong with a text at once.
 
+mod anchors;
 mod check;
+mod dates;
 pub mod print;
 mod read;
 pub mod report;
@@ -17,6 +19,7 @@ mod zonefile;
 
 use std::path::{Path, PathBuf};
 
+use crate::dnssec::{Anchors, NegativeAnchor};
 use report::{Code, Problem, Report};
 
 /// Everything the running program needs, lowered from one file.
@@ -38,6 +41,12 @@ pub struct Settings {
     pub limits_memory: u64,
     /// Where `maeslant ctl` asks; nowhere where none.
     pub control_socket: Option<PathBuf>,
+    /// Where the trust anchors came from; compiled in where none, if the root is the Internet's.
+    pub trust_anchors_file: Option<PathBuf>,
+    /// Where the trust anchors are kept that were learned by RFC 5011; where none, they stay as they are.
+    pub trust_anchor_state: Option<PathBuf>,
+    /// Zones that are not validated for a while; the engine's policy has them too.
+    pub negative_trust_anchors: Vec<NegativeAnchor>,
 }
 
 /// The clock by which cached data ages.
@@ -77,6 +86,7 @@ impl Default for Settings {
         let mut engine = crate::engine::Policy { cache_prefetch: cache.prefetch, ..Default::default() };
         engine.resolve.do_not_query = special::do_not_query();
         engine.resolve.root_hints = zonefile::hints(crate::resolve::COMPILED_ROOT_HINTS).servers;
+        engine.resolve.dnssec.anchors = Anchors::built_in();
         Settings {
             workers: cores(),
             listener: crate::listener::Policy::default(),
@@ -89,6 +99,9 @@ impl Default for Settings {
             cookie_secrets_file: None,
             limits_memory: 48 << 20,
             control_socket: None,
+            trust_anchors_file: None,
+            trust_anchor_state: None,
+            negative_trust_anchors: Vec::new(),
         }
     }
 }
@@ -99,7 +112,7 @@ fn cores() -> usize {
 }
 
 /// Reads a configuration. `origin` is the file it came from: it is named in the report, and relative paths start at its
-/// directory. No file but the one of `root_hints` is opened.
+/// directory. No files but those of `root_hints` and `trust_anchors` are opened.
 ///
 /// # Errors
 /// The report of all that is wrong, where anything is.

@@ -1,7 +1,7 @@
 //! The settings table turned outward: the defaults, what is in effect, the schema, one key explained.
 
 use serde_json::{Map, Value, json};
-use toml::de::DeValue;
+use toml::de::{DeString, DeValue};
 
 use super::Settings;
 use super::read::{bracketed, nearest};
@@ -111,7 +111,7 @@ pub fn schema() -> Value {
     tables.insert(CLIENT_CLASS.name.into(), json!({"description": CLIENT_CLASS.doc, "type": "array", "items": object}));
     example.insert(CLIENT_CLASS.name.into(), json!([sample]));
     // The files named in an example need not exist where the schema is read.
-    for (table, key) in [("resolver", "root_hints"), ("access", "cookie_secrets")] {
+    for (table, key) in [("resolver", "root_hints"), ("access", "cookie_secrets"), ("dnssec", "trust_anchors")] {
         if let Some(table) = example.get_mut(table).and_then(Value::as_object_mut) {
             table.remove(key);
         }
@@ -165,7 +165,13 @@ fn to_json(text: &str) -> Option<Value> {
             DeValue::Boolean(flag) => json!(flag),
             DeValue::Integer(number) => json!(number.as_str().parse::<i64>().ok()?),
             DeValue::Array(items) => Value::Array(items.iter().filter_map(|item| convert(item.get_ref())).collect()),
-            DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_) => return None,
+            DeValue::Table(table) => {
+                let entry = |(key, value): (&toml::Spanned<DeString<'_>>, &toml::Spanned<DeValue<'_>>)| {
+                    Some((key.get_ref().to_string(), convert(value.get_ref())?))
+                };
+                Value::Object(table.iter().filter_map(entry).collect())
+            }
+            DeValue::Float(_) | DeValue::Datetime(_) => return None,
         })
     }
     convert(DeValue::parse(text).ok()?.get_ref())

@@ -126,13 +126,13 @@ fn earlier(text: &str, span: &Range<usize>) -> Option<Range<usize>> {
 }
 
 /// A reading under way.
-struct Reader {
+pub(super) struct Reader {
     written: BTreeMap<String, Written>,
     report: Report,
 }
 
 impl Reader {
-    fn fail(&mut self, problem: Problem) {
+    pub(super) fn fail(&mut self, problem: Problem) {
         self.report.problems.push(problem);
     }
 
@@ -423,6 +423,11 @@ impl Reader {
                 *at(into) = read;
                 places
             }
+            Items::Suspended(at) => {
+                let (read, places) = self.suspended(path, array);
+                *at(into) = read;
+                places
+            }
         }
     }
 
@@ -499,7 +504,7 @@ impl Reader {
         }
     }
 
-    fn bad(&mut self, path: &str, span: Range<usize>, wrong: Wrong) {
+    pub(super) fn bad(&mut self, path: &str, span: Range<usize>, wrong: Wrong) {
         let code = if wrong.what == units::UNIT_MISSING { Code::MissingUnit } else { Code::BadValue };
         let message = match code {
             Code::MissingUnit => format!("`{path}` needs a unit"),
@@ -527,7 +532,9 @@ impl Reader {
             (Shape::Small { .. } | Shape::Count { .. }, DeValue::String(text)) if text.parse::<u64>().is_ok() => {
                 format!("write {text}, without quotes")
             }
-            (Shape::List(_), DeValue::String(text)) => format!("write [{}]", super::shape::quote(text)),
+            (Shape::List(items), DeValue::String(text)) if !matches!(items, Items::Suspended(_)) => {
+                format!("write [{}]", super::shape::quote(text))
+            }
             _ => format!("for example: {example}"),
         };
         self.fail(
@@ -539,7 +546,7 @@ impl Reader {
 }
 
 /// A TOML type in words.
-fn kind_of(value: &DeValue<'_>) -> &'static str {
+pub(super) fn kind_of(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",
         DeValue::Integer(_) => "a whole number",

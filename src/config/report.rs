@@ -39,6 +39,8 @@ pub enum Code {
     Conflict,
     /// Something in a root hints file.
     RootHints,
+    /// Something in a file of trust anchors.
+    TrustAnchors,
     /// Legal and most likely not wanted.
     Suspicious,
 }
@@ -58,6 +60,7 @@ impl Code {
             Code::OutOfRange => "out-of-range",
             Code::Conflict => "conflict",
             Code::RootHints => "root-hints",
+            Code::TrustAnchors => "trust-anchors",
             Code::Suspicious => "suspicious",
         }
     }
@@ -155,6 +158,14 @@ impl Source {
         let line = self.starts.partition_point(|&start| start <= octet);
         let start = self.starts.get(line.saturating_sub(1)).copied().unwrap_or(0);
         Position { line, column: self.text[start..octet].chars().count() + 1 }
+    }
+
+    /// The octets of a line by its number from 1, without the blanks at its ends; the end of the text beyond the last.
+    pub fn span(&self, number: usize) -> Range<usize> {
+        let start = self.starts.get(number.saturating_sub(1)).copied().unwrap_or(self.text.len());
+        let line = self.text[start..].split('\n').next().unwrap_or("");
+        let begin = start + (line.len() - line.trim_start().len());
+        begin..begin + line.trim().len()
     }
 
     /// The start of the character that `octet` is in.

@@ -7,8 +7,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use super::units;
+use super::{dates, units};
 use crate::admission::PrefixLevel;
+use crate::dnssec::NegativeAnchor;
 
 /// A place in `S`.
 pub type Place<S, T> = fn(&mut S) -> &mut T;
@@ -74,6 +75,8 @@ pub enum Items<S: 'static> {
     Records(Place<S, Vec<String>>),
     /// Prefix lengths up to `most`, longest first, with their shares: `"/24:32"`.
     Levels { most: u8, at: Place<S, Vec<PrefixLevel>> },
+    /// Zones that are not validated until a time, each as a table.
+    Suspended(Place<S, Vec<NegativeAnchor>>),
 }
 
 impl<S> Setting<S> {
@@ -108,6 +111,7 @@ impl<S> Shape<S> {
             Shape::List(Items::Prefixes(_)) => "a list of prefixes",
             Shape::List(Items::Records(_)) => "a list of records",
             Shape::List(Items::Levels { .. }) => "a list of prefix lengths with their shares",
+            Shape::List(Items::Suspended(_)) => "a list of tables, each with zone and until",
         }
     }
 
@@ -136,6 +140,11 @@ impl<S> Shape<S> {
             Shape::List(Items::Servers(_)) => "at least one, none twice; without a port, port 53".into(),
             Shape::List(Items::Prefixes(_)) => "any number; a single address stands for itself".into(),
             Shape::List(Items::Records(_)) => "any number".into(),
+            Shape::List(Items::Suspended(_)) => {
+                "any number, no zone twice; until is a date, whose first moment in UTC is meant, or a date and time with \
+                 its time zone (RFC 3339)"
+                    .into()
+            }
         }
     }
 
@@ -158,6 +167,13 @@ impl<S> Shape<S> {
             Shape::List(Items::Prefixes(at)) => list(at(from)),
             Shape::List(Items::Records(at)) => list(at(from)),
             Shape::List(Items::Levels { at, .. }) => list(at(from)),
+            Shape::List(Items::Suspended(at)) => {
+                let item = |negative: &NegativeAnchor| {
+                    let (zone, until) = (negative.zone.to_string(), dates::write(negative.until));
+                    format!("{{ zone = {}, until = {} }}", quote(&zone), quote(&until))
+                };
+                lines(&at(from).iter().map(item).collect::<Vec<_>>())
+            }
         })
     }
 
@@ -177,12 +193,15 @@ impl<S> Shape<S> {
                     "pattern": "^(0x([0-9A-Fa-f]{2})+|(?!0x)[\\s\\S]*)$"})
             }
             Shape::File(_) => json!({"type": "string", "minLength": 1}),
-            Shape::Zone(_) => json!({"type": "string", "pattern": "^(\\.|[^.\\s*][^\\s]*)$"}),
             Shape::Word(_) => json!({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,32}$"}),
+            Shape::Zone(_) => json!({"type": "string", "pattern": ZONE}),
             Shape::List(items) => items.schema(),
         }
     }
 }
+
+/// What the name of a zone looks like, as a regular expression.
+const ZONE: &str = "^(\\.|[^.\\s*][^\\s]*)$";
 
 impl<S> Items<S> {
     fn schema(&self) -> Value {
@@ -197,6 +216,12 @@ impl<S> Items<S> {
             Items::Prefixes(_) => strings(format!("^({V4}|{V6})(/[0-9]{{1,3}})?$"), 0),
             Items::Records(_) => strings("^\\S+\\s+.*\\S$".to_owned(), 0),
             Items::Levels { .. } => strings("^/[0-9]{1,3}:[0-9]{1,7}$".to_owned(), 1),
+            Items::Suspended(_) => json!({"type": "array", "items": {
+                "type": "object", "additionalProperties": false, "required": ["zone", "until"], "properties": {
+                    "zone": {"type": "string", "pattern": ZONE},
+                    "until": {"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ].+([Zz]|[+-][0-9:]+))?$"},
+                },
+            }}),
         }
     }
 }
@@ -224,7 +249,11 @@ pub fn quote(text: &str) -> String {
 
 /// A TOML list of strings: on one line where that stays short.
 fn list<T: std::fmt::Display>(items: &[T]) -> String {
-    let items: Vec<String> = items.iter().map(|item| quote(&item.to_string())).collect();
+    lines(&items.iter().map(|item| quote(&item.to_string())).collect::<Vec<_>>())
+}
+
+/// A TOML list of values as they stand there.
+fn lines(items: &[String]) -> String {
     let line = format!("[{}]", items.join(", "));
     if line.len() <= 80 { line } else { format!("[\n    {},\n]", items.join(",\n    ")) }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::shape::{Items, Setting, Shape};
 use super::{CacheClock, LogFormat, Settings};
 use crate::admission::ClientClass;
+use crate::dnssec::Sha1;
 use crate::resolve::{Minimisation, Upstream};
 
 /// A table of the file that stands there at most once.
@@ -31,7 +32,7 @@ const fn secs(seconds: u64) -> Duration {
 }
 
 /// Every table that stands there at most once, in the order of the printed configuration.
-pub static SECTIONS: [Section; 7] = [
+pub static SECTIONS: [Section; 8] = [
     Section { name: "server", doc: "Where clients are listened to, and how they are answered.", settings: &SERVER },
     Section { name: "access", doc: "Who may ask.", settings: &ACCESS },
     Section {
@@ -40,6 +41,7 @@ pub static SECTIONS: [Section; 7] = [
         settings: &limits::LIMITS,
     },
     Section { name: "resolver", doc: "How names are resolved, from the root down.", settings: &RESOLVER },
+    Section { name: "dnssec", doc: "What is validated, and by whose keys.", settings: &DNSSEC },
     Section { name: "cache", doc: "What is remembered, for how long, in how much memory.", settings: &CACHE },
     Section { name: "local", doc: "Names answered here, without asking anybody.", settings: &LOCAL },
     Section { name: "log", doc: "What is logged, to the standard error.", settings: &LOG },
@@ -368,6 +370,110 @@ static RESOLVER: [Setting<Settings>; 12] = [
         required: false,
         doc: "Ask servers over IPv6. Where the machine has no IPv6 route, that is noticed by itself.",
         reason: "Some zones have servers on IPv6 only (RFC 3901).",
+        example: "true",
+    },
+];
+
+static DNSSEC: [Setting<Settings>; 8] = [
+    Setting {
+        key: "validation",
+        shape: Shape::Flag(|s| &mut s.engine.resolve.dnssec.validation),
+        default: None,
+        required: false,
+        doc: "Check the signatures of signed zones. What is bogus is SERVFAIL, with the reason; what is secure is marked \
+              so (AD) for clients that ask for it. A client that checks for itself sets CD and gets everything.",
+        reason: "An answer that was forged on the way is worse than none (RFC 4035, RFC 9364).",
+        example: "true",
+    },
+    Setting {
+        key: "trust_anchors",
+        shape: Shape::File(|s| &mut s.trust_anchors_file),
+        default: None,
+        required: false,
+        doc: "A file with DS and DNSKEY records, in the form of a zone file, of the keys where trust begins: the root's, \
+              or those of zones below an unsigned one. The compiled-in ones do not count then.",
+        reason: "Not set: the keys of the Internet's root are compiled in. They count if the root is the Internet's: if \
+                 root_hints is not set, or its file has at least half of the compiled-in addresses. Another root \
+                 has other keys, which only its operator knows; nothing is validated until they stand here.",
+        example: r#""root.anchors""#,
+    },
+    Setting {
+        key: "trust_anchor_state",
+        shape: Shape::File(|s| &mut s.trust_anchor_state),
+        default: None,
+        required: false,
+        doc: "A file where the keys that replace the trust anchors in the course of time are kept. It is made and written \
+              by the server, which needs the right to write in its directory.",
+        reason: "Not set: the anchors stay as they are, and a server that is kept up to date gets new ones with its \
+                 program. Set it where it may run for years as it is (RFC 5011).",
+        example: r#""/var/lib/maeslant/anchors""#,
+    },
+    Setting {
+        key: "negative_trust_anchors",
+        shape: Shape::List(Items::Suspended(|s| &mut s.negative_trust_anchors)),
+        default: None,
+        required: false,
+        doc: "Zones that are not validated for a while, with everything below them, because their owners have broken \
+              their signatures and mend them. Each needs an end, after which it is validated again by itself.",
+        reason: "None: a zone that does not validate is more often attacked or broken than worth the risk. The end is \
+                 required because exceptions that nobody remembers stay for ever (RFC 7646 §2).",
+        example: r#"[{ zone = "example.", until = "2026-12-31" }]"#,
+    },
+    Setting {
+        key: "sha1",
+        shape: Shape::Choice {
+            of: &["insecure", "validate"],
+            get: |s| match s.engine.resolve.dnssec.policy.sha1 {
+                Sha1::Insecure => "insecure",
+                Sha1::Validate => "validate",
+            },
+            set: |s, word| {
+                s.engine.resolve.dnssec.policy.sha1 = if word == "validate" { Sha1::Validate } else { Sha1::Insecure };
+            },
+        },
+        default: None,
+        required: false,
+        doc: "What signatures (algorithms 5 and 7) and DS records with SHA-1 are worth. insecure: nothing, so that a zone \
+              that has only those is as if unsigned. validate: as much as others.",
+        reason: "Two texts with the same SHA-1 can be made to order, and RFC 9905 says to stop; answering for such zones \
+                 as for unsigned ones breaks none of them.",
+        example: r#""insecure""#,
+    },
+    Setting {
+        key: "min_rsa_bits",
+        shape: Shape::Small {
+            min: 512,
+            max: 4096,
+            unit: "bits",
+            at: |s| &mut s.engine.resolve.dnssec.policy.min_rsa_bits,
+        },
+        default: None,
+        required: false,
+        doc: "RSA keys that are shorter are worth nothing: a zone that has only those is as if unsigned.",
+        reason: "1024 bits are what many zones still sign with; 512 bits are factored in hours on rented machines. \
+                 RFC 3110 §2 and RFC 5702 §2 bound the sizes.",
+        example: "1024",
+    },
+    Setting {
+        key: "aggressive_nsec",
+        shape: Shape::Flag(|s| &mut s.engine.resolve.dnssec.aggressive),
+        default: None,
+        required: false,
+        doc: "Answer from validated proofs of what does not exist, and from validated wildcards, without asking again for \
+              every name that they cover.",
+        reason: "A flood of random names below a signed zone then ends here, and the zone's servers see nothing of it \
+                 (RFC 8198).",
+        example: "true",
+    },
+    Setting {
+        key: "sentinel",
+        shape: Shape::Flag(|s| &mut s.engine.resolve.dnssec.sentinel),
+        default: None,
+        required: false,
+        doc: "Answer names that begin with root-key-sentinel-is-ta- or root-key-sentinel-not-ta- and a key tag by whether \
+              that key of the root is trusted here.",
+        reason: "Before the root changes its key, it can be measured who would be left behind; it tells nothing else \
+                 (RFC 8509).",
         example: "true",
     },
 ];

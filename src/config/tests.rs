@@ -8,7 +8,12 @@ use proptest::prelude::*;
 use super::report::Report;
 use super::table::{CLIENT_CLASS, REPEATED, SECTIONS};
 use super::*;
+use crate::clock::UnixTime;
+use crate::dnssec::Sha1;
 use crate::resolve::{Minimisation, UpstreamKind};
+use crate::wire::Name;
+
+mod dnssec;
 
 fn good(text: &str) -> Settings {
     match read(text, Path::new("test.toml")) {
@@ -59,6 +64,13 @@ case_randomisation = true
 prime = true
 ipv4 = true
 ipv6 = true
+[dnssec]
+validation = true
+negative_trust_anchors = []
+sha1 = "insecure"
+min_rsa_bits = 1024
+aggressive_nsec = true
+sentinel = true
 [cache]
 memory = "256MiB"
 prefetch = true
@@ -109,6 +121,17 @@ case_randomisation = false
 prime = false
 ipv4 = true
 ipv6 = false
+[dnssec]
+validation = false
+trust_anchor_state = "state"
+negative_trust_anchors = [
+    { zone = "Broken.Example", until = "2099-12-31" },
+    { until = 2099-12-31T08:00:00+01:00, zone = "test." },
+]
+sha1 = "validate"
+min_rsa_bits = 512
+aggressive_nsec = false
+sentinel = false
 [cache]
 memory = "16MiB"
 prefetch = false
@@ -149,6 +172,15 @@ fn every_key_changes_what_it_names() {
     assert!(policy.do_not_query.is_empty());
     assert_eq!((policy.deadline, policy.minimisation), (Duration::from_millis(1900), Minimisation::Strict));
     assert_eq!((policy.case_randomisation, policy.prime, policy.ipv4, policy.ipv6), (false, false, true, false));
+    let dnssec = &policy.dnssec;
+    assert_eq!((dnssec.validation, dnssec.aggressive, dnssec.sentinel), (false, false, false));
+    assert_eq!((dnssec.policy.sha1, dnssec.policy.min_rsa_bits), (Sha1::Validate, 512));
+    assert_eq!(s.trust_anchor_state, Some("state".into()));
+    let suspended = [("broken.example.", 4_102_358_400), ("test.", 4_102_358_400 + 7 * 3600)];
+    let suspended =
+        suspended.map(|(zone, at)| NegativeAnchor { zone: Name::parse(zone).unwrap(), until: UnixTime(at) });
+    assert_eq!(s.negative_trust_anchors, suspended);
+    assert_eq!(dnssec.anchors, Anchors::built_in().with_negative(suspended.to_vec()));
     assert_eq!((s.cache.memory, s.cache.prefetch, s.engine.cache_prefetch), (16 << 20, false, false));
     assert_eq!(s.cache_clock, CacheClock::Wall);
     let minutes = |n: u64| Duration::from_secs(60 * n);
@@ -186,8 +218,7 @@ fn the_example_of_the_schema_is_a_configuration() {
         };
         text.push_str(&format!("{header}\n"));
         for (key, value) in content.as_object().unwrap() {
-            // JSON's strings, numbers, booleans and lists are TOML's too.
-            text.push_str(&format!("{key} = {value}\n"));
+            text.push_str(&format!("{key} = {}\n", toml_of(value)));
         }
     }
     let settings = good(&text);
@@ -198,6 +229,18 @@ fn the_example_of_the_schema_is_a_configuration() {
         for setting in section.settings {
             assert!(schema["properties"][section.name]["properties"][setting.key]["description"].is_string());
         }
+    }
+}
+
+/// JSON's strings, numbers and booleans are TOML's too.
+fn toml_of(value: &serde_json::Value) -> String {
+    let joined = |parts: Vec<String>| parts.join(", ");
+    match value {
+        serde_json::Value::Array(items) => format!("[{}]", joined(items.iter().map(toml_of).collect())),
+        serde_json::Value::Object(map) => {
+            format!("{{ {} }}", joined(map.iter().map(|(key, value)| format!("{key} = {}", toml_of(value))).collect()))
+        }
+        other => other.to_string(),
     }
 }
 
@@ -304,7 +347,7 @@ fn duplicates_show_both_places() {
 fn unknown_names_lead_to_the_right_ones() {
     for (text, help) in [
         ("[servr]\nworkers = 1", "did you mean [server]?"),
-        ("[dnssec]\nx = 1", "the tables are [server], [access]"),
+        ("[weather]\nx = 1", "the tables are [server], [access]"),
         ("listen = []", "it belongs below [server]"),
         ("lsten = []", "did you mean `listen`, below [server]?"),
         ("[server]\nmemory = 1", "`memory` belongs below [cache]"),
@@ -313,6 +356,7 @@ fn unknown_names_lead_to_the_right_ones() {
         ("[log]\ncolour = 1", "its keys are level, format"),
         ("[forward]\nzone = \"a.\"", "write [[forward]], with two brackets"),
         ("[[server]]\nworkers = 1", "write [server]"),
+        ("[dnssec]\nvalidaton = true", "did you mean `validation`?"),
         ("server = 3", "write [server] and its keys below"),
         ("[log]\nlevel = \"warning\"", "did you mean \"warn\"?"),
     ] {
@@ -534,6 +578,10 @@ fn fragments() -> impl Strategy<Value = String> {
         "[[stub]]\n",
         "[resolver]\n",
         "[local]\n",
+        "[dnssec]\n",
+        "negative_trust_anchors",
+        "[{ zone = \"a\", until = \"2050-01-01\" }]",
+        "{ zone = \"b\", until = 2050-01-01 }",
         "[",
         "]",
         "\n",
@@ -578,7 +626,7 @@ proptest! {
 
     #[test]
     fn no_text_makes_the_reader_panic(text in prop_oneof![fragments(), any::<String>()]) {
-        prop_assume!(!text.contains("root_hints"));
+        prop_assume!(!text.contains("root_hints") && !text.contains("\ntrust_anchors"));
         let (settings, report) = examine(&text, Path::new("test.toml"));
         report.human(true);
         report.json();

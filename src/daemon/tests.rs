@@ -26,6 +26,9 @@ fn settings(listen: &[SocketAddr]) -> Settings {
         cookie_secrets_file: None,
         limits_memory: 1 << 20,
         control_socket: None,
+        trust_anchors_file: None,
+        trust_anchor_state: None,
+        negative_trust_anchors: Vec::new(),
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use maeslant::config::Settings;
 use maeslant::daemon::{self, Handle};
+use maeslant::dnssec::Anchors;
 use maeslant::lab::{Fault, Options, World, catalogue};
 
 use super::client::{ask, connect, hear, query, say, udp};
@@ -24,6 +25,7 @@ fn serve(world: &World, listen: &[SocketAddr], workers: usize) -> Handle {
     settings.engine.resolve.root_hints = world.root_hints();
     settings.engine.resolve.server_port = world.port();
     settings.engine.resolve.do_not_query = Vec::new();
+    settings.engine.resolve.dnssec.anchors = Anchors::default();
     daemon::start(settings).expect("a server")
 }
 
