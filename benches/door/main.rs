@@ -56,8 +56,9 @@ fn measure(case: &str, door: &mut Door, gap: Duration, cookie: bool, from: impl 
 }
 
 fn main() {
-    let v4 =
-        |spread: u32| move |n: u32| IpAddr::from((0x0a00_0000 | n.wrapping_mul(2_654_435_761) % spread).to_be_bytes());
+    let v4 = |spread: u32| {
+        move |n: u32| IpAddr::from((0x0a00_0000 | (n.wrapping_mul(2_654_435_761) % spread)).to_be_bytes())
+    };
     let v6 = |spread: u32| {
         move |n: u32| {
             let host = u128::from(n.wrapping_mul(2_654_435_761) % spread);
