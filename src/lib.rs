@@ -31,7 +31,8 @@ pub mod engine;
 #[allow(unsafe_code)]
 pub mod net;
 
-// the shell: packets from clients, packets to servers
+// the shell: what operators ask, packets from clients, packets to servers
+pub mod control;
 pub mod listener;
 pub mod upstream;
 

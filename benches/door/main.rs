@@ -62,7 +62,7 @@ fn main() {
     let v6 = |spread: u32| {
         move |n: u32| {
             let host = u128::from(n.wrapping_mul(2_654_435_761) % spread);
-            IpAddr::from((0x2001_0db8_u128 << 96 | host << 56 | 1).to_be_bytes())
+            IpAddr::from(((0x2001_0db8_u128 << 96) | (host << 56) | 1).to_be_bytes())
         }
     };
     let slow = Duration::from_micros(100);

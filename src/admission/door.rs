@@ -510,7 +510,8 @@ impl Door {
             self.observe(now, admitted, name, reason);
             return Parting::Send;
         }
-        let silent = admitted.strict && self.one_in(if level >= Level::Guard { self.limits.slip } else { SILENT });
+        let flooding = admitted.strict && admitted.busy;
+        let silent = flooding && self.one_in(if level >= Level::Guard { self.limits.slip } else { SILENT });
         let (parting, turned) = if silent {
             (Parting::Drop(reason), Turned::Drop(reason))
         } else {
@@ -532,10 +533,10 @@ impl Door {
         let secret = &self.books.0.secret;
         let length = if admitted.address.is_ipv4() { RATION_V4 } else { RATION_V6 };
         let price = |per_second: u64| (excess as u64).saturating_mul(1_000_000_000) / per_second.max(1);
-        // Who asks far too much has nothing in excess; in a flood a network has a sixty-fourth.
+        // Who asks far too much has nothing in excess; in a flood a network has an eighth.
         let ration = match admitted.strict {
             true if admitted.busy => return Some(Reason::Ration),
-            true if level >= Level::Guard => self.limits.ration / 64,
+            true if level >= Level::Guard => self.limits.ration / 8,
             _ => self.limits.ration,
         };
         if self.plain.take(prefix_key(secret, Book::Ration, admitted.address, length), now, price(ration)).is_err() {

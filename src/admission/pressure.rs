@@ -94,7 +94,14 @@ pub struct Controller {
     /// When this level was last called for.
     needed: Moment,
     calm: Duration,
+    /// So many times longer than `calm` a level is kept, because it was needed again soon after it had been left.
+    patience: u32,
+    /// When a level was last left.
+    left: Moment,
 }
+
+/// A level is kept at most so many times longer than `calm`.
+const PATIENCE: u32 = 8;
 
 /// Marks count this much less on the way down.
 const DOWN: f32 = 0.8;
@@ -102,21 +109,32 @@ const DOWN: f32 = 0.8;
 impl Controller {
     /// Open; a level is left after `calm` without need of it.
     pub fn new(calm: Duration) -> Controller {
-        Controller { level: Level::Open, since: Moment::ZERO, needed: Moment::ZERO, calm }
+        Controller {
+            level: Level::Open,
+            since: Moment::ZERO,
+            needed: Moment::ZERO,
+            calm,
+            patience: 1,
+            left: Moment::ZERO,
+        }
     }
 
     /// Takes what is felt now; the level that follows.
     pub fn feel(&mut self, now: Moment, pressure: &Pressure) -> Level {
         let wanted = pressure.calls_for(1.0);
         if wanted > self.level {
+            // What comes back as soon as it is let in would otherwise be let in every few seconds.
+            let soon = self.left > Moment::ZERO && now.since(self.left) < 2 * self.calm * self.patience;
+            self.patience = if soon { (2 * self.patience).min(PATIENCE) } else { 1 };
             self.enter(wanted, now);
         } else if pressure.calls_for(DOWN) >= self.level {
             self.needed = now;
-        } else if now.since(self.needed) >= self.calm {
+        } else if now.since(self.needed) >= self.calm * self.patience {
             // After a long silence it may be several steps at once.
-            let mut steps = now.since(self.needed).as_millis() / self.calm.as_millis().max(1);
+            let mut steps = now.since(self.needed).as_millis() / (self.calm * self.patience).as_millis().max(1);
             while steps > 0 && self.level > Level::Open && pressure.calls_for(DOWN) < self.level {
                 self.enter(self.level.below(), now);
+                self.left = now;
                 steps -= 1;
             }
         }
@@ -177,6 +195,24 @@ mod tests {
             last = level;
         }
         assert_eq!((changes, last), (1, Level::Watch));
+    }
+
+    #[test]
+    fn what_comes_back_as_soon_as_it_is_let_in_is_kept_out_longer_each_time() {
+        let mut controller = Controller::new(Duration::from_secs(2));
+        let mut entered = Vec::new();
+        let mut last = Level::Open;
+        // Busy whenever it is open, at ease whenever it is not: a flood that is cheap to refuse.
+        for tick in 0..2_400u64 {
+            let level = controller.feel(at(tick * 50), &busy(if last == Level::Open { 1.0 } else { 0.1 }));
+            if level > last {
+                entered.push(tick * 50);
+            }
+            last = level;
+        }
+        let gaps: Vec<u64> = entered.windows(2).map(|pair| (pair[1] - pair[0]) / 1000).collect();
+        assert_eq!(gaps[..4], [4, 8, 16, 32], "seconds from one time to the next");
+        assert_eq!(entered.len(), 6);
     }
 
     #[test]

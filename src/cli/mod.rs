@@ -1,6 +1,7 @@
 //! The subcommands: their arguments, their help, and what they print.
 
 pub mod check;
+pub mod ctl;
 pub mod generate;
 pub mod lab;
 pub mod resolve;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 use crate::listener::BindError;
 
@@ -32,6 +33,8 @@ pub enum Error {
     Config(String),
     /// An address cannot be listened on.
     Bind(BindError),
+    /// The control socket cannot be opened.
+    Control { path: PathBuf, source: io::Error },
     /// The operating system refused something.
     System { doing: &'static str, source: io::Error },
     /// A shard failed. The server does not go on with the others: it would answer half of its clients.
@@ -45,7 +48,7 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Error::Config(_) => Exit::Config,
-            Error::Bind(_) => Exit::Bind,
+            Error::Bind(_) | Error::Control { .. } => Exit::Bind,
             Error::System { .. } | Error::Shard { .. } | Error::Slow(_) => Exit::Other,
         }
     }
@@ -56,6 +59,9 @@ impl fmt::Display for Error {
         match self {
             Error::Config(what) => write!(f, "{what}"),
             Error::Bind(error) => write!(f, "{error}"),
+            Error::Control { path, source } => {
+                write!(f, "cannot open the control socket {} ([server] control_socket): {source}", path.display())
+            }
             Error::System { doing, source } => write!(f, "{doing}: {source}"),
             Error::Shard { number, cause } => write!(f, "shard {number} failed, so the server ends: {cause}"),
             Error::Slow(what) => write!(f, "shards did not {what} in time"),
@@ -67,7 +73,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Bind(error) => Some(error),
-            Error::System { source, .. } => Some(source),
+            Error::Control { source, .. } | Error::System { source, .. } => Some(source),
             _ => None,
         }
     }

@@ -28,8 +28,10 @@ pub use once::{Resolved, resolve_once};
 
 use crate::admission::Sizes;
 use crate::config::{CacheClock, Settings};
+use crate::control::{self, Told};
 use crate::engine::Shared;
 use crate::listener::{self, Bound, Caps, Counters};
+use crate::net::clock;
 use crate::net::socket::{RECEIVE_BUFFER, can_bind, receive_buffer};
 use notices::Notices;
 use shard::{Shard, Site};
@@ -123,6 +125,8 @@ pub struct Handle {
     stop: watch::Sender<bool>,
     ledger: Arc<Ledger>,
     threads: Vec<JoinHandle<()>>,
+    /// Its file is there as long as this is.
+    _control: Option<control::Socket>,
 }
 
 /// Opens every address, starts every shard, and comes back when all of them answer. Does not touch
@@ -138,10 +142,20 @@ pub fn start(settings: Settings) -> Result<Handle, Error> {
     let caps = Caps::new(plan.client_connections, settings.listener.tcp_connections_per_prefix);
     let shared = Shared::sized(&settings.cache, &Sizes::within(settings.limits_memory), seed()?);
     let policy = Arc::new(settings.engine.clone());
+    let began = clock::read(false).mono;
+    let told = Arc::new(Told::new(shared.books.clone(), policy.access.clone(), workers, began));
+    let control = match &settings.control_socket {
+        None => None,
+        Some(path) => Some(
+            control::Socket::open(path, Arc::clone(&told))
+                .map_err(|source| Error::Control { path: path.clone(), source })?,
+        ),
+    };
     let notices = Arc::new(Notices::default());
     let (stop, stopped) = watch::channel(false);
 
-    let mut handle = Handle { addresses, counters: Arc::clone(&counters), stop, ledger, threads: Vec::new() };
+    let mut handle =
+        Handle { addresses, counters: Arc::clone(&counters), stop, ledger, threads: Vec::new(), _control: control };
     for (number, doors) in shards.into_iter().enumerate() {
         let site = Site {
             doors,
@@ -156,6 +170,8 @@ pub fn start(settings: Settings) -> Result<Handle, Error> {
             engine_seed: seed()?,
             port_seed: seed()?,
             notices: Arc::clone(&notices),
+            told: Arc::clone(&told),
+            number,
             stop: stopped.clone(),
         };
         let ledger = Arc::clone(&handle.ledger);

@@ -19,6 +19,7 @@ use super::notices::Notices;
 use super::strain::Strain;
 use crate::admission::Level;
 use crate::clock::{Moment, Now};
+use crate::control::{Told, Word};
 use crate::engine::{AskKey, Client, Disposition, Engine, LinkError, Policy, Route, Shared, Transmit, Transport};
 use crate::listener::{self, Caps, Counters, Desk, Doors, Query, Socket, Terms};
 use crate::net::batch::{BATCH, Receiver};
@@ -46,6 +47,9 @@ pub struct Site {
     pub engine_seed: [u8; 32],
     pub port_seed: [u8; 32],
     pub notices: Arc<Notices>,
+    /// Where it says how it is, and as which shard.
+    pub told: Arc<Told>,
+    pub number: usize,
     /// Becomes true when the shard must end.
     pub stop: watch::Receiver<bool>,
 }
@@ -66,6 +70,8 @@ pub struct Shard {
     failed: Vec<(AskKey, LinkError)>,
     alarm: Alarm,
     strain: Strain,
+    told: Arc<Told>,
+    number: usize,
     /// How hard it was pressed when it was last said.
     level: Level,
 }
@@ -122,6 +128,8 @@ impl Shard {
             failed: Vec::new(),
             alarm: Alarm::new(),
             strain: Strain::default(),
+            told: site.told,
+            number: site.number,
             level: Level::Open,
         })
     }
@@ -194,6 +202,7 @@ impl Shard {
         let sockets = &self.sockets;
         let Some(pressure) = self.strain.take(now.mono, || sockets.iter().map(Socket::dropped).sum()) else { return };
         let level = self.engine.feel(now, pressure);
+        self.tell();
         if level != self.level {
             info!(
                 "pressure {} after {}: busy {:.0} %, dropped by the kernel {:.1} %, longest turn {:?}",
@@ -205,6 +214,12 @@ impl Shard {
             );
             self.level = level;
         }
+    }
+
+    /// Says how it is, for whoever asks.
+    fn tell(&self) {
+        let (level, since) = self.engine.level();
+        self.told.say(self.number, Word { counters: self.engine.counters(), level, since });
     }
 
     fn take_responses(&mut self, now: Now) -> bool {
@@ -296,6 +311,7 @@ impl Shard {
 
     /// Waits until there is something to do, or it is `latest`.
     async fn idle(&mut self, receiving: bool, latest: Moment) {
+        self.tell();
         let due = [self.engine.poll_timeout(), self.upstream.poll_timeout()];
         let due = due.into_iter().flatten().fold(latest, Moment::min);
         self.alarm.set(due);

@@ -67,8 +67,39 @@ pub enum DropReason {
 }
 
 impl DropReason {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [DropReason; 11] = [
+        DropReason::Malformed,
+        DropReason::Response,
+        DropReason::PortZero,
+        DropReason::RefusedRate,
+        DropReason::Overload,
+        DropReason::ClientLimit,
+        DropReason::PrefixLimit,
+        DropReason::RecursionLimit,
+        DropReason::Stranger,
+        DropReason::CookieRequired,
+        DropReason::Ration,
+    ];
     /// How many reasons there are.
-    pub const COUNT: usize = DropReason::Ration as usize + 1;
+    pub const COUNT: usize = DropReason::ALL.len();
+
+    /// As counters name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            DropReason::Malformed => "malformed",
+            DropReason::Response => "response",
+            DropReason::PortZero => "port_zero",
+            DropReason::RefusedRate => "acl",
+            DropReason::Overload => "overload",
+            DropReason::ClientLimit => "client_limit",
+            DropReason::PrefixLimit => "prefix_limit",
+            DropReason::RecursionLimit => "recursion_limit",
+            DropReason::Stranger => "stranger",
+            DropReason::CookieRequired => "cookie_required",
+            DropReason::Ration => "ration",
+        }
+    }
 }
 
 impl From<Reason> for DropReason {

@@ -176,7 +176,7 @@ pub static LIMITS: [Setting<Settings>; 18] = [
         default: None,
         required: false,
         doc: "How many octets a second an unproven IPv4 /24 or IPv6 /56 may get beyond what it sent. Under pressure \
-              \"guard\" and \"closed\" a sixty-fourth of it; nothing for an address beyond half its share.",
+              \"guard\" and \"closed\" an eighth of it; nothing for an address beyond half its share.",
         reason: "2 Mbit/s harm nobody, and are more than a busy office gets by UDP.",
         example: r#""256KiB""#,
     },

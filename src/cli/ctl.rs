@@ -1,0 +1,169 @@
+//! `maeslant ctl`.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use maeslant::control;
+use serde_json::Value;
+
+/// Ask a running server what it does, and why.
+///
+/// It must have been started with [server] control_socket in its configuration, and only its own user and root may ask.
+#[derive(clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  maeslant ctl status                   is it under pressure, since when, who was turned away
+  maeslant ctl explain 192.0.2.7        why was this client refused, by which setting, what would change it
+  maeslant ctl explain www.example.com  who was refused this name
+  maeslant ctl --json status | jq .turned_away
+
+Exit codes:
+  0  answered
+  1  nobody answers there
+  2  the command line cannot be used")]
+pub struct Args {
+    /// The socket, as [server] control_socket names it.
+    #[arg(short, long, value_name = "PATH", default_value = "/run/maeslant/control")]
+    pub socket: PathBuf,
+    /// Print the answer as JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub question: Question,
+}
+
+/// What can be asked.
+#[derive(Subcommand)]
+pub enum Question {
+    /// How hard it is pressed, and what was done about it
+    Status,
+    /// Why a client, or a name, was refused
+    Explain {
+        /// An IP address, or a name
+        what: String,
+    },
+}
+
+/// Asks and prints.
+pub fn run(args: &Args) -> ExitCode {
+    let question = match &args.question {
+        Question::Status => "status".to_owned(),
+        Question::Explain { what } => format!("explain {}", what.replace(char::is_whitespace, "")),
+    };
+    let answer = match control::ask(&args.socket, &question) {
+        Ok(answer) => answer,
+        Err(error) => {
+            eprintln!("error: cannot ask {}: {error}", args.socket.display());
+            eprintln!("help: start the server with [server] control_socket, and name the same path with --socket");
+            return ExitCode::FAILURE;
+        }
+    };
+    let Ok(value) = serde_json::from_str::<Value>(&answer) else {
+        eprintln!("error: what answers at {} is no maeslant", args.socket.display());
+        return ExitCode::FAILURE;
+    };
+    if let Some(error) = value["error"].as_str() {
+        eprintln!("error: {error}");
+        return ExitCode::from(super::UNUSABLE);
+    }
+    match (&args.question, args.json) {
+        (_, true) => super::print(&format!("{value:#}\n")),
+        (Question::Status, _) => super::print(&status(&value)),
+        (Question::Explain { .. }, _) => super::print(&explanation(&value)),
+    }
+}
+
+fn status(value: &Value) -> String {
+    let mut out = String::new();
+    let number = |key: &str| value[key].as_u64().unwrap_or(0);
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        out,
+        "maeslant {}, up {}, pressure {}{}",
+        text(&value["version"]),
+        span(&value["up"]),
+        text(&value["level"]),
+        if value["since"].is_null() { String::new() } else { format!(" for {}", span(&value["since"])) }
+    );
+    let _ = writeln!(
+        out,
+        "queries {}  answered {}  waiting {}  from the cache {}",
+        number("queries"),
+        number("answered"),
+        number("waiting"),
+        number("cache_hits")
+    );
+    for (title, key) in
+        [("turned away", "turned_away"), ("would have been (observed)", "observed"), ("not answered", "dropped")]
+    {
+        let counts: Vec<String> = value[key]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(_, count)| count.as_u64() != Some(0))
+            .map(|(reason, count)| format!("{reason} {count}"))
+            .collect();
+        let _ = writeln!(out, "{title}: {}", if counts.is_empty() { "nobody".into() } else { counts.join(", ") });
+    }
+    out
+}
+
+fn explanation(value: &Value) -> String {
+    let mut out = String::new();
+    let list = |key: &str| value[key].as_array().map_or(&[][..], Vec::as_slice);
+    match value["address"].as_str() {
+        Some(address) => {
+            let _ = writeln!(
+                out,
+                "{address}: {}, class {}, {}, shares {}",
+                if value["allowed"] == true { "may ask" } else { "may not ask" },
+                value["class"].as_str().unwrap_or("none"),
+                if value["known"] == true { "served before" } else { "not served lately" },
+                value["shares"]
+            );
+            for (title, key) in [("by UDP without a cookie", "unproven"), ("with a cookie or by TCP", "proven")] {
+                let used = list(key).iter().map(|level| format!("/{} {} %", level["prefix"], level["used"]));
+                let _ = writeln!(out, "share used {title}: {}", used.collect::<Vec<_>>().join(", "));
+            }
+        }
+        None => {
+            let _ = writeln!(out, "{}: refused to {} clients", text(&value["name"]), value["clients"]);
+            for client in list("most") {
+                let _ = writeln!(out, "  {:<40} {} times", text(&client["address"]), client["times"]);
+            }
+        }
+    }
+    if list("refusals").is_empty() {
+        let _ = writeln!(out, "nothing was refused that is still remembered");
+    }
+    for refusal in list("refusals") {
+        let _ = writeln!(
+            out,
+            "\n{} ({}), {} times, first {} ago, last {} ago\n  why      {}\n  setting  {}\n  change   {}",
+            text(&refusal["reason"]),
+            text(&refusal["action"]),
+            refusal["times"],
+            span(&refusal["since"]),
+            span(&refusal["until"]),
+            text(&refusal["text"]),
+            text(&refusal["setting"]),
+            text(&refusal["remedy"])
+        );
+    }
+    out
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or("?")
+}
+
+/// Seconds as people say them.
+fn span(value: &Value) -> String {
+    match value.as_f64().unwrap_or(0.0) {
+        seconds if seconds < 120.0 => format!("{seconds:.1} s"),
+        seconds if seconds < 7_200.0 => format!("{:.0} min", seconds / 60.0),
+        seconds => format!("{:.1} h", seconds / 3_600.0),
+    }
+}

@@ -1,0 +1,222 @@
+//! The answers to an operator's questions, as JSON; times are seconds ago.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::{Told, Word};
+use crate::admission::{Action, Decision, Level, Reason};
+use crate::clock::Moment;
+use crate::engine::DropReason;
+use crate::meter::Load;
+use crate::wire::Name;
+
+/// Refusals that are looked at for one explanation.
+const LOOKED_AT: usize = 100_000;
+/// Refusals and addresses that are shown one by one.
+const SHOWN: usize = 20;
+
+impl Told {
+    /// Answers one line.
+    pub fn answer(&self, line: &str, now: Moment) -> Value {
+        let mut words = line.split_whitespace();
+        match (words.next(), words.next(), words.next()) {
+            (Some("status"), None, None) => self.status(now),
+            (Some("explain"), Some(what), None) => match (what.parse::<IpAddr>(), Name::parse(what)) {
+                (Ok(address), _) => self.explain_address(address, now),
+                (Err(_), Ok(name)) => self.explain_name(&name, now),
+                (Err(_), Err(error)) => json!({"error": format!("neither an address nor a name: {error}")}),
+            },
+            _ => json!({"error": "not a question: expected `status`, `explain ADDRESS` or `explain NAME`"}),
+        }
+    }
+
+    fn status(&self, now: Moment) -> Value {
+        let words = self.words();
+        let hardest = words.iter().max_by_key(|word| word.level).copied().unwrap_or_default();
+        let sum = |count: fn(&Word) -> u64| words.iter().map(count).sum::<u64>();
+        let by_reason = |count: fn(&Word) -> &[u64; Reason::COUNT]| {
+            let total = |reason: Reason| words.iter().map(|word| count(word)[reason as usize]).sum::<u64>();
+            let counts = Reason::ALL.into_iter().map(|reason| (reason.name().to_owned(), json!(total(reason))));
+            Value::Object(counts.collect())
+        };
+        let dropped: Map<String, Value> = DropReason::ALL
+            .into_iter()
+            .map(|reason| {
+                let total: u64 = words.iter().map(|word| word.counters.dropped[reason as usize]).sum();
+                (reason.name().to_owned(), json!(total))
+            })
+            .collect();
+        let shard = |(number, word): (usize, &Word)| {
+            json!({
+                "shard": number, "level": word.level.name(), "since": seconds(now, word.since),
+                "queries": word.counters.queries, "answered": word.counters.answered, "waiting": word.counters.waiting,
+            })
+        };
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "up": seconds(now, self.start),
+            "level": hardest.level.name(),
+            "since": if hardest.level == Level::Open { Value::Null } else { json!(seconds(now, hardest.since)) },
+            "queries": sum(|word| word.counters.queries),
+            "answered": sum(|word| word.counters.answered),
+            "waiting": sum(|word| word.counters.waiting),
+            "gone": sum(|word| word.counters.gone),
+            "cache_hits": sum(|word| word.counters.cache_hits),
+            "dropped": dropped,
+            "proven": sum(|word| word.counters.door.proven),
+            "unproven": sum(|word| word.counters.door.unproven),
+            "turned_away": by_reason(|word| &word.counters.door.turned),
+            "observed": by_reason(|word| &word.counters.door.observed),
+            "slipped": sum(|word| word.counters.door.slipped),
+            "refused": sum(|word| word.counters.door.refused),
+            "refusals_kept": self.books.decisions().kept(),
+            "shards": words.iter().enumerate().map(shard).collect::<Vec<_>>(),
+        })
+    }
+
+    fn explain_address(&self, address: IpAddr, now: Moment) -> Value {
+        let policy = self.policy();
+        let account = self.books.account_of(&policy, address, now);
+        let burst = policy.limits.client_burst as f64 / f64::from(policy.limits.client_rate.max(1));
+        let used = |loads: &[(u8, Load)]| {
+            let part = |load: Load| Duration::from_nanos(load.0).as_secs_f64() / burst;
+            let one = |(length, load): &(u8, Load)| json!({"prefix": length, "used": (part(*load) * 100.0).round()});
+            loads.iter().map(one).collect::<Vec<_>>()
+        };
+        let found = self.books.decisions().of_address(address, LOOKED_AT);
+        json!({
+            "address": address.to_canonical().to_string(),
+            "allowed": account.allowed,
+            "class": account.class,
+            "known": account.known,
+            "shares": account.crowd,
+            "unproven": used(&account.unproven),
+            "proven": used(&account.proven),
+            "refusals": reasons(&found, now),
+            "last": last(&found, now),
+        })
+    }
+
+    fn explain_name(&self, name: &Name, now: Moment) -> Value {
+        let found = self.books.decisions().of_name(name.wire(), LOOKED_AT);
+        let mut clients: BTreeMap<IpAddr, u64> = BTreeMap::new();
+        for decision in &found {
+            *clients.entry(decision.address).or_default() += u64::from(decision.times);
+        }
+        let mut clients: Vec<(IpAddr, u64)> = clients.into_iter().collect();
+        clients.sort_by_key(|(_, times)| std::cmp::Reverse(*times));
+        let total = clients.len();
+        clients.truncate(SHOWN);
+        let one = |(address, times): &(IpAddr, u64)| json!({"address": address.to_string(), "times": times});
+        json!({
+            "name": name.to_string(),
+            "refusals": reasons(&found, now),
+            "clients": total,
+            "most": clients.iter().map(one).collect::<Vec<_>>(),
+            "last": last(&found, now),
+        })
+    }
+}
+
+/// What was refused, summed up by reason and action, the most frequent first.
+fn reasons(found: &[Decision], now: Moment) -> Vec<Value> {
+    let mut sums: BTreeMap<(Reason, u8), (u64, Moment, Moment)> = BTreeMap::new();
+    for decision in found {
+        let sum = sums.entry((decision.reason, decision.action as u8)).or_insert((0, decision.when, decision.when));
+        sum.0 += u64::from(decision.times);
+        sum.1 = sum.1.min(decision.when);
+        sum.2 = sum.2.max(decision.when);
+    }
+    let mut sums: Vec<_> = sums.into_iter().collect();
+    sums.sort_by_key(|(_, (times, ..))| std::cmp::Reverse(*times));
+    let one = |((reason, action), (times, first, latest)): &((Reason, u8), (u64, Moment, Moment))| {
+        json!({
+            "reason": reason.name(),
+            "text": reason.text(),
+            "action": action_name(*action),
+            "times": times,
+            "since": seconds(now, *first),
+            "until": seconds(now, *latest),
+            "setting": reason.setting(),
+            "remedy": reason.remedy(),
+        })
+    };
+    sums.iter().map(one).collect()
+}
+
+fn last(found: &[Decision], now: Moment) -> Vec<Value> {
+    let one = |decision: &Decision| {
+        json!({
+            "ago": seconds(now, decision.when), "address": decision.address.to_string(), "name": decision.name,
+            "reason": decision.reason.name(), "action": action_name(decision.action as u8),
+            "level": decision.level.name(), "times": decision.times,
+        })
+    };
+    found.iter().take(SHOWN).map(one).collect()
+}
+
+fn action_name(action: u8) -> &'static str {
+    match action {
+        a if a == Action::Observed as u8 => "observed",
+        a if a == Action::Slipped as u8 => "asked for proof",
+        a if a == Action::Refused as u8 => "refused",
+        _ => "silence",
+    }
+}
+
+/// To a tenth.
+fn seconds(now: Moment, then: Moment) -> f64 {
+    (now.since(then).as_secs_f64() * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admission::{Asking, Books, Door, Policy, Pressure, Sizes};
+    use crate::clock::{Now, UnixTime};
+    use crate::engine::Counters;
+
+    #[test]
+    fn a_refusal_is_explained_by_address_and_by_name_and_counted() {
+        let policy = Policy { allow: vec!["10.0.0.0/8".parse().expect("a prefix")], ..Policy::default() };
+        let books = Books::new(&Sizes::small(), &[3; 32]);
+        let told = Told::new(books.clone(), policy.clone(), 2, Moment::from_nanos(1));
+        let mut door = Door::beside(&policy, &books);
+        let start = Moment::from_nanos(3_600_000_000_000);
+        let asking = Asking {
+            address: "10.0.0.1".parse().expect("an address"),
+            stream: false,
+            cookie: None,
+            name: b"\x03www\x07example\0",
+        };
+        let now = Now { mono: start, age: start, unix: UnixTime(0) };
+        door.judge(now, &asking);
+        door.feel(start, &Pressure { dropped: 0.1, ..Pressure::default() });
+        for _ in 0..5_000 {
+            door.judge(now, &asking);
+        }
+        let counters = Counters { door: door.tally(), queries: 5_001, ..Counters::default() };
+        told.say(1, Word { counters, level: door.level().0, since: door.level().1 });
+
+        let later = start + Duration::from_secs(60);
+        let explained = told.answer("explain 10.0.0.1", later);
+        assert_eq!(explained["allowed"], true);
+        assert_eq!(explained["unproven"][0]["prefix"], 32);
+        assert_eq!(explained["refusals"][0]["setting"], "limits.client_rate");
+        assert_eq!(explained["refusals"][0]["since"], 60.0);
+        assert_eq!(explained["last"][0]["level"], "guard");
+        assert_eq!(told.answer("explain 10.0.0.1", start)["unproven"][0]["used"], 100.0);
+        assert_eq!(told.answer("explain 10.0.0.2", later)["refusals"], json!([]));
+        let named = told.answer("explain WWW.example", later);
+        assert_eq!((&named["clients"], &named["most"][0]["address"]), (&json!(1), &json!("10.0.0.1")));
+        let status = told.answer("status", later);
+        assert_eq!((&status["level"], &status["queries"]), (&json!("guard"), &json!(5_001)));
+        assert!(status["turned_away"]["client_limit"].as_u64().expect("a count") > 2_900);
+        for line in ["", "explain", "explain a b", "status now", "drop tables", "explain .."] {
+            assert!(told.answer(line, later)["error"].is_string(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What an operator asks of a running server, over a Unix socket: one line in, one JSON object out.
+//!
+//! The questions are `status`, `explain ADDRESS` and `explain NAME`. Whoever can open the socket may ask everything, so
+//! that only the server's own user and root can.
+
+mod answers;
+mod socket;
+
+use std::sync::{Mutex, PoisonError};
+
+pub use socket::{Socket, ask};
+
+use crate::admission::{Books, Level, Policy};
+use crate::clock::Moment;
+use crate::engine::Counters;
+
+/// What one shard last said of itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Word {
+    pub counters: Counters,
+    pub level: Level,
+    /// Since when that level holds.
+    pub since: Moment,
+}
+
+/// What can be told: the books, which all shards write, and the last word of each shard.
+#[derive(Debug)]
+pub struct Told {
+    books: Books,
+    policy: Mutex<Policy>,
+    shards: Vec<Mutex<Word>>,
+    start: Moment,
+}
+
+impl Told {
+    /// Nothing has been said yet by any of so many shards. `start` is when the server began.
+    pub fn new(books: Books, policy: Policy, shards: usize, start: Moment) -> Told {
+        Told { books, policy: Mutex::new(policy), shards: (0..shards).map(|_| Mutex::default()).collect(), start }
+    }
+
+    /// Takes a shard's word.
+    pub fn say(&self, shard: usize, word: Word) {
+        if let Some(place) = self.shards.get(shard) {
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = word;
+        }
+    }
+
+    /// Takes the policy that is in force now.
+    pub fn set_policy(&self, policy: Policy) {
+        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = policy;
+    }
+
+    fn words(&self) -> Vec<Word> {
+        self.shards.iter().map(|word| *word.lock().unwrap_or_else(PoisonError::into_inner)).collect()
+    }
+
+    fn policy(&self) -> Policy {
+        self.policy.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
