@@ -39,6 +39,7 @@ enum Task {
     Check(cli::check::Args),
     Resolve(cli::resolve::Args),
     Lab(cli::lab::Args),
+    Load(cli::load::Args),
     Completions(cli::generate::Completions),
     Man(cli::generate::Man),
 }
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Task::Check(args) => cli::check::run(&args),
         Task::Resolve(args) => cli::resolve::run(&args),
         Task::Lab(args) => cli::lab::run(&args),
+        Task::Load(args) => cli::load::run(&args),
         Task::Completions(args) => cli::generate::completions::<Command>(&args),
         Task::Man(args) => cli::generate::man::<Command>(&args),
     }

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod generate;
 pub mod lab;
+pub mod load;
 pub mod resolve;
 pub mod serve;
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-pub use expect::{Expect, Measure, Order, Subject};
+pub use expect::{Expect, Measure, Order, Subject, share, time};
 pub use read::{Vocabulary, read};
 
 use super::packet::Form as Shape;
