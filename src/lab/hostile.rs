@@ -97,9 +97,7 @@ fn empty() -> Reply {
 fn found(qname: &Name, qtype: RecordType, records: u32) -> Reply {
     let data = |n: u32| match qtype {
         RecordType::A => Some(RData::A(A(Ipv4Addr::from(0xc612_0000 + n)))),
-        RecordType::AAAA => {
-            Some(RData::AAAA(AAAA((0x2001_0db8_0000_0000_0000_0000_0000_0000 + u128::from(n)).into())))
-        }
+        RecordType::AAAA => Some(RData::AAAA(AAAA((0x2001_0db8_0000_0000_0000_0000_0000_0000 + u128::from(n)).into()))),
         RecordType::TXT => Some(RData::TXT(TXT::new(vec![format!("{n:064}")]))),
         _ => None,
     };

@@ -154,7 +154,8 @@ mod tests {
         let mut dice = Dice::new(2);
         for (word, kind) in Malformed::ALL {
             malformed(&mut dice, kind, b"\x01a\x00", &mut out);
-            let sound = matches!(kind, Malformed::Opcode | Malformed::TwoOpts | Malformed::Trailing | Malformed::Counts);
+            let sound =
+                matches!(kind, Malformed::Opcode | Malformed::TwoOpts | Malformed::Trailing | Malformed::Counts);
             assert!(!sound || question_print(&out) != 0, "{word}");
         }
     }

@@ -284,7 +284,8 @@ impl Generated {
         let mut name = Vec::with_capacity(64);
         let pick = |dice: &mut Dice, types: &[u16]| types.get(dice.below(types.len())).copied().unwrap_or(1);
         // Lent out, so that questions can be drawn beside it.
-        let traffic = std::mem::replace(&mut self.stream.traffic, Traffic::NxDomain { length: (1, 1), types: Vec::new() });
+        let traffic =
+            std::mem::replace(&mut self.stream.traffic, Traffic::NxDomain { length: (1, 1), types: Vec::new() });
         let dice = &mut self.dice;
         let mut known = None;
         match &traffic {
@@ -392,7 +393,8 @@ impl Pace {
         match self.into {
             Some(net) => {
                 // The same client always lands on the same address; copies lie far from each other.
-                let mixed = Dice::new(octets(client?) as u64 ^ (octets(client?) >> 64) as u64 ^ (u64::from(copy) << 40)).next();
+                let mixed =
+                    Dice::new(octets(client?) as u64 ^ (octets(client?) >> 64) as u64 ^ (u64::from(copy) << 40)).next();
                 Sources { nets: vec![net], clients: 0 }.client(mixed)
             }
             None => client.filter(fits),

@@ -73,7 +73,10 @@ pub fn machine() -> Vec<(String, String)> {
         ("system", fs::read_to_string("/proc/sys/kernel/osrelease").ok().map(|v| format!("Linux {}", v.trim()))),
         ("processor", first("/proc/cpuinfo", "model name").map(|name| format!("{name}, {cores} cores"))),
         ("memory", first("/proc/meminfo", "MemTotal")),
-        ("load before", fs::read_to_string("/proc/loadavg").ok().map(|v| v.split(' ').take(3).collect::<Vec<_>>().join(" "))),
+        (
+            "load before",
+            fs::read_to_string("/proc/loadavg").ok().map(|v| v.split(' ').take(3).collect::<Vec<_>>().join(" ")),
+        ),
     ];
     found.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }

@@ -42,7 +42,9 @@ impl std::fmt::Display for Refusal {
                  --i-own-this-target {} and --rate-cap QUERIES-A-SECOND",
                 target.ip()
             ),
-            Refusal::Other { target, owned } => write!(f, "the target is {}, --i-own-this-target says {owned}", target.ip()),
+            Refusal::Other { target, owned } => {
+                write!(f, "the target is {}, --i-own-this-target says {owned}", target.ip())
+            }
             Refusal::NoCap(target) => write!(f, "{target} is not on this machine: --rate-cap has to bound the rate"),
         }
     }
@@ -110,7 +112,8 @@ impl Run {
         let stop = Arc::new(AtomicBool::new(false));
         let (jobs, waiting) = streams::channel();
         let (target, cap) = (permit.target, permit.cap);
-        let work = Work { target, feeds, late_after, most, cap, ledger: Arc::clone(&ledger), stop: Arc::clone(&stop), jobs };
+        let work =
+            Work { target, feeds, late_after, most, cap, ledger: Arc::clone(&ledger), stop: Arc::clone(&stop), jobs };
         let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let mut threads = Vec::new();
         // The loop's buffers stay on the thread they were made on; it says when it is ready, and is told when to start.

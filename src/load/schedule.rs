@@ -109,8 +109,11 @@ impl Rate {
             let stop = next.map_or(f64::INFINITY, |next| next.at.as_secs_f64());
             let target = next.filter(|next| next.ramp).map_or(step.qps, |next| next.qps);
             let cut = stop.min(end);
-            let last =
-                if stop.is_finite() { step.qps + (target - step.qps) * (cut - start) / (stop - start) } else { step.qps };
+            let last = if stop.is_finite() {
+                step.qps + (target - step.qps) * (cut - start) / (stop - start)
+            } else {
+                step.qps
+            };
             if cut > start {
                 stretches.push(Stretch { start, end: cut, first: step.qps, last });
             }

@@ -1,7 +1,9 @@
 //! `maeslant load`: traffic for a resolver, and what its customers felt.
 
-mod stage;
+mod replay;
 mod run;
+mod stage;
+mod tools;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -17,6 +19,9 @@ use clap::Subcommand;
 Examples:
   maeslant load run zones/lab/scenarios/ziggo-2015.toml --html report.html
   maeslant load run my.toml --target 127.0.0.1:5300 --junit result.xml
+  maeslant load replay yesterday.pcapng --target 127.0.0.1:5300 --speed 2 --map-net 127.20.0.0/16
+  maeslant load stats yesterday.dnstap
+  maeslant load convert yesterday.pcapng queries.txt --anonymise --hash-names
 
 Exit codes:
   0  what the scenario expects came out
@@ -31,6 +36,10 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Task {
     Run(run::Args),
+    Replay(replay::Args),
+    Convert(tools::Convert),
+    Stats(tools::Show),
+    Slice(tools::Slice),
 }
 
 /// Whom to ask, and with what right.
@@ -71,6 +80,10 @@ pub struct Reports {
 pub fn run(args: &Args) -> ExitCode {
     match &args.task {
         Task::Run(args) => run::run(args),
+        Task::Replay(args) => replay::run(args),
+        Task::Convert(args) => tools::convert(args),
+        Task::Stats(args) => tools::stats(args),
+        Task::Slice(args) => tools::slice(args),
     }
 }
 

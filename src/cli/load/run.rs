@@ -220,7 +220,12 @@ fn baseline(path: &Path) -> Result<Outcome, String> {
     let outcome: Outcome =
         serde_json::from_str(&text).map_err(|e| format!("{} is no report of a run: {e}", path.display()))?;
     if outcome.format != maeslant::load::outcome::FORMAT {
-        return Err(format!("{} has format {}, not {}", path.display(), outcome.format, maeslant::load::outcome::FORMAT));
+        return Err(format!(
+            "{} has format {}, not {}",
+            path.display(),
+            outcome.format,
+            maeslant::load::outcome::FORMAT
+        ));
     }
     Ok(outcome)
 }

@@ -115,10 +115,14 @@ impl Chart<'_> {
             );
         }
         if !self.attacked.is_empty() {
-            out.push_str("<li><svg viewBox=\"0 0 30 8\"><rect class=\"attack\" width=\"30\" height=\"8\"/></svg>attack</li>");
+            out.push_str(
+                "<li><svg viewBox=\"0 0 30 8\"><rect class=\"attack\" width=\"30\" height=\"8\"/></svg>attack</li>",
+            );
         }
         if !self.faulty.is_empty() {
-            out.push_str("<li><svg viewBox=\"0 0 30 8\"><rect class=\"fault\" width=\"30\" height=\"8\"/></svg>faults</li>");
+            out.push_str(
+                "<li><svg viewBox=\"0 0 30 8\"><rect class=\"fault\" width=\"30\" height=\"8\"/></svg>faults</li>",
+            );
         }
         out.push_str("</ul>\n");
     }

@@ -132,9 +132,13 @@ fn charts(out: &mut String, outcome: &Outcome) {
         out.push_str(&Chart { id, title, summary, lines, scale, write, attacked, faulty }.draw());
     };
     let whole: fn(f64) -> String = |v| grouped(v as u64);
-    draw("success", "Right answers, share of the questions due in each second", each("", &Row::success_share), Scale::Linear(1.0), |v| {
-        format!("{:.0} %", v * 100.0)
-    });
+    draw(
+        "success",
+        "Right answers, share of the questions due in each second",
+        each("", &Row::success_share),
+        Scale::Linear(1.0),
+        |v| format!("{:.0} %", v * 100.0),
+    );
     let answered = |of: fn(&Row) -> f64| move |row: &Row| (row.answered > 0).then(|| of(row));
     let mut latencies = each(" p50", &answered(|r| r.p50));
     latencies.extend(each(" p99", &answered(|r| r.p99)));
@@ -148,7 +152,9 @@ fn charts(out: &mut String, outcome: &Outcome) {
         let lines = sample("queries to authoritative servers", &|s| Some(s.upstream as f64));
         draw("upstream", "Queries to authoritative servers a second", lines, Scale::Linear(0.0), whole);
     }
-    draw("cpu", "Processor cores the resolver kept busy", sample("cores", &|s| s.cpu), Scale::Linear(1.0), |v| format!("{v:.1}"));
+    draw("cpu", "Processor cores the resolver kept busy", sample("cores", &|s| s.cpu), Scale::Linear(1.0), |v| {
+        format!("{v:.1}")
+    });
     let memory = sample("MiB", &|s| s.memory.map(|m| m as f64 / f64::from(1 << 20)));
     draw("memory", "Memory of the resolver's process, MiB", memory, Scale::Linear(0.0), whole);
 }
@@ -173,16 +179,24 @@ fn cells<T: std::fmt::Display>(out: &mut String, tag: &str, values: impl IntoIte
 
 fn streams(out: &mut String, outcome: &Outcome) {
     out.push_str("<section>\n<h2>Streams</h2>\n<div class=\"wide\"><table>\n<thead><tr>");
-    let heads = ["Stream", "Asked", "Right", "Unanswered", "Wrong", "Stale", "Truncated", "Late", "p50", "p90", "p99", "p99.9"];
+    let heads =
+        ["Stream", "Asked", "Right", "Unanswered", "Wrong", "Stale", "Truncated", "Late", "p50", "p90", "p99", "p99.9"];
     cells(out, "th scope=\"col\"", heads);
     out.push_str("</tr></thead>\n<tbody>\n");
     for stream in &outcome.streams {
         let row = &stream.total;
-        let _ = write!(out, "<tr><th scope=\"row\">{} <span class=\"soft\">{}</span></th>", escape(&stream.name), stream.role);
+        let _ = write!(
+            out,
+            "<tr><th scope=\"row\">{} <span class=\"soft\">{}</span></th>",
+            escape(&stream.name),
+            stream.role
+        );
         let right = row.success_share().map_or_else(|| "–".to_owned(), share);
         let mut values = vec![grouped(row.asked), right];
         values.extend([row.unanswered, row.wrong, row.stale, row.truncated, row.late].map(grouped));
-        values.extend([row.p50, row.p90, row.p99, row.p999].map(|v| if row.answered == 0 { "–".to_owned() } else { time(v) }));
+        values.extend(
+            [row.p50, row.p90, row.p99, row.p999].map(|v| if row.answered == 0 { "–".to_owned() } else { time(v) }),
+        );
         cells(out, "td", values);
         out.push_str("</tr>\n");
     }
@@ -250,8 +264,8 @@ fn numbers(out: &mut String, outcome: &Outcome) {
         out.push_str("</tr></thead>\n<tbody>\n");
         for (second, row) in stream.seconds.iter().enumerate().take(MOST_ROWS) {
             let _ = write!(out, "<tr><th scope=\"row\">{second}</th>");
-            let counts =
-                [row.asked, row.answered, row.success, row.unanswered, row.wrong, row.stale, row.truncated].map(grouped);
+            let counts = [row.asked, row.answered, row.success, row.unanswered, row.wrong, row.stale, row.truncated]
+                .map(grouped);
             cells(out, "td", counts);
             let _ = writeln!(out, "<td>{}</td><td>{}</td></tr>", time(row.p50), time(row.p99));
         }

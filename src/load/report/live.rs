@@ -62,7 +62,11 @@ impl Glance {
     }
 
     fn clock(&self) -> String {
-        format!("{:>3.0} of {:.0} s", self.elapsed.as_secs_f64().min(self.duration.as_secs_f64()), self.duration.as_secs_f64())
+        format!(
+            "{:>3.0} of {:.0} s",
+            self.elapsed.as_secs_f64().min(self.duration.as_secs_f64()),
+            self.duration.as_secs_f64()
+        )
     }
 }
 

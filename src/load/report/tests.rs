@@ -73,8 +73,7 @@ fn a_baseline_tells_better_from_worse() {
     let mut slow = outcome();
     slow.streams[0].total.p99 = 0.5;
     slow.streams[1].total.p99 = 0.5;
-    let worse: Vec<String> =
-        compare(&outcome(), &slow).into_iter().filter(|c| c.worse).map(|c| c.title).collect();
+    let worse: Vec<String> = compare(&outcome(), &slow).into_iter().filter(|c| c.worse).map(|c| c.title).collect();
     assert_eq!(worse, ["customers: p99"], "of an attack nothing is better or worse");
     assert!(compare(&slow, &outcome()).iter().any(|c| c.better));
 }

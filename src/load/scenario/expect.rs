@@ -194,21 +194,23 @@ impl Expect {
 /// Reads one `[[expect]]`, which may have several lines of a verdict.
 pub(super) fn read(form: &Form<'_>, line: usize, duration: Duration) -> Vec<Expect> {
     let window = window(form, duration);
-    let subject = match (form.string("stream"), form.string("upstream_zone"), form.flag("upstream"), form.flag("server"))
-    {
-        (Some(stream), None, None | Some(false), None | Some(false)) => Some(Subject::Stream(stream)),
-        (stream, zone @ Some(_), _, None | Some(false)) => Some(Subject::Upstream { zone: zone.map(dotted), stream }),
-        (stream, None, Some(true), None | Some(false)) => Some(Subject::Upstream { zone: None, stream }),
-        (None, None, None | Some(false), Some(true)) => Some(Subject::Server),
-        _ => {
-            form.fail(
-                Problem::error(Code::MissingKey, "an [[expect]] looks at one thing")
-                    .at(form.span.clone(), "at what?")
-                    .help("add one of stream = \"NAME\", upstream_zone = \"ZONE\", upstream = true, server = true"),
-            );
-            None
-        }
-    };
+    let subject =
+        match (form.string("stream"), form.string("upstream_zone"), form.flag("upstream"), form.flag("server")) {
+            (Some(stream), None, None | Some(false), None | Some(false)) => Some(Subject::Stream(stream)),
+            (stream, zone @ Some(_), _, None | Some(false)) => {
+                Some(Subject::Upstream { zone: zone.map(dotted), stream })
+            }
+            (stream, None, Some(true), None | Some(false)) => Some(Subject::Upstream { zone: None, stream }),
+            (None, None, None | Some(false), Some(true)) => Some(Subject::Server),
+            _ => {
+                form.fail(
+                    Problem::error(Code::MissingKey, "an [[expect]] looks at one thing")
+                        .at(form.span.clone(), "at what?")
+                        .help("add one of stream = \"NAME\", upstream_zone = \"ZONE\", upstream = true, server = true"),
+                );
+                None
+            }
+        };
     let table: &[(&'static str, Measure, Unit)] = match &subject {
         Some(Subject::Stream(_)) => &STREAM,
         Some(Subject::Upstream { .. }) => &UPSTREAM,

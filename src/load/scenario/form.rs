@@ -29,7 +29,12 @@ pub struct Form<'a> {
 
 impl<'a> Form<'a> {
     /// A table and where its problems go.
-    pub fn new(title: impl Into<String>, span: Range<usize>, table: &'a DeTable<'a>, report: &'a RefCell<Report>) -> Self {
+    pub fn new(
+        title: impl Into<String>,
+        span: Range<usize>,
+        table: &'a DeTable<'a>,
+        report: &'a RefCell<Report>,
+    ) -> Self {
         Form { title: title.into(), span, table, asked: RefCell::default(), report, sound: Cell::new(true) }
     }
 
@@ -196,12 +201,7 @@ impl<'a> Form<'a> {
     }
 
     /// A list of strings read with `parse`; one string alone is a list of one.
-    pub fn list<T>(
-        &self,
-        key: &'static str,
-        wanted: &str,
-        parse: impl Fn(&str) -> Result<T, Wrong>,
-    ) -> Option<Vec<T>> {
+    pub fn list<T>(&self, key: &'static str, wanted: &str, parse: impl Fn(&str) -> Result<T, Wrong>) -> Option<Vec<T>> {
         let value = self.get(key)?;
         match value.get_ref() {
             DeValue::Array(array) => {

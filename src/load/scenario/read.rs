@@ -267,10 +267,15 @@ fn transports(form: &Form<'_>) -> f64 {
 }
 
 fn zone(form: &Form<'_>, vocabulary: &Vocabulary) -> Option<ZoneEntry> {
-    let name = form.parsed("name", form.get("name").or_else(|| {
-        form.missing("name", "\"bank.com.\"");
-        None
-    })?, "a zone such as \"bank.com.\"", |text| units::zone(&text.replace("{n}", "0")).map(|_| text.to_ascii_lowercase()));
+    let name = form.parsed(
+        "name",
+        form.get("name").or_else(|| {
+            form.missing("name", "\"bank.com.\"");
+            None
+        })?,
+        "a zone such as \"bank.com.\"",
+        |text| units::zone(&text.replace("{n}", "0")).map(|_| text.to_ascii_lowercase()),
+    );
     let kind = match form.get("kind") {
         Some(_) => form.word("kind", vocabulary.zones),
         None => vocabulary.zones.first().copied(),

@@ -112,7 +112,10 @@ fn generator(kind: &str, own: Option<&Form<'_>>, form: &Form<'_>, names: Option<
                 })
             });
             let kinds = kinds.filter(|kinds| !kinds.is_empty());
-            Traffic::Malformed { kinds: kinds.unwrap_or_else(|| Malformed::ALL.map(|(_, k)| k).to_vec()), names: common }
+            Traffic::Malformed {
+                kinds: kinds.unwrap_or_else(|| Malformed::ALL.map(|(_, k)| k).to_vec()),
+                names: common,
+            }
         }
         "edns-bomb" => {
             let options = own.and_then(|own| own.count("options", 1, 16_000)).unwrap_or(3_000);
