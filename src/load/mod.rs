@@ -22,6 +22,8 @@ pub mod scenario;
 pub mod schedule;
 pub mod sender;
 mod streams;
+#[cfg(test)]
+mod validation;
 mod wheel;
 
 pub use feed::Popular;

@@ -167,6 +167,14 @@ impl Run {
         ledger
     }
 
+    /// Waits until all is asked and ended, which is bounded by the schedule and the streams' patience.
+    pub fn complete(mut self) -> Ledger {
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+        std::mem::take(&mut *self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn end(&mut self) {
         self.stop.store(true, Relaxed);
         for thread in self.threads.drain(..) {
@@ -184,6 +192,8 @@ impl Drop for Run {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // How well it measures is seen in `validation`.
 
     #[test]
     fn nobody_else_is_asked_unless_it_is_said_twice() {

@@ -113,6 +113,8 @@ pub struct Loop {
     current: usize,
     questions: Vec<Question>,
     free: Vec<u32>,
+    /// Questions that are open.
+    open: usize,
     wheel: Wheel,
     expired: Vec<u64>,
     /// The next packet of each stream, written already.
@@ -154,6 +156,7 @@ impl Loop {
             current: 0,
             questions: Vec::new(),
             free: Vec::new(),
+            open: 0,
             wheel: Wheel::default(),
             expired: Vec::new(),
             heads,
@@ -166,11 +169,16 @@ impl Loop {
     /// Runs until all is asked and ended, or until it is stopped.
     pub fn run(mut self, start: Moment) {
         self.start = start;
+        let early = start.since(now());
+        if !early.is_zero() {
+            // Nothing comes in before anything is sent.
+            let _ = self.epoll.wait(early + Duration::from_micros(1));
+        }
         while !self.work.stop.load(Relaxed) {
             let sent_all = self.send_due();
             self.receive();
             self.expire();
-            if sent_all && self.heads.iter().all(|head| head.0.is_none()) && self.wheel.len() == 0 {
+            if sent_all && self.heads.iter().all(|head| head.0.is_none()) && self.open == 0 {
                 break;
             }
             self.wait(sent_all);
@@ -189,7 +197,7 @@ impl Loop {
         let next = self.heads.iter().filter_map(|head| head.0.map(|due| due.at)).min();
         let elapsed = Duration::from_nanos(self.elapsed());
         let mut wait = next.map_or(LONGEST_WAIT, |at| at.saturating_sub(elapsed)).min(LONGEST_WAIT);
-        if self.wheel.len() > 0 {
+        if self.open > 0 {
             wait = wait.min(Duration::from_millis(2));
         }
         if wait > Duration::from_micros(5) {
@@ -304,6 +312,7 @@ impl Loop {
 
     /// Files an open question; its key is its place and, above, its generation.
     fn keep(&mut self, mut question: Question) -> u64 {
+        self.open += 1;
         let index = match self.free.pop() {
             Some(index) => {
                 question.generation = self.questions[index as usize].generation.wrapping_add(1);
@@ -319,6 +328,7 @@ impl Loop {
     }
 
     fn close(&mut self, index: usize) {
+        self.open -= 1;
         let question = &mut self.questions[index];
         question.open = false;
         question.packet = None;

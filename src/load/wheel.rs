@@ -55,11 +55,6 @@ impl Wheel {
             self.next += 1;
         }
     }
-
-    /// How many deadlines there are.
-    pub fn len(&self) -> usize {
-        self.len
-    }
 }
 
 #[cfg(test)]
@@ -79,7 +74,7 @@ mod tests {
             wheel.expire(now, &mut out);
             seen.extend(out.drain(..).map(|key| (key, now)));
         }
-        assert_eq!(wheel.len(), 0);
+        assert_eq!(wheel.len, 0);
         for (key, now) in &seen {
             let deadline = deadlines[*key as usize];
             assert!((deadline..deadline + 2 * TICK + 1_000_000).contains(now), "{key} at {now}");

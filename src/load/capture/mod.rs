@@ -134,7 +134,7 @@ fn kind(head: &[u8]) -> Kind {
         // Frame Streams begin with an escape and a control frame.
         [0, 0, 0, 0, 0, 0, ..] => Kind::Dnstap,
         [] => Kind::Unknown,
-        text if text.iter().all(|octet| *octet >= 0x20 || b"\t\r\n".contains(octet)) => Kind::Text,
+        text if text.iter().all(|octet| matches!(octet, 0x20..=0x7e | 0x80.. | b'\t' | b'\r' | b'\n')) => Kind::Text,
         _ => Kind::Unknown,
     }
 }

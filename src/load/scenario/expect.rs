@@ -183,7 +183,9 @@ impl Expect {
             Subject::Server => "server".to_owned(),
         };
         let of = match &self.subject {
-            Subject::Upstream { stream: Some(stream), .. } => format!(" of {stream}"),
+            Subject::Upstream { stream: Some(stream), .. } if self.measure == Measure::PerQuery => {
+                format!(" of {stream}")
+            }
             _ => String::new(),
         };
         let limit = self.measure.write(self.limit);
