@@ -1,6 +1,6 @@
 //! Zones that do harm: what an attacker's own servers say, and where they stand in the world.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use hickory_proto::op::ResponseCode;
@@ -241,6 +241,20 @@ impl Atlas {
         Ok(())
     }
 
+    /// Moves every server to 198.18.0.0/15 and 2001:2::/48, the ranges for benchmarks (RFC 2544, RFC 5180): some
+    /// resolvers reject loopback addresses as glue. For a network of its own in which these are local.
+    pub fn renumber(&mut self) {
+        for zone in &mut self.zones {
+            zone.text = zone.text.replace("127.53.", "198.18.").replace("AAAA ::1\n", "AAAA 2001:2::1\n");
+        }
+        let servers = self.servers.iter_mut().flat_map(|server| server.addresses.iter_mut());
+        let glue = self.scripts.iter_mut().flat_map(|(_, script)| match script {
+            Script::Children { glue } | Script::SelfGlue { glue } => &mut glue[..],
+            _ => &mut [],
+        });
+        servers.chain(glue).for_each(|address| *address = renumbered(*address));
+    }
+
     fn script(&mut self, addition: &Addition, own: &[IpAddr]) -> Result<Option<Script>, String> {
         let size = |usual: u32| if addition.size == 0 { usual } else { addition.size };
         let origin = Name::from_ascii(&addition.origin).map_err(|e| format!("{}: {e}", addition.origin))?;
@@ -267,6 +281,17 @@ impl Atlas {
             }
             _ => return Ok(None),
         }))
+    }
+}
+
+fn renumbered(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => match v4.octets() {
+            [127, 53, c, d] => Ipv4Addr::new(198, 18, c, d).into(),
+            _ => address,
+        },
+        IpAddr::V6(Ipv6Addr::LOCALHOST) => Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1).into(),
+        IpAddr::V6(_) => address,
     }
 }
 
@@ -362,6 +387,18 @@ mod tests {
         let next = |name: &str| ask(&endless, name).authority[0].data.to_string();
         let second = next("q.evil.com.");
         assert!(second.starts_with("ns.") && next(&second) != second);
+    }
+
+    #[test]
+    fn a_renumbered_world_has_no_loopback_address_left() {
+        let mut atlas = Atlas::new(20);
+        let addition =
+            Addition { origin: "evil.com.".into(), kind: "self-glue".into(), size: 0, records: String::new() };
+        atlas.add(&addition).unwrap();
+        atlas.renumber();
+        assert!(atlas.zones.iter().all(|zone| !zone.text.contains("127.53.") && !zone.text.contains(" ::1\n")));
+        assert!(atlas.servers.iter().flat_map(|s| &s.addresses).all(|address| !address.is_loopback()));
+        assert!(atlas.scripts.iter().all(|(_, s)| !format!("{s:?}").contains("127.53")));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `maeslant load`: traffic for a resolver, and what its customers felt.
 
+mod against;
 mod replay;
 mod run;
 mod stage;

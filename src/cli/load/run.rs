@@ -12,6 +12,7 @@ use maeslant::load::report::{self, Glance};
 use maeslant::load::scenario::{self, Role, Vocabulary};
 use maeslant::load::{Outcome, Permit, Run, Scenario, process};
 
+use super::against::{self, Other};
 use super::stage::{self, Failure, Stage};
 use super::{Aim, Reports, fail};
 
@@ -44,6 +45,13 @@ pub struct Args {
     /// given.
     #[arg(long, value_name = "PORT")]
     pub lab_port: Option<u16>,
+    /// Run it for these resolvers too, one after the other, in a network of its own, and show all side by side. Needs
+    /// root, and the servers installed.
+    #[arg(long, value_name = "NAME", value_delimiter = ',', conflicts_with_all = ["target", "check", "baseline"])]
+    pub against: Vec<Other>,
+    /// In the network that --against made.
+    #[arg(long, hide = true, requires = "against")]
+    pub inside: bool,
     /// Only say what is wrong with the scenario and what it would send.
     #[arg(long)]
     pub check: bool,
@@ -71,6 +79,12 @@ pub fn run(args: &Args) -> ExitCode {
     if args.check {
         return check(&scenario);
     }
+    if args.inside {
+        return against::inside(args, &scenario);
+    }
+    if !args.against.is_empty() {
+        return against::outside(args);
+    }
     let stage = match args.aim.target.or(scenario.target) {
         Some(target) => Stage::foreign(&scenario, target, args.aim.server_pid, args.lab_port),
         None => Stage::own(&scenario, args.listen, args.lab_port.unwrap_or(0)),
@@ -83,7 +97,7 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 fn check(scenario: &Scenario) -> ExitCode {
-    if let Err(error) = stage::atlas(scenario) {
+    if let Err(error) = stage::atlas(scenario).and_then(|_| stage::resolver(scenario)) {
         return fail(&error, super::super::UNUSABLE);
     }
     let mut text = format!("{}: {:.0} questions in {:?}\n", scenario.name, scenario.planned(), scenario.duration);

@@ -65,15 +65,18 @@ pub fn atlas(scenario: &Scenario) -> Result<Atlas, String> {
     Ok(atlas)
 }
 
+/// The resolver's settings as the scenario has them.
+pub fn resolver(scenario: &Scenario) -> Result<Settings, String> {
+    let Some(text) = &scenario.resolver else { return Ok(Settings::default()) };
+    match config::examine(text, Path::new("[resolver] config")) {
+        (Some(settings), _) => Ok(settings),
+        (None, report) => Err(report.human(false)),
+    }
+}
+
 /// The resolver's settings: the scenario's, with the lab's root and port, and loopback addresses fair to ask.
 fn settings(scenario: &Scenario, listen: SocketAddr, world: &World) -> Result<Settings, String> {
-    let mut settings = match &scenario.resolver {
-        None => Settings::default(),
-        Some(text) => match config::examine(text, Path::new("[resolver] config")) {
-            (Some(settings), _) => settings,
-            (None, report) => return Err(report.human(false)),
-        },
-    };
+    let mut settings = resolver(scenario)?;
     settings.listener.listen = vec![listen];
     settings.engine.resolve.root_hints = world.root_hints();
     settings.engine.resolve.server_port = world.port();
@@ -89,7 +92,7 @@ impl Stage {
         pid: Option<u32>,
         lab_port: Option<u16>,
     ) -> Result<Stage, Failure> {
-        let world = lab_port.map(|port| start_world(scenario, port)).transpose()?;
+        let world = lab_port.map(|port| start_world(scenario, port, false)).transpose()?;
         Ok(Stage {
             world,
             resolver: None,
@@ -103,7 +106,7 @@ impl Stage {
 
     /// The small Internet with this program's resolver in front of it, in this process.
     pub fn own(scenario: &Scenario, listen: SocketAddr, lab_port: u16) -> Result<Stage, Failure> {
-        let world = start_world(scenario, lab_port)?;
+        let world = start_world(scenario, lab_port, false)?;
         let settings = settings(scenario, listen, &world).map_err(|error| (error, super::super::UNUSABLE))?;
         let resolver = daemon::start(settings).map_err(|error| (error.to_string(), error.exit() as u8))?;
         let target = resolver.addresses().first().copied().unwrap_or(listen);
@@ -118,9 +121,17 @@ impl Stage {
         })
     }
 
-    /// Says what answers.
-    pub fn named(self, server: String) -> Stage {
-        Stage { server, ..self }
+    /// A resolver in a process of its own, in front of a small Internet that runs already.
+    pub fn beside(scenario: &Scenario, world: World, target: SocketAddr, pid: u32, server: String) -> Stage {
+        Stage {
+            world: Some(world),
+            resolver: None,
+            target,
+            server,
+            process: Some(Process::Other(pid)),
+            meter: Meter::default(),
+            active: vec![false; scenario.faults.len()],
+        }
     }
 
     /// Puts faults in force and takes them away as their time comes.
@@ -184,8 +195,12 @@ impl Stage {
     }
 }
 
-fn start_world(scenario: &Scenario, port: u16) -> Result<World, Failure> {
-    let atlas = atlas(scenario).map_err(|error| (error, super::super::UNUSABLE))?;
+/// Starts the small Internet of a scenario; `renumbered` outside loopback, in a network of its own.
+pub fn start_world(scenario: &Scenario, port: u16, renumbered: bool) -> Result<World, Failure> {
+    let mut atlas = atlas(scenario).map_err(|error| (error, super::super::UNUSABLE))?;
+    if renumbered {
+        atlas.renumber();
+    }
     let options = lab::Options { port, sites: usize::from(scenario.sites), seed: scenario.seed };
     World::of(atlas, &options).map_err(|error| match error {
         lab::StartError::Bind { .. } => (error.to_string(), daemon::Exit::Bind as u8),
