@@ -39,7 +39,7 @@ enum Task {
     Check(cli::check::Args),
     Resolve(cli::resolve::Args),
     Lab(cli::lab::Args),
-    Load(cli::load::Args),
+    Load(Box<cli::load::Args>),
     Completions(cli::generate::Completions),
     Man(cli::generate::Man),
 }

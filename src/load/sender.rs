@@ -16,7 +16,8 @@ use super::wheel::Wheel;
 use crate::clock::Moment;
 use crate::net::batch::{BATCH, Receiver, Sender};
 use crate::net::epoll::Epoll;
-use crate::net::socket::udp_listener;
+use crate::net::limits::prefer_this_thread;
+use crate::net::socket::{udp_listener, widen_receive_buffer};
 
 /// Ports that queries leave from. Each holds 65,536 open questions.
 const SOCKETS: usize = 16;
@@ -24,6 +25,8 @@ const SOCKETS: usize = 16;
 const SEND_TURN: usize = 4;
 /// Batches taken from a socket before the next one's turn.
 const RECEIVE_TURN: usize = 8;
+/// Answers that wait while this thread is kept from running must not be lost, in octets.
+const RECEIVE_BUFFER: usize = 8 << 20;
 /// The longest wait, so that a stop is seen.
 const LONGEST_WAIT: Duration = Duration::from_millis(20);
 /// IDs tried for a free one.
@@ -85,6 +88,7 @@ struct Port {
 impl Port {
     fn new(any: IpAddr) -> io::Result<Port> {
         let socket = udp_listener(SocketAddr::new(any, 0), false)?;
+        widen_receive_buffer(&socket, RECEIVE_BUFFER);
         Ok(Port { socket, sender: Sender::new(), by_id: vec![0; 1 << 16], next_id: 0 })
     }
 
@@ -169,6 +173,7 @@ impl Loop {
     /// Runs until all is asked and ended, or until it is stopped.
     pub fn run(mut self, start: Moment) {
         self.start = start;
+        prefer_this_thread();
         let early = start.since(now());
         if !early.is_zero() {
             // Nothing comes in before anything is sent.

@@ -104,7 +104,7 @@ pub fn work(
         // Those that are to be answered; connections that are merely held end with the rest.
         let mut asking = 0usize;
         let mut over = false;
-        while !stop.load(Relaxed) && !(over && asking == 0) {
+        while !(stop.load(Relaxed) || over && asking == 0) {
             tokio::select! {
                 job = jobs.recv(), if !over => match job {
                     None => over = true,

@@ -146,6 +146,7 @@ pub fn play(scenario: &Scenario, mut stage: Stage, aim: &Aim) -> Result<Outcome,
     outcome.environment = environment;
     outcome.target = stage.target.to_string();
     outcome.server = stage.server.clone();
+    outcome.notes.extend(stage.note());
     stage.close();
     Ok(outcome)
 }

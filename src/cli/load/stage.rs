@@ -186,6 +186,12 @@ impl Stage {
         sample
     }
 
+    /// What a reader should know of the meters.
+    pub fn note(&self) -> Option<String> {
+        let note = "memory is that of one process: the resolver, the small Internet, and who asks";
+        self.resolver.is_some().then(|| note.to_owned())
+    }
+
     /// Ends what was started here.
     pub fn close(self) {
         if let Some(resolver) = self.resolver {

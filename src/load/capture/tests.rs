@@ -161,7 +161,7 @@ fn fragments(ip: &[u8]) -> (Vec<u8>, Vec<u8>) {
         let length = out.len() as u16;
         out[2..4].copy_from_slice(&length.to_be_bytes());
         let more = if offset == 0 { 0x2000 } else { 0 };
-        out[6..8].copy_from_slice(&(more | offset / 8).to_be_bytes());
+        out[6..8].copy_from_slice(&(more | (offset / 8)).to_be_bytes());
         out
     };
     (piece(&payload[..800], 0), piece(&payload[800..], 800))

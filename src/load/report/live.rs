@@ -83,7 +83,7 @@ pub fn screen(glance: &Glance, title: &str) -> Vec<String> {
         let share = standing.success.unwrap_or(0.0);
         let full = (share * 40.0).floor() as usize;
         let bar = "█".repeat(full) + &"░".repeat(40 - full.min(40));
-        lines.push(format!("  {} success  {}  {bar}", standing.name, percent(standing.success)));
+        lines.push(format!("  \x1b[1m{} success  {}  {bar}\x1b[0m", standing.name, percent(standing.success)));
     }
     lines.push(String::new());
     let state = if glance.attacked { "under attack" } else { "no attack" };
@@ -99,7 +99,7 @@ pub fn screen(glance: &Glance, title: &str) -> Vec<String> {
             s.role.name(),
             grouped(s.asked),
             percent(s.success),
-            time(s.p99),
+            if s.success.is_some() { time(s.p99) } else { "–".to_owned() },
             percent(s.success_in_all)
         ));
     }

@@ -260,7 +260,7 @@ impl<'a> Form<'a> {
         let asked = self.asked.borrow().clone();
         for (key, _) in self.table {
             let name = key.get_ref().as_ref();
-            if asked.iter().any(|known| *known == name) {
+            if asked.contains(&name) {
                 continue;
             }
             let mut known = asked.clone();

@@ -122,19 +122,21 @@ fn generator(kind: &str, own: Option<&Form<'_>>, form: &Form<'_>, names: Option<
             Traffic::EdnsBomb { options: options as u16, names: common }
         }
         "qr-loop" => Traffic::Responses { names: common },
-        "tcp-hoard" | "tcp-slow-writer" | "tcp-slow-reader" => {
-            let kind = match kind {
-                "tcp-hoard" => Holding::Idle,
-                "tcp-slow-writer" => Holding::SlowWriter,
-                _ => Holding::SlowReader,
-            };
-            let hold = own.and_then(|own| own.duration("hold")).unwrap_or(Duration::from_secs(60));
-            let at_once = own.and_then(|own| own.count("connections", 1, 100_000)).unwrap_or(5_000) as u32;
-            Traffic::Connections { kind, hold, at_once, names: common }
-        }
+        "tcp-hoard" | "tcp-slow-writer" | "tcp-slow-reader" => connections(kind, own, common),
         // The floods differ in where they come from, which the stream says.
         _ => Traffic::Names(common),
     })
+}
+
+fn connections(kind: &str, own: Option<&Form<'_>>, names: Names) -> Traffic {
+    let kind = match kind {
+        "tcp-hoard" => Holding::Idle,
+        "tcp-slow-writer" => Holding::SlowWriter,
+        _ => Holding::SlowReader,
+    };
+    let hold = own.and_then(|own| own.duration("hold")).unwrap_or(Duration::from_secs(60));
+    let at_once = own.and_then(|own| own.count("connections", 1, 100_000)).unwrap_or(5_000) as u32;
+    Traffic::Connections { kind, hold, at_once, names }
 }
 
 fn wrong(what: &str, help: String) -> Wrong {
@@ -288,7 +290,7 @@ fn zone_name(text: &str) -> Result<Vec<Name>, Wrong> {
 fn range(form: &Form<'_>, key: &'static str, (min, max): (u8, u8)) -> Option<(u8, u8)> {
     let value = form.get(key)?;
     let numbers: Vec<u8> = match value.get_ref() {
-        DeValue::Array(array) => array.iter().filter_map(|v| small(v)).collect(),
+        DeValue::Array(array) => array.iter().filter_map(small).collect(),
         _ => small(value).into_iter().collect(),
     };
     let found = match numbers[..] {
