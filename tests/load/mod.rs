@@ -1,5 +1,7 @@
 //! Load tests as a user runs them: scenarios, reports, records, and what is refused.
 
+mod peers;
+
 use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
