@@ -27,6 +27,9 @@ pub mod resolve;
 // the engine: one shard's whole state, without I/O
 pub mod engine;
 
+// texts that people write, and what is wrong with them
+pub mod text;
+
 // the shell: system calls
 #[allow(unsafe_code)]
 pub mod net;
@@ -36,8 +39,9 @@ pub mod control;
 pub mod listener;
 pub mod upstream;
 
-// a small Internet on loopback
+// a small Internet on loopback; traffic for a resolver and what came of it
 pub mod lab;
+pub mod load;
 
 // text to policies
 pub mod config;

@@ -40,6 +40,7 @@ enum Task {
     Resolve(cli::resolve::Args),
     Ctl(cli::ctl::Args),
     Lab(cli::lab::Args),
+    Load(Box<cli::load::Args>),
     Completions(cli::generate::Completions),
     Man(cli::generate::Man),
 }
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Task::Resolve(args) => cli::resolve::run(&args),
         Task::Ctl(args) => cli::ctl::run(&args),
         Task::Lab(args) => cli::lab::run(&args),
+        Task::Load(args) => cli::load::run(&args),
         Task::Completions(args) => cli::generate::completions::<Command>(&args),
         Task::Man(args) => cli::generate::man::<Command>(&args),
     }

@@ -2,6 +2,7 @@
 //! other people's servers and clients.
 
 mod cli;
+mod load;
 mod loopback;
 mod peers;
 mod sim;

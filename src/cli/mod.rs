@@ -4,6 +4,7 @@ pub mod check;
 pub mod ctl;
 pub mod generate;
 pub mod lab;
+pub mod load;
 pub mod resolve;
 pub mod serve;
 

@@ -7,12 +7,13 @@ use std::path::Path;
 use toml::de::{DeArray, DeTable, DeValue};
 
 use super::check::read_file;
-use super::read::{Reader, Reading, kind_of, nearest};
+use super::read::{Reader, Reading, kind_of};
 use super::report::{Code, Problem, Source};
 use super::units::{self, Wrong};
 use super::{dates, zonefile};
 use crate::dnssec::{AnchorError, Anchors, NegativeAnchor};
 use crate::resolve::{COMPILED_ROOT_HINTS, Hint};
+use crate::text::nearest;
 use crate::wire::Name;
 
 const FILE: &str = "dnssec.trust_anchors";

@@ -8,19 +8,19 @@ mod check;
 mod dates;
 pub mod print;
 mod read;
-pub mod report;
 mod shape;
 pub mod special;
 pub mod table;
 #[cfg(test)]
 mod tests;
-mod units;
 mod zonefile;
 
 use std::path::{Path, PathBuf};
 
 use crate::dnssec::{Anchors, NegativeAnchor};
-use report::{Code, Problem, Report};
+pub use crate::text::report;
+use crate::text::report::{Code, Problem, Report};
+use crate::text::units;
 
 /// Everything the running program needs, lowered from one file.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,11 +4,12 @@ use serde_json::{Map, Value, json};
 use toml::de::{DeString, DeValue};
 
 use super::Settings;
-use super::read::{bracketed, nearest};
+use super::read::bracketed;
 use super::shape::{Setting, Shape};
 use super::table::{CLIENT_CLASS, REPEATED, Repeated, SECTIONS};
 use crate::admission::ClientClass;
 use crate::resolve::{Upstream, UpstreamKind};
+use crate::text::nearest;
 
 /// Columns of comments.
 const WIDTH: usize = 100;

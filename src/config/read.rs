@@ -1,6 +1,6 @@
 //! From TOML text to settings, by the settings table; nothing is given up at the first error.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
 
@@ -8,12 +8,13 @@ use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
 use super::Settings;
-use super::report::{Code, Problem, Report};
 use super::shape::{Items, Setting, Shape};
 use super::table::{CLIENT_CLASS, REPEATED, REPEATED_NAMES, Repeated, SECTIONS};
-use super::units::{self, Wrong};
 use crate::admission::{ClientClass, PrefixLevel};
 use crate::resolve::{Upstream, UpstreamKind};
+use crate::text::report::{Code, Problem, Report};
+use crate::text::units::{self, Wrong};
+use crate::text::{nearest, syntax};
 
 /// Where a setting was written.
 #[derive(Clone, Debug)]
@@ -39,90 +40,8 @@ pub fn read(text: &str, name: &str) -> Reading {
     let mut settings = Settings::default();
     let mut reader = Reader { written: BTreeMap::new(), report: Report::on(name, text) };
     reader.root(document.get_ref(), &mut settings);
-    // Where the text is no TOML, what was made of the same line is guesswork.
-    let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
-    let line_of = |octet: usize| ends.partition_point(|&end| end < octet);
-    let spans = || errors.iter().map(|error| (error, error.span().unwrap_or(0..0)));
-    let lines: BTreeSet<usize> = spans().map(|(_, span)| line_of(span.start)).collect();
-    let broken = errors.iter().any(|error| error.message() != DUPLICATE);
-    reader.report.problems.retain(|problem| {
-        let guessed = problem.labels.iter().any(|label| lines.contains(&line_of(label.span.start)));
-        !(guessed || broken && problem.code == Code::MissingKey)
-    });
-    let mut told = BTreeSet::new();
-    for (error, span) in spans() {
-        // One slip often causes several complaints about the same line; the first is the one to mend.
-        if told.insert(line_of(span.start)) {
-            reader.report.problems.push(syntax(text, span, error.message()));
-        }
-    }
+    syntax::amend(text, &errors, &mut reader.report);
     Reading { settings, written: reader.written, report: reader.report }
-}
-
-/// The parser's words for a key or table that is there already.
-const DUPLICATE: &str = "duplicate key";
-
-fn syntax(text: &str, span: Range<usize>, message: &str) -> Problem {
-    if message != DUPLICATE {
-        let (what, expected) = message.split_once(", expected ").unwrap_or((message, ""));
-        let label = match expected {
-            "" => String::new(),
-            "literal string" => "expected a string in quotes, a number, true or false".to_owned(),
-            other => format!("expected {other}"),
-        };
-        let problem = Problem::error(Code::Syntax, format!("this is not TOML: {what}")).at(span.clone(), label);
-        return match slip(text, &span) {
-            Some(help) => problem.help(help),
-            None => problem,
-        };
-    }
-    let name = text.get(span.clone()).unwrap_or("");
-    let problem = Problem::error(Code::Duplicate, format!("`{name}` is written twice")).at(span.clone(), "again here");
-    match earlier(text, &span) {
-        Some(first) => problem.at(first, "first here"),
-        None => problem,
-    }
-}
-
-/// A common slip on the line of a syntax error.
-fn slip(text: &str, span: &Range<usize>) -> Option<&'static str> {
-    let begin = text.get(..span.start)?.rfind('\n').map_or(0, |at| at + 1);
-    let line = text[begin..].lines().next()?.trim();
-    let value = line.split_once('=').map(|(_, value)| value.trim());
-    match value {
-        Some("yes" | "on" | "True" | "TRUE" | "Yes" | "On") => Some("write true"),
-        Some("no" | "False" | "FALSE" | "off" | "No" | "Off") => Some("write false"),
-        Some(value) if value.starts_with(|c: char| c.is_ascii_alphanumeric()) => {
-            Some("durations, sizes, addresses and words stand in quotes: deadline = \"8s\"")
-        }
-        None if line.contains(':') => Some("TOML writes key = value, with an equals sign"),
-        _ => None,
-    }
-}
-
-/// Where the key or table at `span` was written before.
-fn earlier(text: &str, span: &Range<usize>) -> Option<Range<usize>> {
-    let name = text.get(span.clone())?;
-    let begin = text.get(..span.start)?.rfind('\n').map_or(0, |at| at + 1);
-    let header = text[begin..].trim_start().starts_with('[');
-    let mut end = begin;
-    while end > 0 {
-        let start = text[..end - 1].rfind('\n').map_or(0, |at| at + 1);
-        let line = &text[start..end - 1];
-        let body = line.trim_start();
-        let bare = if header { body.trim_start_matches('[').trim_start() } else { body };
-        let rest = bare.strip_prefix(name).map(str::trim_start);
-        let found = rest.is_some_and(|rest| rest.starts_with(if header { ']' } else { '=' }));
-        if found && header == body.starts_with('[') {
-            let at = start + (line.len() - bare.len());
-            return Some(at..at + name.len());
-        }
-        if !header && body.starts_with('[') {
-            return None;
-        }
-        end = start;
-    }
-    None
 }
 
 /// A reading under way.
@@ -582,24 +501,4 @@ fn home_of(key: &str) -> Option<&'static str> {
     let repeated = || REPEATED.iter().find(|repeated| repeated.settings.iter().any(|setting| setting.key == key));
     let class = || CLIENT_CLASS.settings.iter().any(|setting| setting.key == key).then_some(CLIENT_CLASS.name);
     once.map(|section| section.name).or_else(|| repeated().map(|repeated| repeated.name)).or_else(class)
-}
-
-/// The word that was probably meant, if one is near enough.
-pub fn nearest<'a>(written: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let written = written.to_ascii_lowercase().replace('-', "_");
-    // Beyond this it is not a slip of the hand, and the distance costs time.
-    if written.len() > 64 {
-        return None;
-    }
-    let allowed = (written.chars().count() / 3).clamp(1, 3);
-    // A word cut short, or one with an ending too many, is near whatever the distance.
-    let distance = |word: &str| {
-        let begins = word.len().min(written.len()) >= 3 && (word.starts_with(&written) || written.starts_with(word));
-        if begins { 1 } else { strsim::damerau_levenshtein(&written, word) }
-    };
-    words
-        .map(|word| (distance(word), word))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, word)| word)
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 
 use super::fault::Fault;
+use super::hostile::Script;
 use super::{embedded, population};
 
 /// A master file.
@@ -53,6 +54,8 @@ pub struct Atlas {
     pub servers: Vec<Server>,
     /// Size of the generated population.
     pub sites: usize,
+    /// What zones say of names they do not have, by origin.
+    pub(super) scripts: Vec<(String, Script)>,
 }
 
 #[derive(Deserialize)]
@@ -76,7 +79,7 @@ impl Atlas {
         }
         zones.extend(population.zones);
         servers.extend(population.servers);
-        Atlas { zones, servers, sites }
+        Atlas { zones, servers, sites, scripts: Vec::new() }
     }
 
     /// The server that has an address.

@@ -168,7 +168,7 @@ fn derive(name: &str, node: &Node) -> Vec<String> {
 }
 
 /// The tree of zones, walked as a perfect resolver would.
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     atlas: &'a Atlas,
     zones: &'a ZoneSet,
     /// Zones known to be reachable or not; `None` while that is being found out.
@@ -176,12 +176,12 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(atlas: &'a Atlas, zones: &'a ZoneSet) -> Walk<'a> {
+    pub(super) fn new(atlas: &'a Atlas, zones: &'a ZoneSet) -> Walk<'a> {
         Walk { atlas, zones, reachable: RefCell::default() }
     }
 
     /// The outcome, and the answer section a resolver builds.
-    fn resolve(&self, qname: &Name, qtype: RecordType) -> (Expected, Vec<Record>) {
+    pub(super) fn resolve(&self, qname: &Name, qtype: RecordType) -> (Expected, Vec<Record>) {
         let mut answer: Vec<Record> = Vec::new();
         let mut name = qname.clone();
         let mut seen = HashSet::new();

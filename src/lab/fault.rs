@@ -31,6 +31,29 @@ pub enum Behaviour {
     NoTcp,
     /// Answers lack the AA bit.
     NoAa,
+    /// Eight packets that are no answer come before each by UDP.
+    Junk,
+    /// By UDP truncated; by TCP a message of 64 KiB whose names are long chains of pointers.
+    Staircase,
+}
+
+impl Behaviour {
+    /// All of them, by the words for them.
+    pub const ALL: [(&'static str, Behaviour); 13] = [
+        ("honest", Behaviour::Honest),
+        ("silent", Behaviour::Silent),
+        ("servfail", Behaviour::Servfail),
+        ("refused", Behaviour::Refused),
+        ("formerr-on-edns", Behaviour::FormerrOnEdns),
+        ("truncate", Behaviour::Truncate),
+        ("upward", Behaviour::Upward),
+        ("wrong-id", Behaviour::WrongId),
+        ("wrong-case", Behaviour::WrongCase),
+        ("no-tcp", Behaviour::NoTcp),
+        ("no-aa", Behaviour::NoAa),
+        ("junk", Behaviour::Junk),
+        ("staircase", Behaviour::Staircase),
+    ];
 }
 
 /// What is wrong with a server, or with a zone on all its servers.
@@ -66,8 +89,8 @@ impl Fault {
 
     /// Whether a patient resolver gets an answer in the end.
     pub fn is_survivable(&self) -> bool {
-        use Behaviour::{FormerrOnEdns, Honest, NoAa, NoTcp, Truncate, WrongCase, WrongId};
-        let honest = [Honest, FormerrOnEdns, Truncate, WrongCase, WrongId, NoTcp, NoAa].contains(&self.behaviour);
+        use Behaviour::{FormerrOnEdns, Honest, Junk, NoAa, NoTcp, Truncate, WrongCase, WrongId};
+        let honest = [Honest, FormerrOnEdns, Truncate, WrongCase, WrongId, NoTcp, NoAa, Junk].contains(&self.behaviour);
         honest && self.loss < 1.0 && self.delay < Duration::from_secs(1)
     }
 }

@@ -23,6 +23,7 @@ use tokio::time::{sleep, timeout};
 
 use super::dice::Dice;
 use super::fault::{Behaviour, Fault};
+use super::hostile::{junk, staircase};
 use super::zone::{Key, ZoneSet};
 
 /// The largest UDP payload a server sends, whatever the client allows.
@@ -50,6 +51,7 @@ pub struct Counts {
 pub(super) struct Faults {
     pub(super) addresses: RwLock<HashMap<IpAddr, Fault>>,
     pub(super) zones: RwLock<HashMap<Key, Fault>>,
+    pub(super) everywhere: RwLock<Option<Fault>>,
 }
 
 /// One address.
@@ -62,19 +64,28 @@ pub(super) struct Front {
     udp: AtomicU64,
     tcp: AtomicU64,
     unanswered: AtomicU64,
+    /// Queries by the zone they were for.
+    by_zone: HashMap<Key, AtomicU64>,
 }
 
 /// An answer and the time to hold it back.
 struct Answer {
     packet: Vec<u8>,
     delay: Duration,
+    /// Packets that go out in front of it.
+    before: Vec<Vec<u8>>,
 }
 
 impl Front {
     pub(super) fn new(address: IpAddr, zones: ZoneSet, faults: Arc<Faults>, seed: u64) -> Front {
+        let by_zone = zones.iter().map(|zone| (zone.origin_key.clone(), AtomicU64::new(0))).collect();
         let authority = Authority { zones };
         let (udp, tcp, unanswered) = Default::default();
-        Front { address, authority, faults, dice: Dice::new(seed), udp, tcp, unanswered }
+        Front { address, authority, faults, dice: Dice::new(seed), udp, tcp, unanswered, by_zone }
+    }
+
+    pub(super) fn zone_queries(&self, zone: &[u8]) -> u64 {
+        self.by_zone.get(zone).map_or(0, |count| count.load(Relaxed))
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -83,9 +94,15 @@ impl Front {
 
     /// The fault in force for a question, for the address as a whole where there is none.
     fn fault(&self, request: Option<&Request>) -> Fault {
-        let zones = self.faults.zones.read().unwrap_or_else(PoisonError::into_inner);
-        let query = request.and_then(|r| r.queries.queries().first()).filter(|_| !zones.is_empty());
+        let query = request.and_then(|r| r.queries.queries().first());
         let zone = query.and_then(|q| self.authority.zones.find(q.name(), q.query_type()));
+        if let Some(count) = zone.and_then(|zone| self.by_zone.get(&zone.origin_key)) {
+            count.fetch_add(1, Relaxed);
+        }
+        if let Some(fault) = &*self.faults.everywhere.read().unwrap_or_else(PoisonError::into_inner) {
+            return fault.clone();
+        }
+        let zones = self.faults.zones.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(fault) = zone.and_then(|z| zones.get(&z.origin_key)) {
             return fault.clone();
         }
@@ -117,6 +134,12 @@ impl Front {
                 packet[2] |= 0x06; // AA and TC
                 packet
             }
+            Behaviour::Staircase if by_udp => {
+                let mut packet = bare(&request, ResponseCode::NoError, false);
+                packet[2] |= 0x06;
+                packet
+            }
+            Behaviour::Staircase => staircase(&bare(&request, ResponseCode::NoError, true)),
             behaviour => {
                 let mut packet = self.honest(&request, by_udp).await?;
                 match behaviour {
@@ -131,7 +154,8 @@ impl Front {
                 packet
             }
         };
-        Some(Answer { packet, delay: fault.delay + fault.jitter.mul_f64(self.dice.share()) })
+        let before = if by_udp && fault.behaviour == Behaviour::Junk { junk(&packet) } else { Vec::new() };
+        Some(Answer { packet, delay: fault.delay + fault.jitter.mul_f64(self.dice.share()), before })
     }
 
     async fn honest(&self, request: &Request, by_udp: bool) -> Option<Vec<u8>> {
@@ -257,6 +281,9 @@ pub(super) async fn serve_udp(front: Arc<Front>, socket: UdpSocket, mut stop: wa
                     continue;
                 };
                 let Some(answer) = front.exchange(&buffer[..length], source, Protocol::Udp).await else { continue };
+                for junk in &answer.before {
+                    let _ = socket.send_to(junk, source).await;
+                }
                 if answer.delay.is_zero() {
                     // A full socket buffer loses the answer, as networks do.
                     let _ = socket.send_to(&answer.packet, source).await;

@@ -97,7 +97,11 @@ impl World {
     /// Binds every server's addresses and serves on a thread of its own. Servers answer when this returns.
     /// On a machine without ::1 the IPv6-only servers are left out.
     pub fn start(options: &Options) -> Result<World, StartError> {
-        let atlas = Atlas::new(options.sites);
+        World::of(Atlas::new(options.sites), options)
+    }
+
+    /// As [`World::start`], of a map that may have more than the usual zones.
+    pub fn of(atlas: Atlas, options: &Options) -> Result<World, StartError> {
         let zones = read_zones(&atlas)?;
         let (port, sockets) = bind_all(&atlas, options.port)?;
         let faults = Arc::new(Faults::default());
@@ -175,6 +179,18 @@ impl World {
         true
     }
 
+    /// Puts a fault on every server, before its own, or takes it away.
+    pub fn fault_everywhere(&self, fault: Option<Fault>) {
+        *self.faults.everywhere.write().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+
+    /// Queries to the servers of a zone so far, for names in it and in no zone below it that they serve.
+    pub fn zone_queries(&self, origin: &str) -> u64 {
+        let Ok(name) = Name::from_ascii(origin) else { return 0 };
+        let wanted = key(&name);
+        self.fronts.iter().map(|(_, front)| front.zone_queries(&wanted)).sum()
+    }
+
     /// What each address has seen so far.
     pub fn counts(&self) -> Vec<ServerCounts> {
         let of = |(name, front): &(String, Arc<Front>)| ServerCounts {
@@ -211,7 +227,9 @@ pub(super) fn read_zones(atlas: &Atlas) -> Result<ZoneSet, StartError> {
     for file in &atlas.zones {
         let failed = |reason: String| StartError::Zone { origin: file.origin.clone(), reason };
         let origin = Name::from_ascii(&file.origin).map_err(|e| failed(e.to_string()))?;
-        zones.insert(Arc::new(Zone::read(&file.text, &origin).map_err(|e| failed(e.to_string()))?));
+        let mut zone = Zone::read(&file.text, &origin).map_err(|e| failed(e.to_string()))?;
+        zone.script = atlas.scripts.iter().find(|(of, _)| *of == file.origin).map(|(_, script)| script.clone());
+        zones.insert(Arc::new(zone));
     }
     Ok(zones)
 }

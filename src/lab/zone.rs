@@ -11,6 +11,7 @@ use hickory_proto::rr::rdata::CNAME;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 
+use super::hostile::Script;
 use super::master::{self, MasterError};
 
 /// A name as a key: uncompressed wire format, lower case.
@@ -42,7 +43,7 @@ fn label_starts(key: &[u8]) -> Vec<usize> {
 }
 
 /// All RRsets of one owner; none for an empty non-terminal.
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub(super) struct Node {
     pub(super) rrsets: Vec<(RecordType, Vec<Record>)>,
 }
@@ -54,13 +55,15 @@ impl Node {
 }
 
 /// One zone.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Zone {
     origin: Name,
     pub(super) origin_key: Key,
     pub(super) nodes: HashMap<Key, Node>,
     /// For negative responses: its TTL is the smaller of its own and its last field (RFC 2308 §3).
     negative_soa: Record,
+    /// What it says of names it does not have, where that is not the truth.
+    pub(super) script: Option<Script>,
 }
 
 /// What a zone says, section by section.
@@ -109,7 +112,7 @@ impl Zone {
         if let RData::SOA(fields) = &soa.data {
             negative_soa.ttl = soa.ttl.min(fields.minimum);
         }
-        Ok(Zone { origin: origin.clone(), origin_key, nodes, negative_soa })
+        Ok(Zone { origin: origin.clone(), origin_key, nodes, negative_soa, script: None })
     }
 
     /// The name of the apex.
@@ -124,6 +127,9 @@ impl Zone {
 
     /// Answers a question for a name at or below the apex.
     pub fn answer(&self, qname: &Name, qtype: RecordType) -> Reply {
+        if let Some(reply) = self.script.as_ref().and_then(|script| script.answer(qname, qtype, self)) {
+            return reply;
+        }
         let mut reply = Reply {
             rcode: ResponseCode::NoError,
             authoritative: true,
@@ -170,6 +176,11 @@ impl Zone {
         }
         reply.authority = vec![self.negative_soa.clone()];
         reply
+    }
+
+    /// Whether a name is in it, empty non-terminals included.
+    pub(super) fn has(&self, name: &Name) -> bool {
+        self.nodes.contains_key(&key(name))
     }
 
     fn holds(&self, name: &[u8]) -> bool {

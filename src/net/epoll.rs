@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -56,6 +57,25 @@ impl Epoll {
                 Ok(count)
             }
             Err(_) => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// As [`take`](Self::take), after waiting until there is something or `timeout` is over, whichever is first.
+    pub fn wait(&mut self, timeout: Duration) -> io::Result<usize> {
+        let mut watched = libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let timeout = libc::timespec {
+            tv_sec: timeout.as_secs().min(3600) as libc::time_t,
+            tv_nsec: timeout.subsec_nanos() as libc::c_long,
+        };
+        // SAFETY: one descriptor is passed, and both structures are valid for the length of the call.
+        let ready = unsafe { libc::ppoll(&mut watched, 1, &timeout, std::ptr::null()) };
+        match ready {
+            1.. => self.take(),
+            0 => {
+                self.filled = 0;
+                Ok(0)
+            }
+            _ => Err(io::Error::last_os_error()),
         }
     }
 

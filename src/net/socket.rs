@@ -41,6 +41,21 @@ pub fn into_awaitable(socket: UdpSocket) -> io::Result<AsyncFd<UdpSocket>> {
     Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?)
 }
 
+/// Lets `octets` wait in `socket`'s receive buffer, beyond what the system allows everyone, where this process may
+/// (CAP_NET_ADMIN); else as much as it allows.
+pub fn widen_receive_buffer(socket: &UdpSocket, octets: usize) {
+    let size = libc::c_int::try_from(octets).unwrap_or(libc::c_int::MAX);
+    let length = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the socket is open, and `size` is an int of `length` octets for the length of the call.
+    let done = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, (&raw const size).cast(), length)
+    };
+    if done != 0 {
+        // A wish: the kernel gives what its limits allow.
+        let _ = socket2::SockRef::from(socket).set_recv_buffer_size(octets);
+    }
+}
+
 /// Octets the kernel lets wait in `socket`'s receive buffer. It counts its own bookkeeping too, and
 /// doubles what is asked for to make room for that; here the doubling is taken back.
 pub fn receive_buffer(socket: &UdpSocket) -> io::Result<usize> {

@@ -1,0 +1,94 @@
+//! `maeslant load`: traffic for a resolver, and what its customers felt.
+
+mod against;
+mod replay;
+mod run;
+mod stage;
+mod tools;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+/// Send a resolver traffic, and measure what its legitimate clients feel.
+///
+/// Everything is bounded in time and number, and goes to this machine alone unless you say that another one is yours.
+#[derive(clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  maeslant load run zones/lab/scenarios/ziggo-2015.toml --html report.html
+  maeslant load run my.toml --target 127.0.0.1:5300 --junit result.xml
+  maeslant load replay yesterday.pcapng --target 127.0.0.1:5300 --speed 2 --map-net 127.20.0.0/16
+  maeslant load stats yesterday.dnstap
+  maeslant load convert yesterday.pcapng queries.txt --anonymise --hash-names
+
+Exit codes:
+  0  what the scenario expects came out
+  1  it did not, or the run could not go on
+  2  the command line or the scenario cannot be used
+  3  an address cannot be listened on")]
+pub struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    Run(run::Args),
+    Replay(replay::Args),
+    Convert(tools::Convert),
+    Stats(tools::Show),
+    Slice(tools::Slice),
+}
+
+/// Whom to ask, and with what right.
+#[derive(clap::Args, Clone)]
+pub struct Aim {
+    /// Ask this resolver instead of starting one.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub target: Option<SocketAddr>,
+    /// The process whose CPU time and memory are measured.
+    #[arg(long, value_name = "PID")]
+    pub server_pid: Option<u32>,
+    /// This address outside this machine is mine, and I answer for what I send it.
+    #[arg(long, value_name = "ADDRESS")]
+    pub i_own_this_target: Option<IpAddr>,
+    /// Questions a second at most.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate_cap: Option<u32>,
+}
+
+/// Where the results go.
+#[derive(clap::Args, Clone)]
+pub struct Reports {
+    /// Write a report as one HTML file.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Write everything as JSON; - is the standard output.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write the verdicts as JUnit XML.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Compare with the JSON of an earlier run.
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+}
+
+/// Does what was asked.
+pub fn run(args: &Args) -> ExitCode {
+    match &args.task {
+        Task::Run(args) => run::run(args),
+        Task::Replay(args) => replay::run(args),
+        Task::Convert(args) => tools::convert(args),
+        Task::Stats(args) => tools::stats(args),
+        Task::Slice(args) => tools::slice(args),
+    }
+}
+
+fn fail(message: &str, code: u8) -> ExitCode {
+    eprintln!("error: {message}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,226 @@
+//! `maeslant load replay`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ipnet::IpNet;
+use maeslant::load::capture::{self, Message};
+use maeslant::load::feed::{Feed, Pace, Recorded};
+use maeslant::load::outcome::{FORMAT, Sample};
+use maeslant::load::report::Glance;
+use maeslant::load::run::manners;
+use maeslant::load::scenario::Role;
+use maeslant::load::sender::Manners;
+use maeslant::load::{Outcome, Permit, Run, Scenario, process};
+
+use super::run::{View, finish, wait};
+use super::stage::{self, Stage};
+use super::tools::Selection;
+use super::{Aim, Reports, fail};
+
+/// Queries of a record that are kept in memory.
+const MOST_QUERIES: usize = 20_000_000;
+/// Questions a replay may ask in all.
+const MOST_SENT: u64 = 100_000_000;
+
+/// Send what was recorded, at the times it was recorded: pcap, pcapng, dnstap, or dnsperf's text.
+///
+/// Clients keep their addresses where these are on this machine, or are moved with --map-net, each to one of its own;
+/// queries keep their octets, but for the ID where two open ones would have the same. With --with, the streams of a
+/// scenario are sent at the same time.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The record.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub selection: Selection,
+    #[command(flatten)]
+    pub aim: Aim,
+    #[command(flatten)]
+    pub reports: Reports,
+    /// How much faster than recorded: 2 is twice as fast.
+    #[arg(long, default_value_t = 1.0, value_parser = factor)]
+    pub speed: f64,
+    /// How often it is sent, one after the other.
+    #[arg(long = "loop", value_name = "TIMES", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub rounds: u32,
+    /// How many of each client, every copy at an address of its own.
+    #[arg(long, value_name = "TIMES", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub scale_clients: u32,
+    /// Move clients into this prefix. Without it, clients of other machines ask from 127.20.0.0/14.
+    #[arg(long, value_name = "PREFIX")]
+    pub map_net: Option<IpNet>,
+    /// The streams of this scenario beside it.
+    #[arg(long, value_name = "SCENARIO.toml")]
+    pub with: Option<PathBuf>,
+    /// Where the resolver that is started without a target listens.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5397")]
+    pub listen: SocketAddr,
+    /// The port of the small Internet's servers; 0 draws a free one.
+    #[arg(long, value_name = "PORT")]
+    pub lab_port: Option<u16>,
+}
+
+fn factor(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|n| (0.001..=10_000.0).contains(n)).ok_or_else(|| "expected 0.001 to 10000".to_owned())
+}
+
+/// The queries of a record, by time, and how they were read.
+fn queries(args: &Args) -> Result<(Vec<Recorded>, capture::Summary), String> {
+    let mut found: Vec<Recorded> = Vec::new();
+    let mut too_many = false;
+    let mut take = |message: Message| {
+        if message.is_response() || !args.selection.wants(&message) {
+            return;
+        }
+        too_many |= found.len() >= MOST_QUERIES;
+        if !too_many {
+            let (at, client) = (message.at, message.client.map(|client| client.ip()));
+            found.push(Recorded { at, client, tcp: message.tcp, packet: message.packet.into() });
+        }
+    };
+    let summary = capture::read(&args.file, &args.selection.choice(), &mut take)
+        .map_err(|error| format!("cannot read {}: {error}", args.file.display()))?;
+    if too_many {
+        return Err(format!("more than {MOST_QUERIES} queries; cut the record with `maeslant load slice`"));
+    }
+    found.sort_by_key(|query| query.at);
+    if let Some(first) = found.first().map(|query| query.at) {
+        found.iter_mut().for_each(|query| query.at -= first);
+    }
+    Ok((found, summary))
+}
+
+/// Replays a record.
+pub fn run(args: &Args) -> ExitCode {
+    let (queries, summary) = match queries(args) {
+        Ok(found) => found,
+        Err(error) => return fail(&error, super::super::UNUSABLE),
+    };
+    eprintln!("{}: {}", args.file.display(), summary.line());
+    if queries.is_empty() {
+        return fail("there is no query in it", super::super::UNUSABLE);
+    }
+    let scenario = match args.with.as_deref().map(super::run::read) {
+        None => None,
+        Some(Ok(scenario)) => Some(scenario),
+        Some(Err(code)) => return code,
+    };
+    match play(args, queries, scenario, &summary) {
+        Ok(outcome) => finish(&outcome, &args.reports),
+        Err((message, code)) => fail(&message, code),
+    }
+}
+
+/// A scenario of nothing, for a record alone.
+fn empty(name: String, duration: Duration) -> Scenario {
+    let (about, text) = Default::default();
+    let (streams, zones, faults, expects) = Default::default();
+    Scenario {
+        name,
+        about,
+        duration,
+        seed: 1,
+        most: MOST_SENT,
+        late_after: Duration::from_millis(10),
+        target: None,
+        sites: 1000,
+        resolver: None,
+        streams,
+        zones,
+        faults,
+        expects,
+        text,
+    }
+}
+
+fn play(
+    args: &Args,
+    queries: Vec<Recorded>,
+    beside: Option<Scenario>,
+    summary: &capture::Summary,
+) -> Result<Outcome, stage::Failure> {
+    let last = queries.last().map_or(Duration::ZERO, |query| query.at) + Duration::from_millis(1);
+    let length = (last * args.rounds).div_f64(args.speed);
+    let name = args.file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let scenario = beside.unwrap_or_else(|| empty(name.clone(), length));
+    let mut stage = match args.aim.target.or(scenario.target) {
+        Some(target) => Stage::foreign(&scenario, target, args.aim.server_pid, args.lab_port)?,
+        None => Stage::own(&scenario, args.listen, args.lab_port.unwrap_or(0))?,
+    };
+    let permit = Permit::new(stage.target, args.aim.i_own_this_target, args.aim.rate_cap)
+        .map_err(|refusal| (refusal.to_string(), super::super::UNUSABLE))?;
+    let target = permit.target().ip();
+    let local = |query: &Recorded| query.client.is_some_and(|client| client.is_loopback());
+    let elsewhere = target.is_loopback() && target.is_ipv4() && !queries.iter().all(local);
+    let moved = args.map_net.or_else(|| if elsewhere { "127.20.0.0/14".parse().ok() } else { None });
+    if moved.is_some_and(|net| target.is_loopback() && !net.addr().is_loopback()) {
+        let message = "--map-net must lie in 127.0.0.0/8: no other address may come from here to this target";
+        return Err((message.to_owned(), super::super::UNUSABLE));
+    }
+    let pace = Pace { speed: args.speed, rounds: args.rounds, copies: args.scale_clients, into: moved, target };
+    let timeout = Duration::from_secs(5);
+    let manner = Manners { retry: Vec::new(), timeout, follow_truncation: false, holds: None };
+    let mut feeds = vec![(Feed::recorded(Arc::new(queries), pace), manner)];
+    let mut streams = vec![(name, Role::Legit)];
+    let popular = stage::popular(&scenario)?;
+    for stream in &scenario.streams {
+        feeds.push((Feed::generated(stream, scenario.duration, scenario.seed, &popular, target), manners(stream)));
+        streams.push((stream.name.clone(), stream.role));
+    }
+    let duration = length.max(if scenario.streams.is_empty() { length } else { scenario.duration });
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_secs());
+    stage.sample(&scenario, Duration::from_secs(1));
+    let run = Run::feeds(feeds, permit, MOST_SENT, scenario.late_after)
+        .map_err(|error| (format!("cannot send: {error}"), 1))?;
+    let mut outcome = Outcome {
+        format: FORMAT,
+        tool: format!("maeslant {}", env!("CARGO_PKG_VERSION")),
+        scenario: format!("replay of {}", streams[0].0),
+        about: summary.line(),
+        seed: scenario.seed,
+        duration: duration.as_secs_f64(),
+        started,
+        target: stage.target.to_string(),
+        server: stage.server.clone(),
+        environment: process::machine(),
+        text: scenario.text.clone(),
+        ..Outcome::default()
+    };
+    outcome.samples = follow(&run, &mut stage, &scenario, &streams, duration)?;
+    let ledger = run.finish();
+    outcome.count(streams.iter().map(|(name, role)| (name.clone(), role.name())), &ledger);
+    stage.close();
+    Ok(outcome)
+}
+
+/// Watches a run until it is over.
+fn follow(
+    run: &Run,
+    stage: &mut Stage,
+    scenario: &Scenario,
+    streams: &[(String, Role)],
+    duration: Duration,
+) -> Result<Vec<Sample>, stage::Failure> {
+    let mut samples: Vec<Sample> = Vec::new();
+    let mut view = View { terminal: std::io::IsTerminal::is_terminal(&std::io::stderr()), drawn: 0 };
+    let title = format!("replay, {} at {}", stage.server, stage.target);
+    wait(|| {
+        let elapsed = run.elapsed();
+        stage.faults(scenario, elapsed);
+        if elapsed.as_secs() as usize > samples.len() && elapsed < duration + Duration::from_secs(1) {
+            let sample = stage.sample(scenario, Duration::from_secs(1));
+            let mut glance = run.look(|ledger| Glance::new(streams, ledger, elapsed, duration));
+            (glance.upstream, glance.cpu, glance.memory) = (sample.upstream, sample.cpu, sample.memory);
+            samples.push(sample);
+            view.draw(&glance, &title);
+        }
+        !run.is_over() && elapsed < duration + Duration::from_secs(60)
+    })
+    .map_err(|error| (error.to_string(), 1))?;
+    Ok(samples)
+}

@@ -1,0 +1,246 @@
+//! `maeslant load run`.
+
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use maeslant::lab::{self, Behaviour};
+use maeslant::load::outcome::Sample;
+use maeslant::load::report::{self, Glance};
+use maeslant::load::scenario::{self, Role, Vocabulary};
+use maeslant::load::{Outcome, Permit, Run, Scenario, process};
+
+use super::against::{self, Other};
+use super::stage::{self, Failure, Stage};
+use super::{Aim, Reports, fail};
+
+/// How often faults and the end are looked for.
+const TICK: Duration = Duration::from_millis(50);
+/// How long a run may go on after its last question: stubs ask again, and wait.
+const AFTERWARDS: Duration = Duration::from_secs(60);
+
+/// Run a scenario: several streams at once, what goes wrong meanwhile, and what must come out.
+///
+/// Without a target, in the scenario or here, the small Internet of `maeslant lab` and this program's resolver are
+/// started for the run. Queries leave on schedule whatever the answers do, and latency counts from the moment a query
+/// was due. Ctrl-C ends the run with a report of what was seen.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The scenario.
+    #[arg(value_name = "SCENARIO.toml")]
+    pub scenario: PathBuf,
+    #[command(flatten)]
+    pub aim: Aim,
+    #[command(flatten)]
+    pub reports: Reports,
+    /// What chance starts from, instead of the scenario's.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Where the resolver that is started listens.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5397")]
+    pub listen: SocketAddr,
+    /// The port of the small Internet's servers; 0 draws a free one. With a target, they are started only if this is
+    /// given.
+    #[arg(long, value_name = "PORT")]
+    pub lab_port: Option<u16>,
+    /// Run it for these resolvers too, one after the other, in a network of its own, and show all side by side. Needs
+    /// root, and the servers installed.
+    #[arg(long, value_name = "NAME", value_delimiter = ',', conflicts_with_all = ["target", "check", "baseline"])]
+    pub against: Vec<Other>,
+    /// In the network that --against made.
+    #[arg(long, hide = true, requires = "against")]
+    pub inside: bool,
+    /// Only say what is wrong with the scenario and what it would send.
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Reads a scenario, or says what is wrong with it.
+pub fn read(path: &Path) -> Result<Scenario, ExitCode> {
+    let behaviours: Vec<&'static str> = Behaviour::ALL.iter().map(|(word, _)| *word).collect();
+    let vocabulary = Vocabulary { zones: &lab::KINDS, behaviours: behaviours.leak() };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| fail(&format!("cannot read {}: {error}", path.display()), super::super::UNUSABLE))?;
+    scenario::read(&text, path, &vocabulary).map_err(|report| {
+        super::super::show(&report);
+        ExitCode::from(super::super::UNUSABLE)
+    })
+}
+
+/// Runs a scenario.
+pub fn run(args: &Args) -> ExitCode {
+    let mut scenario = match read(&args.scenario) {
+        Ok(scenario) => scenario,
+        Err(code) => return code,
+    };
+    scenario.seed = args.seed.unwrap_or(scenario.seed);
+    if args.check {
+        return check(&scenario);
+    }
+    if args.inside {
+        return against::inside(args, &scenario);
+    }
+    if !args.against.is_empty() {
+        return against::outside(args);
+    }
+    let stage = match args.aim.target.or(scenario.target) {
+        Some(target) => Stage::foreign(&scenario, target, args.aim.server_pid, args.lab_port),
+        None => Stage::own(&scenario, args.listen, args.lab_port.unwrap_or(0)),
+    };
+    let played = stage.and_then(|stage| play(&scenario, stage, &args.aim));
+    match played {
+        Ok(outcome) => finish(&outcome, &args.reports),
+        Err((message, code)) => fail(&message, code),
+    }
+}
+
+fn check(scenario: &Scenario) -> ExitCode {
+    if let Err(error) = stage::atlas(scenario).and_then(|_| stage::resolver(scenario)) {
+        return fail(&error, super::super::UNUSABLE);
+    }
+    let mut text = format!("{}: {:.0} questions in {:?}\n", scenario.name, scenario.planned(), scenario.duration);
+    for stream in &scenario.streams {
+        let total = stream.rate.total(scenario.duration);
+        let peak = stream.rate.peak();
+        text.push_str(&format!("  {} ({}): {total:.0}, at most {peak:.0}/s\n", stream.name, stream.role.name()));
+    }
+    super::super::print(&text)
+}
+
+/// Runs a scenario on a stage.
+pub fn play(scenario: &Scenario, mut stage: Stage, aim: &Aim) -> Result<Outcome, Failure> {
+    let permit = Permit::new(stage.target, aim.i_own_this_target, aim.rate_cap)
+        .map_err(|refusal| (refusal.to_string(), super::super::UNUSABLE))?;
+    let popular = stage::popular(scenario)?;
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_secs());
+    let mut environment = process::machine();
+    if stage.world.is_none() && !(scenario.zones.is_empty() && scenario.faults.is_empty()) {
+        environment.push(("zones and faults".into(), "not served: the target has servers of its own".into()));
+    }
+    stage.sample(scenario, Duration::from_secs(1)); // where the meters begin
+    let run = Run::start(scenario, permit, &popular).map_err(|e| (format!("cannot send: {e}"), 1))?;
+    let streams: Vec<(String, Role)> = scenario.streams.iter().map(|s| (s.name.clone(), s.role)).collect();
+    let title = format!("{}, {} at {}", scenario.name, stage.server, stage.target);
+    let mut view = View { terminal: std::io::stderr().is_terminal(), drawn: 0 };
+    let mut samples: Vec<Sample> = Vec::new();
+    let seconds = scenario.duration.as_secs_f64().ceil() as usize;
+    wait(|| {
+        let elapsed = run.elapsed();
+        stage.faults(scenario, elapsed);
+        if elapsed.as_secs() as usize > samples.len() && samples.len() < seconds {
+            let sample = stage.sample(scenario, Duration::from_secs(1));
+            let mut glance = run.look(|ledger| Glance::new(&streams, ledger, elapsed, scenario.duration));
+            glance.attacked = scenario.is_attacked(samples.len());
+            (glance.upstream, glance.cpu, glance.memory) = (sample.upstream, sample.cpu, sample.memory);
+            samples.push(sample);
+            view.draw(&glance, &title);
+        }
+        !run.is_over() && elapsed < scenario.duration + AFTERWARDS
+    })
+    .map_err(|error| (error.to_string(), 1))?;
+    let ledger = run.finish();
+    let mut outcome = Outcome::new(scenario, &ledger, samples);
+    outcome.started = started;
+    outcome.environment = environment;
+    outcome.target = stage.target.to_string();
+    outcome.server = stage.server.clone();
+    outcome.notes.extend(stage.note());
+    stage.close();
+    Ok(outcome)
+}
+
+/// What is shown while it goes on.
+pub struct View {
+    pub terminal: bool,
+    /// Lines on the screen.
+    pub drawn: usize,
+}
+
+impl View {
+    /// Shows a glance.
+    pub fn draw(&mut self, glance: &Glance, title: &str) {
+        let text = if self.terminal {
+            let lines = report::screen(glance, title);
+            let text = lab::view::rewind(self.drawn) + &lines.join("\n") + "\n";
+            self.drawn = lines.len();
+            text
+        } else {
+            report::line(glance) + "\n"
+        };
+        // Nobody left to see it is no reason to stop measuring.
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    }
+}
+
+/// Calls `each` every tick until it says no, or Ctrl-C.
+pub fn wait(mut each: impl FnMut() -> bool) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut ticks = tokio::time::interval(TICK);
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        loop {
+            tokio::select! {
+                interrupted = tokio::signal::ctrl_c() => return interrupted,
+                _ = terminate.recv() => return Ok(()),
+                _ = ticks.tick() => if !each() {
+                    return Ok(());
+                },
+            }
+        }
+    })
+}
+
+/// Writes the reports, and gives the exit code.
+pub fn finish(outcome: &Outcome, reports: &Reports) -> ExitCode {
+    let mut problems = Vec::new();
+    let baseline = reports.baseline.as_deref().and_then(|path| match baseline(path) {
+        Ok(before) => Some(report::compare(&before, outcome)),
+        Err(error) => {
+            problems.push(error);
+            None
+        }
+    });
+    let mut text = format!("\n{}", report::summary(outcome));
+    if let Some(changes) = &baseline {
+        text.push('\n');
+        text.push_str(&report::changes(changes));
+    }
+    let on_stdout = reports.json.as_deref() == Some(Path::new("-"));
+    if on_stdout {
+        eprint!("{text}");
+    } else {
+        super::super::print(&text);
+    }
+    let mut write = |path: &Option<PathBuf>, content: &dyn Fn() -> String| {
+        let Some(path) = path else { return };
+        if path == Path::new("-") {
+            super::super::print(&content());
+        } else if let Err(error) = std::fs::write(path, content()) {
+            problems.push(format!("cannot write {}: {error}", path.display()));
+        }
+    };
+    write(&reports.html, &|| report::html(outcome, baseline.as_deref()));
+    write(&reports.json, &|| serde_json::to_string_pretty(outcome).unwrap_or_default() + "\n");
+    write(&reports.junit, &|| report::junit(outcome));
+    for problem in &problems {
+        eprintln!("error: {problem}");
+    }
+    if problems.is_empty() && outcome.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn baseline(path: &Path) -> Result<Outcome, String> {
+    let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    let outcome: Outcome =
+        serde_json::from_str(&text).map_err(|e| format!("{} is no report of a run: {e}", path.display()))?;
+    if outcome.format != maeslant::load::outcome::FORMAT {
+        return Err(format!(
+            "{} has format {}, not {}",
+            path.display(),
+            outcome.format,
+            maeslant::load::outcome::FORMAT
+        ));
+    }
+    Ok(outcome)
+}

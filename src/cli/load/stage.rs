@@ -1,0 +1,243 @@
+//! Where a run takes place: the small Internet with the scenario's zones and faults, the resolver, and the meters.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use maeslant::config::{self, Settings};
+use maeslant::daemon;
+use maeslant::lab::{self, Addition, Atlas, Behaviour, Fault, World};
+use maeslant::load::outcome::Sample;
+use maeslant::load::packet::Known;
+use maeslant::load::process::{Process, Use};
+use maeslant::load::scenario::{FaultPlace, NameSource, Names, Subject, Traffic};
+use maeslant::load::{Popular, Scenario};
+use maeslant::wire::Name;
+
+/// Everything around the traffic.
+pub struct Stage {
+    pub world: Option<World>,
+    resolver: Option<daemon::Handle>,
+    pub target: SocketAddr,
+    /// What answers, with its version.
+    pub server: String,
+    process: Option<Process>,
+    meter: Meter,
+    /// Which faults are in force.
+    active: Vec<bool>,
+}
+
+/// The last reading of the meters.
+#[derive(Default)]
+struct Meter {
+    upstream: u64,
+    zones: BTreeMap<String, u64>,
+    used: Option<Use>,
+}
+
+/// Why there is no stage, and the exit code for it.
+pub type Failure = (String, u8);
+
+/// The numbers that `{n}` stands for in a zone's name.
+fn numbered(name: &str, count: u32) -> Vec<String> {
+    if !name.contains("{n}") {
+        return vec![name.to_owned()];
+    }
+    (1..=count).map(|n| name.replace("{n}", &n.to_string())).collect()
+}
+
+/// Every zone that a pattern of the scenario stands for.
+fn zones(scenario: &Scenario, pattern: &str) -> Vec<String> {
+    let entry = scenario.zones.iter().find(|zone| zone.name == pattern);
+    numbered(pattern, entry.map_or(1, |zone| zone.count))
+}
+
+/// The small Internet of a scenario.
+pub fn atlas(scenario: &Scenario) -> Result<Atlas, String> {
+    let mut atlas = Atlas::new(usize::from(scenario.sites));
+    for zone in &scenario.zones {
+        for origin in numbered(&zone.name, zone.count) {
+            let (kind, records) = (zone.kind.to_owned(), zone.records.clone());
+            atlas.add(&Addition { origin, kind, size: zone.size, records })?;
+        }
+    }
+    Ok(atlas)
+}
+
+/// The resolver's settings as the scenario has them.
+pub fn resolver(scenario: &Scenario) -> Result<Settings, String> {
+    let Some(text) = &scenario.resolver else { return Ok(Settings::default()) };
+    match config::examine(text, Path::new("[resolver] config")) {
+        (Some(settings), _) => Ok(settings),
+        (None, report) => Err(report.human(false)),
+    }
+}
+
+/// The resolver's settings: the scenario's, with the lab's root and port, and loopback addresses fair to ask.
+fn settings(scenario: &Scenario, listen: SocketAddr, world: &World) -> Result<Settings, String> {
+    let mut settings = resolver(scenario)?;
+    settings.listener.listen = vec![listen];
+    settings.engine.resolve.root_hints = world.root_hints();
+    settings.engine.resolve.server_port = world.port();
+    settings.engine.resolve.do_not_query = Vec::new();
+    Ok(settings)
+}
+
+impl Stage {
+    /// Someone else's resolver. With `lab_port`, the small Internet's servers beside it, which it must ask.
+    pub fn foreign(
+        scenario: &Scenario,
+        target: SocketAddr,
+        pid: Option<u32>,
+        lab_port: Option<u16>,
+    ) -> Result<Stage, Failure> {
+        let world = lab_port.map(|port| start_world(scenario, port, false)).transpose()?;
+        Ok(Stage {
+            world,
+            resolver: None,
+            target,
+            server: "the target".to_owned(),
+            process: pid.map(Process::Other),
+            meter: Meter::default(),
+            active: vec![false; scenario.faults.len()],
+        })
+    }
+
+    /// The small Internet with this program's resolver in front of it, in this process.
+    pub fn own(scenario: &Scenario, listen: SocketAddr, lab_port: u16) -> Result<Stage, Failure> {
+        let world = start_world(scenario, lab_port, false)?;
+        let settings = settings(scenario, listen, &world).map_err(|error| (error, super::super::UNUSABLE))?;
+        let resolver = daemon::start(settings).map_err(|error| (error.to_string(), error.exit() as u8))?;
+        let target = resolver.addresses().first().copied().unwrap_or(listen);
+        Ok(Stage {
+            world: Some(world),
+            resolver: Some(resolver),
+            target,
+            server: format!("maeslant {}", env!("CARGO_PKG_VERSION")),
+            process: Some(Process::Threads(vec!["shard-"])),
+            meter: Meter::default(),
+            active: vec![false; scenario.faults.len()],
+        })
+    }
+
+    /// A resolver in a process of its own, in front of a small Internet that runs already.
+    pub fn beside(scenario: &Scenario, world: World, target: SocketAddr, pid: u32, server: String) -> Stage {
+        Stage {
+            world: Some(world),
+            resolver: None,
+            target,
+            server,
+            process: Some(Process::Other(pid)),
+            meter: Meter::default(),
+            active: vec![false; scenario.faults.len()],
+        }
+    }
+
+    /// Puts faults in force and takes them away as their time comes.
+    pub fn faults(&mut self, scenario: &Scenario, elapsed: Duration) {
+        let Some(world) = &self.world else { return };
+        for (index, entry) in scenario.faults.iter().enumerate() {
+            let wanted = (entry.from..entry.to).contains(&elapsed);
+            if self.active[index] == wanted {
+                continue;
+            }
+            self.active[index] = wanted;
+            let word = entry.behaviour.unwrap_or("honest");
+            let behaviour = Behaviour::ALL.iter().find(|(name, _)| *name == word).map(|(_, b)| *b).unwrap_or_default();
+            let fault = Fault { delay: entry.delay, jitter: entry.jitter, loss: entry.drop, behaviour };
+            let fault = wanted.then_some(fault);
+            match &entry.place {
+                FaultPlace::Everywhere => world.fault_everywhere(fault),
+                FaultPlace::Zone(pattern) => {
+                    for zone in zones(scenario, pattern) {
+                        world.fault_zone(&zone, fault.clone());
+                    }
+                }
+                FaultPlace::Server(name) => {
+                    world.fault_server(name, &fault.unwrap_or_default());
+                }
+            }
+        }
+    }
+
+    /// What happened since the last reading, which was `span` ago.
+    pub fn sample(&mut self, scenario: &Scenario, span: Duration) -> Sample {
+        let mut sample = Sample::default();
+        if let Some(world) = &self.world {
+            let upstream = world.queries();
+            sample.upstream = upstream - self.meter.upstream;
+            self.meter.upstream = upstream;
+            for expect in &scenario.expects {
+                let Subject::Upstream { zone: Some(pattern), .. } = &expect.subject else { continue };
+                if sample.zones.contains_key(pattern) {
+                    continue;
+                }
+                let now: u64 = zones(scenario, pattern).iter().map(|zone| world.zone_queries(zone)).sum();
+                let before = self.meter.zones.insert(pattern.clone(), now).unwrap_or(0);
+                sample.zones.insert(pattern.clone(), now - before);
+            }
+        }
+        if let Some(used) = self.process.as_ref().and_then(Process::read) {
+            let before = self.meter.used.replace(used).unwrap_or(used);
+            sample.cpu = Some(used.cpu.saturating_sub(before.cpu).as_secs_f64() / span.as_secs_f64().max(0.001));
+            sample.memory = Some(used.memory);
+        }
+        sample
+    }
+
+    /// What a reader should know of the meters.
+    pub fn note(&self) -> Option<String> {
+        let note = "memory is that of one process: the resolver, the small Internet, and who asks";
+        self.resolver.is_some().then(|| note.to_owned())
+    }
+
+    /// Ends what was started here.
+    pub fn close(self) {
+        if let Some(resolver) = self.resolver {
+            // What it has to say of its end is in the log; the verdict stands.
+            let _ = resolver.shutdown();
+        }
+    }
+}
+
+/// Starts the small Internet of a scenario; `renumbered` outside loopback, in a network of its own.
+pub fn start_world(scenario: &Scenario, port: u16, renumbered: bool) -> Result<World, Failure> {
+    let mut atlas = atlas(scenario).map_err(|error| (error, super::super::UNUSABLE))?;
+    if renumbered {
+        atlas.renumber();
+    }
+    let options = lab::Options { port, sites: usize::from(scenario.sites), seed: scenario.seed };
+    World::of(atlas, &options).map_err(|error| match error {
+        lab::StartError::Bind { .. } => (error.to_string(), daemon::Exit::Bind as u8),
+        // A zone that cannot be read is the scenario's: the lab's own are tested.
+        lab::StartError::Zone { .. } => (error.to_string(), super::super::UNUSABLE),
+        lab::StartError::Thread(_) => (error.to_string(), 1),
+    })
+}
+
+/// The popular sites with what must come out, where a stream asks for them.
+pub fn popular(scenario: &Scenario) -> Result<Vec<Popular>, Failure> {
+    let names = |traffic: &Traffic| match traffic {
+        Traffic::Names(names)
+        | Traffic::Reflection { names }
+        | Traffic::Malformed { names, .. }
+        | Traffic::EdnsBomb { names, .. }
+        | Traffic::Responses { names }
+        | Traffic::Connections { names, .. } => matches!(names, Names { from: NameSource::Popular, .. }),
+        _ => false,
+    };
+    if !scenario.streams.iter().any(|stream| names(&stream.traffic)) {
+        return Ok(Vec::new());
+    }
+    let wishes = lab::popular(usize::from(scenario.sites)).map_err(|error| (error.to_string(), 1))?;
+    let popular = wishes.into_iter().filter_map(|wish| {
+        let known = Known {
+            rcode: u16::from(wish.expected.rcode()),
+            records: wish.expected == lab::Expected::Records,
+            addresses: wish.addresses,
+        };
+        Some(Popular { name: Name::parse(&wish.name).ok()?, rtype: wish.rtype, weight: wish.weight, known })
+    });
+    Ok(popular.collect())
+}

@@ -1,0 +1,106 @@
+//! dnsperf's text: a name and a type a line; ours may have a comment behind it that keeps time, client and transport:
+//! `www.example.com A ; @12.5 192.0.2.1 udp`.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::{Choice, Message, Summary};
+use crate::load::packet::{Form, HEADER, write_query};
+use crate::wire::{Name, Rtype};
+
+/// The longest line: a name in presentation format, four characters an octet at most, and the rest.
+const LONGEST: usize = 4096;
+
+/// Reads lines. Those that cannot be read are counted and passed over.
+pub(super) fn read(input: impl Read, choice: &Choice, each: &mut dyn FnMut(Message)) -> Summary {
+    let mut summary = Summary { format: "text", ..Summary::default() };
+    let mut input = BufReader::new(input);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match input.by_ref().take(LONGEST as u64).read_until(b'\n', &mut line) {
+            Ok(0) => return summary,
+            Ok(_) => {}
+            Err(error) => {
+                summary.fault = Some(format!("the line after line {}: {error}", summary.units));
+                return summary;
+            }
+        }
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim();
+        summary.units += 1;
+        if text.is_empty() || text.starts_with([';', '#']) {
+            continue;
+        }
+        let even = Duration::from_secs(1) / choice.rate.max(1) * u32::try_from(summary.messages).unwrap_or(u32::MAX);
+        match parse(text, even) {
+            Some(message) => {
+                summary.messages += 1;
+                each(message);
+            }
+            None => summary.broken += 1,
+        }
+    }
+}
+
+fn parse(text: &str, at: Duration) -> Option<Message> {
+    let (query, comment) = text.split_once(';').unwrap_or((text, ""));
+    let mut words = query.split_whitespace();
+    let name = Name::parse(words.next()?).ok()?;
+    let rtype = match words.next() {
+        None => 1,
+        Some(word) if word.eq_ignore_ascii_case("ANY") => 255,
+        Some(word) => Rtype::parse(word)?.0,
+    };
+    let mut message = Message { at, client: None, server: None, tcp: false, packet: Vec::new() };
+    let mut form = Form::default();
+    for word in comment.split_whitespace() {
+        if let Some(time) = word.strip_prefix('@') {
+            message.at = time.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())?;
+        } else if let Ok(client) = word.parse::<IpAddr>() {
+            message.client = Some(SocketAddr::new(client, 0));
+        } else {
+            match word {
+                "tcp" => message.tcp = true,
+                "do" => form.dnssec = true,
+                "noedns" => form.edns = None,
+                _ => {}
+            }
+        }
+    }
+    write_query(&mut message.packet, name.wire(), rtype, form);
+    Some(message)
+}
+
+/// A query as a line; nothing for what has no line: responses, and packets without a question.
+pub(super) fn line(message: &Message, since: Duration) -> Option<String> {
+    if message.is_response() {
+        return None;
+    }
+    let (name, rtype) = question(&message.packet)?;
+    let mut out = format!("{name} {}", if rtype == Rtype(255) { "ANY".to_owned() } else { rtype.to_string() });
+    let _ = write!(out, " ; @{:.6}", message.at.saturating_sub(since).as_secs_f64());
+    if let Some(client) = message.client {
+        let _ = write!(out, " {}", client.ip());
+    }
+    out.push_str(if message.tcp { " tcp" } else { " udp" });
+    let additional = message.packet.get(10..12)?;
+    if additional == [0, 0] {
+        out.push_str(" noedns");
+    }
+    Some(out)
+}
+
+/// Name and type of a message's question.
+pub(super) fn question(packet: &[u8]) -> Option<(Name, Rtype)> {
+    if packet.get(4..6)? == [0, 0] {
+        return None;
+    }
+    let rest = packet.get(HEADER..)?;
+    let length = crate::wire::wire_name_len(rest)?;
+    let name = Name::from_wire(rest.get(..length)?)?;
+    let rtype = rest.get(length..length + 2)?;
+    Some((name, Rtype(u16::from_be_bytes([rtype[0], rtype[1]]))))
+}

@@ -1,0 +1,213 @@
+//! A run under way: its threads, and how it is bounded.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::feed::{Feed, Popular};
+use super::ledger::Ledger;
+use super::scenario::{Scenario, Stream, Traffic};
+use super::sender::{Loop, Manners, Work};
+use super::streams;
+use crate::clock::Moment;
+
+/// Whom a run may ask.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Permit {
+    target: SocketAddr,
+    /// Questions a second at most.
+    cap: Option<u32>,
+}
+
+/// Why nobody is asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// The target is not on this machine, and nobody said that it is theirs.
+    NotYours(SocketAddr),
+    /// It was said, of another address.
+    Other { target: SocketAddr, owned: IpAddr },
+    /// There is no bound on the rate.
+    NoCap(SocketAddr),
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Refusal::NotYours(target) => write!(
+                f,
+                "{target} is not on this machine; sending it load may be a crime. If it is yours, say \
+                 --i-own-this-target {} and --rate-cap QUERIES-A-SECOND",
+                target.ip()
+            ),
+            Refusal::Other { target, owned } => {
+                write!(f, "the target is {}, --i-own-this-target says {owned}", target.ip())
+            }
+            Refusal::NoCap(target) => write!(f, "{target} is not on this machine: --rate-cap has to bound the rate"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl Permit {
+    /// The only way to ask anyone: this machine's loopback, or an address that the user says is theirs, at a bounded
+    /// rate.
+    ///
+    /// # Errors
+    /// The target is neither.
+    pub fn new(target: SocketAddr, owned: Option<IpAddr>, cap: Option<u32>) -> Result<Permit, Refusal> {
+        if target.ip().is_loopback() {
+            return Ok(Permit { target, cap });
+        }
+        match owned {
+            None => Err(Refusal::NotYours(target)),
+            Some(owned) if owned != target.ip() => Err(Refusal::Other { target, owned }),
+            Some(_) if cap.is_none() => Err(Refusal::NoCap(target)),
+            Some(_) => Ok(Permit { target, cap }),
+        }
+    }
+
+    /// Who is asked.
+    pub fn target(&self) -> SocketAddr {
+        self.target
+    }
+}
+
+/// A run under way. It ends by itself, or when it is dropped.
+pub struct Run {
+    ledger: Arc<Mutex<Ledger>>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    start: Moment,
+}
+
+/// How a stream of a scenario treats its questions.
+pub fn manners(stream: &Stream) -> Manners {
+    Manners {
+        retry: stream.retry.clone(),
+        timeout: stream.timeout,
+        follow_truncation: stream.follow_truncation,
+        holds: match &stream.traffic {
+            Traffic::Connections { kind, hold, at_once, .. } => Some((*kind, *hold, *at_once)),
+            _ => None,
+        },
+    }
+}
+
+impl Run {
+    /// Begins a scenario. `popular` are the sites that streams may name as such.
+    pub fn start(scenario: &Scenario, permit: Permit, popular: &[Popular]) -> io::Result<Run> {
+        let target = permit.target.ip();
+        let feed = |s: &Stream| Feed::generated(s, scenario.duration, scenario.seed, popular, target);
+        let feeds = scenario.streams.iter().map(|stream| (feed(stream), manners(stream))).collect();
+        Run::feeds(feeds, permit, scenario.most, scenario.late_after)
+    }
+
+    /// Begins to send what feeds have.
+    pub fn feeds(feeds: Vec<(Feed, Manners)>, permit: Permit, most: u64, late_after: Duration) -> io::Result<Run> {
+        let ledger = Arc::new(Mutex::new(Ledger::new(feeds.len())));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (jobs, waiting) = streams::channel();
+        let (target, cap) = (permit.target, permit.cap);
+        let work =
+            Work { target, feeds, late_after, most, cap, ledger: Arc::clone(&ledger), stop: Arc::clone(&stop), jobs };
+        let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        let mut threads = Vec::new();
+        // The loop's buffers stay on the thread they were made on; it says when it is ready, and is told when to start.
+        let (tell, told) = std::sync::mpsc::channel();
+        let (go, gone) = std::sync::mpsc::channel();
+        threads.push(named("load-udp").spawn(move || match Loop::new(work) {
+            Ok(sending) => {
+                let _ = tell.send(Ok(()));
+                if let Ok(start) = gone.recv() {
+                    sending.run(start);
+                }
+            }
+            Err(error) => drop(tell.send(Err(error))),
+        })?);
+        told.recv().map_err(|_| io::Error::other("the sending thread ended"))??;
+        let start = crate::net::clock::read(false).mono + Duration::from_millis(20);
+        let (shared, stopped) = (Arc::clone(&ledger), Arc::clone(&stop));
+        threads.push(named("load-tcp").spawn(move || {
+            if let Err(error) = streams::work(target, start, waiting, Arc::clone(&shared), &stopped) {
+                let mut ledger = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                ledger.cut_short = Some(format!("no thread for TCP: {error}"));
+            }
+        })?);
+        let _ = go.send(start);
+        Ok(Run { ledger, stop, threads, start })
+    }
+
+    /// How long it has been going on.
+    pub fn elapsed(&self) -> Duration {
+        crate::net::clock::read(false).mono.since(self.start)
+    }
+
+    /// Looks at the counts so far.
+    pub fn look<T>(&self, see: impl FnOnce(&Ledger) -> T) -> T {
+        see(&self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether all is asked and ended.
+    pub fn is_over(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Ends it, with the counts as they are then.
+    pub fn finish(mut self) -> Ledger {
+        let over = self.is_over();
+        self.end();
+        let mut ledger = std::mem::take(&mut *self.ledger.lock().unwrap_or_else(PoisonError::into_inner));
+        if !over && ledger.cut_short.is_none() {
+            ledger.cut_short = Some("it was interrupted".to_owned());
+        }
+        ledger
+    }
+
+    /// Waits until all is asked and ended, which is bounded by the schedule and the streams' patience.
+    pub fn complete(mut self) -> Ledger {
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+        std::mem::take(&mut *self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn end(&mut self) {
+        self.stop.store(true, Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // How well it measures is seen in `validation`.
+
+    #[test]
+    fn nobody_else_is_asked_unless_it_is_said_twice() {
+        let there: SocketAddr = "192.0.2.1:53".parse().unwrap();
+        let (own, other) = (Some(there.ip()), Some(IpAddr::from([192, 0, 2, 2])));
+        assert_eq!(Permit::new(there, None, Some(10)), Err(Refusal::NotYours(there)));
+        assert!(matches!(Permit::new(there, other, Some(10)), Err(Refusal::Other { .. })));
+        assert_eq!(Permit::new(there, own, None), Err(Refusal::NoCap(there)));
+        assert!(Permit::new(there, own, Some(10)).is_ok());
+        for here in ["127.0.0.1:53", "127.9.8.7:1", "[::1]:53"] {
+            assert!(Permit::new(here.parse().unwrap(), None, None).is_ok());
+        }
+        for elsewhere in ["10.0.0.1:53", "[fd00::1]:53", "0.0.0.0:53", "[::ffff:127.0.0.1]:53", "128.0.0.1:53"] {
+            assert!(Permit::new(elsewhere.parse().unwrap(), None, None).is_err(), "{elsewhere}");
+        }
+    }
+}

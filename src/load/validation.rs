@@ -1,0 +1,226 @@
+//! Whether the generator measures what is there: a bare echo, a server with a known delay and loss, and others of known
+//! behaviour, on loopback.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::ledger::{Account, Ledger};
+use super::outcome::Outcome;
+use super::scenario::{self, Scenario, Vocabulary};
+use super::{Permit, Run};
+
+/// What a server does with a datagram: the time to hold the answer back, and the answer; nothing for silence.
+type Reply = Box<dyn FnMut(&[u8], SocketAddr) -> Option<(Duration, Vec<u8>)> + Send>;
+
+struct Server {
+    address: SocketAddr,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    fn start(mut reply: Reply) -> Server {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20);
+        let address = socket.local_addr().unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let mut waiting: VecDeque<(Instant, SocketAddr, Vec<u8>)> = VecDeque::new();
+            let mut buffer = [0; 4096];
+            while !stopped.load(Relaxed) {
+                while waiting.front().is_some_and(|(due, ..)| *due <= Instant::now()) {
+                    if let Some((_, to, answer)) = waiting.pop_front() {
+                        let _ = socket.send_to(&answer, to);
+                    }
+                }
+                let next = waiting.front().map(|(due, ..)| due.saturating_duration_since(Instant::now()));
+                let patience = next.unwrap_or(Duration::from_millis(20)).max(Duration::from_micros(100));
+                socket.set_read_timeout(Some(patience)).unwrap();
+                let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
+                match reply(&buffer[..length], from) {
+                    Some((delay, answer)) if delay.is_zero() => drop(socket.send_to(&answer, from)),
+                    Some((delay, answer)) => waiting.push_back((Instant::now() + delay, from, answer)),
+                    None => {}
+                }
+            }
+        });
+        Server { address, stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn echo(query: &[u8]) -> Vec<u8> {
+    let mut answer = query.to_vec();
+    answer[2] |= 0x80;
+    answer
+}
+
+fn scenario(text: &str) -> Scenario {
+    let vocabulary = Vocabulary { zones: &["plain"], behaviours: &["honest"] };
+    match scenario::read(text, std::path::Path::new("test.toml"), &vocabulary) {
+        Ok(scenario) => scenario,
+        Err(report) => panic!("{}", report.human(false)),
+    }
+}
+
+/// One stream with `rest` in its table, for as long as the first argument says.
+fn ledger(duration: &str, rest: &str, target: SocketAddr) -> Ledger {
+    let text = format!(
+        "[scenario]\nname = \"t\"\nduration = \"{duration}\"\nlate_after = \"1s\"\n[[stream]]\nname = \"s\"\nnames = \"www.example.com\"\n{rest}\n"
+    );
+    let permit = Permit::new(target, None, None).unwrap();
+    Run::start(&scenario(&text), permit, &[]).unwrap().complete()
+}
+
+fn only(ledger: &Ledger) -> &Account {
+    &ledger.accounts[0]
+}
+
+#[test]
+fn a_bare_echo_loses_nothing() {
+    let server = Server::start(Box::new(|query, _| Some((Duration::ZERO, echo(query)))));
+    let ledger = ledger("1s", "rate = \"4000/s\"", server.address);
+    let (sum, latencies) = only(&ledger).sum(0, usize::MAX);
+    assert_eq!((sum.asked, sum.answered, sum.success, sum.unanswered), (4000, 4000, 4000, 0));
+    assert_eq!((sum.packets, sum.open(), ledger.stray, ledger.refused_by_kernel), (4000, 0, 0, 0));
+    assert!(latencies.value_at_quantile(0.1) < 20_000, "the floor: {} µs", latencies.value_at_quantile(0.1));
+}
+
+#[test]
+fn a_known_delay_and_loss_are_measured() {
+    let mut count = 0u32;
+    let reply = move |query: &[u8], _: SocketAddr| {
+        count += 1;
+        (!count.is_multiple_of(5)).then(|| (Duration::from_millis(80), echo(query)))
+    };
+    let server = Server::start(Box::new(reply));
+    let ledger = ledger("1s", "rate = \"1000/s\"\ntimeout = \"1s\"", server.address);
+    let (sum, latencies) = only(&ledger).sum(0, usize::MAX);
+    assert_eq!((sum.asked, sum.answered, sum.unanswered), (1000, 800, 200));
+    let (least, median) = (latencies.min(), latencies.value_at_quantile(0.5));
+    assert!(least >= 79_900, "nothing is faster than the delay: {least} µs");
+    assert!((80_000..120_000).contains(&median), "{median} µs");
+}
+
+#[test]
+fn stubs_ask_again_and_wait_from_the_first_time_on() {
+    let mut seen: HashMap<Vec<u8>, u32> = HashMap::new();
+    let reply = move |query: &[u8], from: SocketAddr| {
+        let times = seen.entry([&query[..2], from.to_string().as_bytes()].concat()).or_default();
+        *times += 1;
+        (*times == 2).then(|| (Duration::ZERO, echo(query)))
+    };
+    let server = Server::start(Box::new(reply));
+    let ledger = ledger("1s", "rate = \"200/s\"\nretry = [\"300ms\"]\ntimeout = \"2s\"", server.address);
+    let (sum, latencies) = only(&ledger).sum(0, usize::MAX);
+    assert_eq!((sum.asked, sum.answered, sum.retries, sum.packets), (200, 200, 200, 400));
+    assert!(latencies.min() >= 299_000, "{} µs", latencies.min());
+}
+
+#[test]
+fn a_target_that_never_answers_ends_in_a_report() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let text = "[scenario]\nname = \"t\"\nduration = \"1s\"\nlate_after = \"1s\"\n[[stream]]\nname = \"s\"\n\
+                names = \"a.example\"\nrate = \"100/s\"\ntimeout = \"200ms\"\n[[expect]]\nstream = \"s\"\nsuccess = \">= 0.5\"\n";
+    let scenario = scenario(text);
+    let permit = Permit::new(silent.local_addr().unwrap(), None, None).unwrap();
+    let ledger = Run::start(&scenario, permit, &[]).unwrap().complete();
+    let outcome = Outcome::new(&scenario, &ledger, Vec::new());
+    assert_eq!((outcome.streams[0].total.unanswered, outcome.passed()), (100, false));
+    assert_eq!(outcome.verdicts[0].value, Some(0.0));
+    assert!(outcome.notes.iter().any(|note| note.contains("never answered")));
+}
+
+#[test]
+fn clients_ask_from_addresses_of_their_own() {
+    let sources = Arc::new(std::sync::Mutex::new(HashSet::new()));
+    let seen = Arc::clone(&sources);
+    let reply = move |query: &[u8], from: SocketAddr| {
+        seen.lock().unwrap().insert(from.ip());
+        Some((Duration::ZERO, echo(query)))
+    };
+    let server = Server::start(Box::new(reply));
+    let ledger = ledger("1s", "rate = \"1000/s\"\nclients = 50\nsources = [\"127.10.0.0/16\"]", server.address);
+    assert_eq!(only(&ledger).sum(0, usize::MAX).0.answered, 1000);
+    let sources = sources.lock().unwrap();
+    assert!((45..=50).contains(&sources.len()), "{} addresses", sources.len());
+    assert!(sources.iter().all(|ip| matches!(ip, IpAddr::V4(v4) if v4.octets()[..2] == [127, 10])));
+}
+
+#[test]
+fn what_was_cut_short_is_asked_for_by_tcp() {
+    let truncated = |query: &[u8], _: SocketAddr| {
+        let mut answer = echo(query);
+        answer[2] |= 0x02;
+        Some((Duration::ZERO, answer))
+    };
+    let server = Server::start(Box::new(truncated));
+    let listener = TcpListener::bind(server.address).unwrap();
+    let serving = std::thread::spawn(move || {
+        for _ in 0..20 {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut length = [0; 2];
+            stream.read_exact(&mut length).unwrap();
+            let mut query = vec![0; usize::from(u16::from_be_bytes(length))];
+            stream.read_exact(&mut query).unwrap();
+            stream.write_all(&[&length[..], &echo(&query)].concat()).unwrap();
+        }
+    });
+    let ledger = ledger("1s", "rate = \"20/s\"", server.address);
+    let (sum, _) = only(&ledger).sum(0, usize::MAX);
+    assert_eq!((sum.truncated, sum.by_tcp, sum.answered, sum.success), (20, 20, 20, 20));
+    serving.join().unwrap();
+}
+
+#[test]
+fn the_same_seed_asks_the_same_and_another_does_not() {
+    let asked = |seed: u64| {
+        let names = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let seen = Arc::clone(&names);
+        let reply = move |query: &[u8], _: SocketAddr| {
+            seen.lock().unwrap().push(query[12..].to_vec());
+            Some((Duration::ZERO, echo(query)))
+        };
+        let server = Server::start(Box::new(reply));
+        let text = format!(
+            "[scenario]\nname = \"t\"\nduration = \"1s\"\nseed = {seed}\nlate_after = \"1s\"\n[[stream]]\nname = \"a\"\nrole = \"attack\"\n\
+             generator = {{ kind = \"random-subdomain\", zones = [\"bank.com\"] }}\nrate = \"100/s\"\n"
+        );
+        let permit = Permit::new(server.address, None, None).unwrap();
+        Run::start(&scenario(&text), permit, &[]).unwrap().complete();
+        let mut names = names.lock().unwrap().clone();
+        names.sort();
+        names
+    };
+    let (one, again, other) = (asked(1), asked(1), asked(2));
+    assert_eq!(one, again);
+    assert_ne!(one, other);
+    assert_eq!(one.len(), 100);
+}
+
+#[test]
+fn a_bound_on_the_number_ends_the_run() {
+    let server = Server::start(Box::new(|query, _| Some((Duration::ZERO, echo(query)))));
+    let mut scenario = scenario(
+        "[scenario]\nname = \"t\"\nduration = \"1s\"\nlate_after = \"1s\"\n[[stream]]\nname = \"s\"\nnames = \"a.example\"\nrate = \"500/s\"\n",
+    );
+    scenario.most = 100;
+    let permit = Permit::new(server.address, None, None).unwrap();
+    let ledger = Run::start(&scenario, permit, &[]).unwrap().complete();
+    assert_eq!(only(&ledger).sum(0, usize::MAX).0.asked, 100);
+    assert!(Outcome::new(&scenario, &ledger, Vec::new()).invalid[0].contains("bound of 100"));
+}

@@ -1,0 +1,232 @@
+//! Load tests as a user runs them: scenarios, reports, records, and what is refused.
+
+mod peers;
+
+use std::io::{BufRead, BufReader};
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+fn load(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_maeslant")).arg("load").args(arguments).output().expect("it runs")
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A folder of its own for one test, gone with it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let path = std::env::temp_dir().join(format!("maeslant-load-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a folder");
+        Scratch(path)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        std::fs::write(self.0.join(name), text).expect("a file");
+        self.path(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.0.join(name)).expect("a file")
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Answers every datagram with itself as a response, until dropped.
+struct Echo {
+    address: String,
+    stop: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Echo {
+    fn start() -> Echo {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let address = socket.local_addr().expect("bound").to_string();
+        socket.set_read_timeout(Some(Duration::from_millis(20))).expect("a timeout");
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while !stopped.load(Ordering::Relaxed) {
+                if let Ok((length, from)) = socket.recv_from(&mut buffer) {
+                    buffer[2] |= 0x80;
+                    let _ = socket.send_to(&buffer[..length], from);
+                }
+            }
+        });
+        Echo { address, stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+const SHORT: &str = "[scenario]\nname = \"short\"\nduration = \"2s\"\nlate_after = \"1s\"\n[lab]\nsites = 20\n\
+    [[zone]]\nname = \"bank.com.\"\nkind = \"dead\"\n\
+    [[stream]]\nname = \"customers\"\nnames = \"popular\"\nrate = \"100/s\"\nclients = 50\nretry = [\"1s\"]\n\
+    [[stream]]\nname = \"bots\"\nrole = \"attack\"\ngenerator = { kind = \"random-subdomain\", zones = [\"bank.com\"] }\n\
+    rate = [{ at = \"1s\", qps = 50 }]\n\
+    [[expect]]\nstream = \"customers\"\nsuccess = \">= 0.9\"\nwrong = \"== 0\"\n\
+    [[expect]]\nupstream_zone = \"bank.com\"\nstream = \"bots\"\nper_query = \"<= 100\"\n";
+
+#[test]
+fn every_scenario_of_the_house_can_be_run() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("zones/lab/scenarios");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|ending| ending == "toml") {
+            let output = load(&["run", &path.display().to_string(), "--check"]);
+            assert_eq!(output.status.code(), Some(0), "{}: {}", path.display(), err(&output));
+            count += 1;
+        }
+    }
+    assert!(count >= 20, "{count} scenarios");
+}
+
+#[test]
+fn a_scenario_brings_its_own_world_and_writes_every_report() {
+    let scratch = Scratch::new("run");
+    let file = scratch.write("s.toml", SHORT);
+    let (html, json, junit) = (scratch.path("r.html"), scratch.path("r.json"), scratch.path("r.xml"));
+    let run = ["run", &file, "--listen", "127.0.0.1:0", "--html", &html, "--json", &json, "--junit", &junit];
+    let output = load(&run);
+    assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
+    assert!(out(&output).contains("verdict: passed"), "{}", out(&output));
+    assert!(err(&output).lines().count() >= 2, "a line a second where it is no terminal: {}", err(&output));
+    let outcome: serde_json::Value = serde_json::from_str(&scratch.read("r.json")).expect("JSON");
+    assert_eq!(outcome["streams"][0]["total"]["asked"], 200);
+    assert!(outcome["samples"][1]["upstream"].as_u64().is_some_and(|n| n > 0));
+    assert!(outcome["samples"][1]["memory"].as_u64().is_some_and(|n| n > 1 << 20));
+    assert!(scratch.read("r.html").contains("<svg") && scratch.read("r.xml").contains("failures=\"0\""));
+    // The same with a limit it cannot keep, compared with the first.
+    let file = scratch.write("t.toml", &SHORT.replace("<= 100", "<= 0"));
+    let output = load(&["run", &file, "--listen", "127.0.0.1:0", "--baseline", &json, "--junit", &junit]);
+    assert_eq!(output.status.code(), Some(1), "{}", out(&output));
+    assert!(out(&output).contains("compared with the baseline") && out(&output).contains("not the same scenario"));
+    assert!(scratch.read("r.xml").contains("failures=\"1\""));
+}
+
+#[test]
+fn mistakes_are_told_with_their_lines_and_end_in_2() {
+    let scratch = Scratch::new("bad");
+    let file = scratch.write("s.toml", &SHORT.replace("rate = \"100/s\"", "raet = 5").replace("dead", "daed"));
+    let output = load(&["run", &file]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = err(&output);
+    assert!(told.contains("s.toml:9:8") && told.contains("did you mean `rate`?"), "{told}");
+    assert!(told.contains("did you mean \"dead\"?"), "{told}");
+    assert_eq!(load(&["run", &scratch.path("none.toml")]).status.code(), Some(2));
+    let file = scratch.write("u.toml", &SHORT.replace("bank.com.\"\n", "com.\"\n"));
+    let output = load(&["run", &file, "--check"]);
+    assert!(output.status.code() == Some(2) && err(&output).contains("has a zone com. already"), "{}", err(&output));
+}
+
+#[test]
+fn others_are_not_asked() {
+    let scratch = Scratch::new("others");
+    let file = scratch.write("s.toml", SHORT);
+    let output = load(&["run", &file, "--target", "192.0.2.1:53"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("--i-own-this-target 192.0.2.1"), "{}", err(&output));
+    let output = load(&["run", &file, "--target", "192.0.2.1:53", "--i-own-this-target", "192.0.2.1"]);
+    assert!(output.status.code() == Some(2) && err(&output).contains("--rate-cap"), "{}", err(&output));
+}
+
+#[test]
+fn an_interrupt_ends_in_a_report_of_what_was_seen() {
+    let scratch = Scratch::new("interrupt");
+    let file = scratch.write("s.toml", &SHORT.replace("\"2s\"", "\"60s\""));
+    let echo = Echo::start();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_maeslant"))
+        .args(["load", "run", &file, "--target", &echo.address, "--json", &scratch.path("r.json")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut lines = BufReader::new(child.stderr.take().expect("piped"));
+    let mut line = String::new();
+    lines.read_line(&mut line).expect("a line after a second");
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().is_ok_and(|status| status.success()));
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(out(&output).contains("interrupted"), "{}", out(&output));
+    let outcome: serde_json::Value = serde_json::from_str(&scratch.read("r.json")).expect("JSON");
+    assert!(outcome["streams"][0]["total"]["asked"].as_u64().is_some_and(|asked| (50..3000).contains(&asked)));
+}
+
+#[test]
+fn records_are_sent_counted_cut_and_converted() {
+    let scratch = Scratch::new("records");
+    let mut text = String::new();
+    for n in 0..100 {
+        text.push_str(&format!("host{n}.sub.example.org A ; @{:.3} 192.0.2.{} udp\n", f64::from(n) * 0.01, n % 7));
+    }
+    let queries = scratch.write("q.txt", &text);
+    let echo = Echo::start();
+    let json = scratch.path("r.json");
+    let replay = ["replay", &queries, "--target", &echo.address, "--speed", "2", "--loop", "2", "--scale-clients", "3"];
+    let output = load(&[&replay[..], &["--json", &json]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
+    let outcome: serde_json::Value = serde_json::from_str(&scratch.read("r.json")).expect("JSON");
+    assert_eq!(outcome["streams"][0]["total"]["answered"], 600);
+    let captures = ["c.pcapng", "c.pcap", "c.dnstap"].map(|name| scratch.path(name));
+    let mut from = queries.clone();
+    for to in &captures {
+        let output = load(&["convert", &from, to]);
+        assert_eq!(output.status.code(), Some(0), "{to}: {}", err(&output));
+        from.clone_from(to);
+    }
+    let output = load(&["stats", &captures[2], "--json"]);
+    let stats: serde_json::Value = serde_json::from_str(&out(&output)).expect("JSON");
+    assert_eq!(
+        (stats["queries"].as_u64(), stats["clients"].as_u64(), stats["names"].as_u64()),
+        (Some(100), Some(7), Some(100))
+    );
+    assert!(stats["seconds"].as_f64().is_some_and(|s| (s - 0.99).abs() < 1e-6), "{stats}");
+    let cut = scratch.path("cut.txt");
+    let slice =
+        ["slice", &captures[0], &cut, "--after", "0.5", "--client", "192.0.2.3/32", "--anonymise", "--hash-names"];
+    assert_eq!(load(&slice).status.code(), Some(0));
+    let left = scratch.read("cut.txt");
+    assert_eq!(left.lines().count(), 7);
+    assert!(left.contains(".example.org.") && !left.contains("host") && !left.contains("192.0.2.3"), "{left}");
+    // Cut short, it is read up to there, said, and no success.
+    let whole = std::fs::read(&captures[1]).expect("a file");
+    std::fs::write(&captures[1], &whole[..whole.len() - 5]).expect("a file");
+    let output = load(&["stats", &captures[1]]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        err(&output).contains("packet 99: it is cut short") && out(&output).contains("99 queries"),
+        "{}",
+        err(&output)
+    );
+}

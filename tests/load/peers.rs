@@ -1,0 +1,180 @@
+//! Records that other people's programs made, and the report in a browser. Needs root, and what
+//! `tests/load/install` installs.
+
+use std::net::UdpSocket;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{Echo, SHORT, Scratch, err, load, out};
+
+/// How long another program may take until it does what it is for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A program that ends with this value.
+struct Running(Child);
+
+impl Running {
+    fn start(command: &mut Command) -> Running {
+        let name = format!("{command:?}");
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        Running(child.unwrap_or_else(|error| panic!("cannot start {name}: {error}")))
+    }
+
+    /// Asks it to end, and waits.
+    fn stop(mut self) {
+        let _ = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
+        let _ = self.0.wait();
+    }
+
+    /// Waits for words in what it says.
+    fn says(&mut self, words: &str) {
+        let mut lines = std::io::BufReader::new(self.0.stderr.take().expect("piped"));
+        let (mut line, mut all) = (String::new(), String::new());
+        while std::io::BufRead::read_line(&mut lines, &mut line).is_ok_and(|length| length > 0) {
+            if line.contains(words) {
+                self.0.stderr = Some(lines.into_inner());
+                return;
+            }
+            all.push_str(&std::mem::take(&mut line));
+        }
+        panic!("it never said {words}: {all}");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn done(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Names for dnsperf.
+fn names(scratch: &Scratch) -> String {
+    let lines: String = (0..200).map(|n| format!("www.host{n}.example A\n")).collect();
+    scratch.write("names.txt", &lines)
+}
+
+fn counts(file: &str, ports: &[&str]) -> (u64, u64, f64) {
+    let output = load(&[&["stats", file, "--json"], ports].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let shown: serde_json::Value = serde_json::from_str(&out(&output)).expect("JSON");
+    let count = |key: &str| shown[key].as_u64().expect("a number");
+    (count("queries"), count("responses"), shown["seconds"].as_f64().expect("a number"))
+}
+
+#[test]
+#[ignore = "needs root, tcpdump, tshark, dnsperf"]
+fn a_capture_of_dnsperf_is_counted_as_tshark_counts_it_and_replayed_whole() {
+    let scratch = Scratch::new("tcpdump");
+    let echo = Echo::start();
+    let port = echo.address.rsplit(':').next().expect("a port");
+    let capture = scratch.path("c.pcap");
+    let mut tcpdump =
+        Running::start(Command::new("tcpdump").args(["-i", "lo", "-U", "-w", &capture, "udp", "port", port]));
+    tcpdump.says("listening on");
+    let names = names(&scratch);
+    done(Command::new("dnsperf").args(["-s", "127.0.0.1", "-p", port, "-d", &names, "-n", "3", "-Q", "600"]));
+    // What the kernel has not handed over yet comes within a moment.
+    let deadline = Instant::now() + PATIENCE;
+    while counts(&capture, &["--port", port]).1 < 600 {
+        assert!(Instant::now() < deadline, "{:?}", counts(&capture, &["--port", port]));
+    }
+    tcpdump.stop();
+    let (queries, responses, seconds) = counts(&capture, &["--port", port]);
+    let tshark = |filter: &str| {
+        let decode = format!("udp.port=={port},dns");
+        let lines = done(Command::new("tshark").args(["-r", &capture, "-d", &decode, "-Y", filter]));
+        lines.lines().count() as u64
+    };
+    assert_eq!((queries, responses), (tshark("dns.flags.response==0"), tshark("dns.flags.response==1")));
+    assert_eq!(queries, 600);
+    let json = scratch.path("r.json");
+    let output = load(&["replay", &capture, "--port", port, "--target", &echo.address, "--json", &json]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
+    let outcome: serde_json::Value = serde_json::from_str(&scratch.read("r.json")).expect("JSON");
+    assert_eq!(outcome["streams"][0]["total"]["answered"].as_u64(), Some(queries));
+    let played = outcome["duration"].as_f64().expect("a number");
+    assert!((played - seconds).abs() < 0.1, "{played} s for {seconds} s");
+    // As tshark reads what we write.
+    for name in ["w.pcap", "w.pcapng"] {
+        let written = scratch.path(name);
+        assert_eq!(load(&["convert", &capture, &written, "--port", port]).status.code(), Some(0));
+        let decode = format!("udp.port=={port},dns");
+        let filter = "dns && !_ws.malformed";
+        let lines = done(Command::new("tshark").args(["-r", &written, "-d", &decode, "-Y", filter]));
+        assert_eq!(lines.lines().count() as u64, queries + responses, "{name}");
+    }
+}
+
+#[test]
+#[ignore = "needs root, named with dnstap, dnstap-read, dnsperf"]
+fn a_dnstap_file_of_bind_is_counted_as_dnstap_read_counts_it() {
+    let scratch = Scratch::new("dnstap");
+    let port = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
+    let folder = scratch.0.display();
+    let zone = "$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n*.host A 192.0.2.2\n";
+    let zone_file = scratch.write("example.zone", zone);
+    let config = scratch.write(
+        "named.conf",
+        &format!(
+            "options {{ directory \"{folder}\"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; \
+             recursion no; pid-file none; session-keyfile none; dnstap {{ auth; client; }}; \
+             dnstap-output file \"{folder}/out.dnstap\"; }};\ncontrols {{ }};\n\
+             zone \"example\" {{ type primary; file \"{zone_file}\"; }};\n"
+        ),
+    );
+    let mut named = Running::start(Command::new("named").args(["-g", "-c", &config]));
+    named.says("running");
+    let port = port.to_string();
+    let names = names(&scratch);
+    done(Command::new("dnsperf").args(["-s", "127.0.0.1", "-p", &port, "-d", &names, "-n", "2", "-Q", "500"]));
+    named.stop();
+    let tap = scratch.path("out.dnstap");
+    let theirs = done(Command::new("dnstap-read").arg(&tap));
+    let of = |kind: &str| theirs.lines().filter(|line| line.contains(kind)).count() as u64;
+    let (queries, responses, _) = counts(&tap, &[]);
+    assert_eq!((queries, responses), (of(" CQ ") + of(" AQ "), of(" CR ") + of(" AR ")), "{theirs}");
+    assert!(queries >= 400, "{queries}");
+    let echo = Echo::start();
+    let output = load(&["replay", &tap, "--target", &echo.address, "--speed", "5"]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
+    // And theirs reads ours.
+    let ours = scratch.path("ours.dnstap");
+    assert_eq!(load(&["convert", &tap, &ours]).status.code(), Some(0));
+    assert_eq!(done(Command::new("dnstap-read").arg(&ours)).lines().count() as u64, queries + responses);
+}
+
+#[test]
+#[ignore = "needs chromium"]
+fn the_report_opens_in_a_browser_without_a_word_on_its_console() {
+    let scratch = Scratch::new("browser");
+    let file = scratch.write("s.toml", SHORT);
+    let report = scratch.path("report.html");
+    let output = load(&["run", &file, "--listen", "127.0.0.1:0", "--html", &report]);
+    assert!(output.status.code().is_some_and(|code| code < 2), "{}", err(&output));
+    let profile = scratch.path("profile");
+    let picture = std::env::var("LOAD_SCREENSHOT").unwrap_or_else(|_| scratch.path("report.png"));
+    let browse = |what: &[&str]| {
+        let mut command = Command::new("chromium");
+        command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]);
+        command.args(["--disable-background-networking", "--disable-component-update", "--disable-sync"]);
+        command.args(["--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr", "--hide-scrollbars"]);
+        command.arg(format!("--user-data-dir={profile}")).args(what).arg(format!("file://{report}"));
+        let output = command.output().expect("chromium is installed");
+        assert!(output.status.success(), "{}", err(&output));
+        let said = err(&output);
+        assert!(!said.contains("CONSOLE"), "{said}");
+        out(&output)
+    };
+    let page = browse(&["--dump-dom"]);
+    assert!(page.contains("What was expected") && page.matches("<svg").count() > 5, "{page}");
+    browse(&["--window-size=1000,2600", &format!("--screenshot={picture}")]);
+    assert!(Path::new(&picture).metadata().is_ok_and(|file| file.len() > 20_000), "{picture}");
+}
