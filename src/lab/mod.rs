@@ -15,6 +15,7 @@ mod latency;
 mod master;
 mod population;
 mod server;
+pub mod sign;
 pub mod view;
 mod world;
 mod zone;
