@@ -71,6 +71,7 @@ scenarios! {
     a_set_of_two_hundred_records_is_passed_on_whole
     a_set_too_large_to_keep_is_not_cut_in_half
     a_shorter_deadline_is_kept
+    a_signed_answer_is_secure
     a_stub_zone_is_asked_of_its_authoritative_servers
     a_target_of_an_alias_in_a_foreign_zone_is_asked_for_there
     a_truncated_packet_is_no_answer
