@@ -17,6 +17,7 @@ mod master;
 mod popular;
 mod population;
 mod server;
+pub mod sign;
 pub mod view;
 mod world;
 mod zone;

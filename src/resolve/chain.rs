@@ -138,35 +138,41 @@ fn judge_wildcard(
     keys: &Keys,
     proof: &[RrSet],
 ) -> Result<Security, Failure> {
-    let (denied, used, ttl) =
+    let (denied, found) =
         deny(cx, work, keys, proof, |denial| denial.wildcard_answer(&set.owner, encloser, &work.crypto));
-    set.ttl = set.ttl.min(ttl);
-    set.proof = Some(used.into());
-    conclude(denied, None)
+    set.ttl = set.ttl.min(found.ttl);
+    set.proof = Some(found.used.into());
+    conclude(denied, found.worst)
 }
 
-/// Verifies proofs by the keys of their zone and asks them. Also: those that hold, and the seconds they do.
-fn deny<T>(
-    cx: &Cx,
-    work: &Work,
-    keys: &Keys,
-    proof: &[RrSet],
-    ask: impl FnOnce(&Denial<'_>) -> T,
-) -> (T, Vec<RrSet>, u32) {
+/// What became of the proofs in a response.
+struct Proofs {
+    /// Those that hold, and the seconds they do.
+    used: Vec<RrSet>,
+    ttl: u32,
+    /// A signature that failed says more than that a proof is missing.
+    worst: Option<Cause>,
+}
+
+/// Verifies proofs by the keys of their zone and asks them.
+fn deny<T>(cx: &Cx, work: &Work, keys: &Keys, proof: &[RrSet], ask: impl FnOnce(&Denial<'_>) -> T) -> (T, Proofs) {
     let mut denial = Denial::new(keys.zone(), &cx.plan.dnssec.policy);
-    let mut used = Vec::new();
-    let mut ttl = u32::MAX;
+    let mut found = Proofs { used: Vec::new(), ttl: u32::MAX, worst: None };
     for set in proof {
-        let Ok(verified) = check(cx, work, set, keys) else { continue };
-        if verified.wildcard.is_some() {
-            continue;
-        }
+        let verified = match check(cx, work, set, keys) {
+            Ok(verified) if verified.wildcard.is_none() => verified,
+            Ok(_) => continue,
+            Err(cause) => {
+                found.worst.get_or_insert(cause);
+                continue;
+            }
+        };
         let rdatas: Vec<&[u8]> = set.rdatas().collect();
         denial.add_known(&set.owner, set.rtype, &rdatas);
-        ttl = ttl.min(verified.ttl_cap);
-        used.push(set.judged(Security::Secure, verified.ttl_cap));
+        found.ttl = found.ttl.min(verified.ttl_cap);
+        found.used.push(set.judged(Security::Secure, verified.ttl_cap));
     }
-    (ask(&denial), used, ttl)
+    (ask(&denial), found)
 }
 
 fn conclude(denied: Denied, worst: Option<Cause>) -> Result<Security, Failure> {
@@ -200,9 +206,7 @@ async fn judge_negative(
         TrustVerdict::Bogus(cause) => return Err(Failure::Bogus(cause.clone())),
         TrustVerdict::Secure(keys) => keys,
     };
-    // A signature that fails says more than that a proof is missing.
-    let worst = proof.iter().find_map(|set| check(cx, work, set, keys).err());
-    let (denied, used, ttl) = deny(cx, work, keys, proof, |denial| match (negative.rcode, rtype) {
+    let (denied, found) = deny(cx, work, keys, proof, |denial| match (negative.rcode, rtype) {
         (Rcode::NXDOMAIN, _) => denial.nxdomain(name, &work.crypto),
         (_, Rtype::DS) if name.is_below(keys.zone()) => match denial.ds(name, &work.crypto) {
             DsAbsence::InsecureCut | DsAbsence::NotACut => Denied::Proven,
@@ -212,9 +216,9 @@ async fn judge_negative(
         },
         _ => denial.nodata(name, rtype, &work.crypto),
     });
-    negative.security = conclude(denied, worst)?;
-    negative.ttl = negative.ttl.min(ttl);
-    negative.proof = used;
+    negative.security = conclude(denied, found.worst)?;
+    negative.ttl = negative.ttl.min(found.ttl);
+    negative.proof = found.used;
     if let Some(soa) = &mut negative.soa
         && negative.security == Security::Secure
         && let Ok(verified) = check(cx, work, soa, keys)
@@ -355,10 +359,10 @@ async fn ds_status(cx: &Cx, work: &Work, zone: &Name, parent: &Name, keys: &Keys
             return Ok(DsStatus::Signed(ds.judged(Security::Secure, verified.ttl_cap)));
         }
         if word.ds.is_none() && !word.proof.is_empty() {
-            let (absence, _, ttl) = deny(cx, work, keys, &word.proof, |denial| denial.ds(zone, &work.crypto));
+            let (absence, found) = deny(cx, work, keys, &word.proof, |denial| denial.ds(zone, &work.crypto));
             match absence {
-                DsAbsence::InsecureCut | DsAbsence::OptOut => return Ok(DsStatus::Insecure(None, ttl)),
-                DsAbsence::Unjudged(cause) => return Ok(DsStatus::Insecure(Some(cause), ttl)),
+                DsAbsence::InsecureCut | DsAbsence::OptOut => return Ok(DsStatus::Insecure(None, found.ttl)),
+                DsAbsence::Unjudged(cause) => return Ok(DsStatus::Insecure(Some(cause), found.ttl)),
                 DsAbsence::NotACut | DsAbsence::NotProven(_) => {}
             }
         }
@@ -422,13 +426,12 @@ async fn ds_absence(
         TrustVerdict::Bogus(cause) => return Ok(DsStatus::Bogus(cause.clone())),
         TrustVerdict::Secure(keys) => keys,
     };
-    let worst = proof.iter().find_map(|set| check(cx, work, set, keys).err());
-    let (absence, _, ttl) = deny(cx, work, keys, proof, |denial| denial.ds(zone, &work.crypto));
-    let ttl = ttl.min(negative.ttl);
+    let (absence, found) = deny(cx, work, keys, proof, |denial| denial.ds(zone, &work.crypto));
+    let ttl = found.ttl.min(negative.ttl);
     Ok(match absence {
         DsAbsence::InsecureCut | DsAbsence::OptOut => DsStatus::Insecure(None, ttl),
         DsAbsence::NotACut => DsStatus::NotACut,
         DsAbsence::Unjudged(cause) => DsStatus::Insecure(Some(cause), ttl),
-        DsAbsence::NotProven(cause) => DsStatus::Bogus(worst.unwrap_or(cause)),
+        DsAbsence::NotProven(cause) => DsStatus::Bogus(found.worst.unwrap_or(cause)),
     })
 }

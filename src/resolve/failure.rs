@@ -89,7 +89,7 @@ impl Failure {
             Failure::Useless { .. } => ede::NETWORK_ERROR,
             Failure::Bogus(cause) => cause.ede(),
             // A failure of validation goes on to say which (RFC 8914 §4.14 names the cache only).
-            Failure::Remembered { error, .. } if (1..=12).contains(error) && *error != ede::STALE_ANSWER => *error,
+            Failure::Remembered { error, .. } if is_of_validation(*error) => *error,
             Failure::Remembered { .. } => ede::CACHED_ERROR,
         }
     }
@@ -104,6 +104,11 @@ impl Failure {
     pub fn is_limit(&self) -> bool {
         matches!(self, Failure::Limit(_))
     }
+}
+
+/// Is it an extended error that validation gives?
+fn is_of_validation(error: u16) -> bool {
+    matches!(error, 1 | 2 | 5..=12 | 25 | 27)
 }
 
 impl fmt::Display for Failure {

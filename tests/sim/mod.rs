@@ -8,6 +8,7 @@ mod scenario;
 mod scenarios;
 mod script;
 mod server;
+mod signing;
 mod steps;
 mod text;
 mod wire;

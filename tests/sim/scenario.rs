@@ -6,12 +6,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use hickory_proto::rr::{Name, Record, RecordType};
+use maeslant::dnssec::Sha1;
 use maeslant::engine::{Policy, Transport};
 use maeslant::resolve::{Hint, Minimisation, Upstream, UpstreamKind};
 
 use super::client::{Opt, Query};
 use super::script::{Action, Rule};
 use super::server::Server;
+use super::signing::{self, SigningPlan};
 use super::text::{self, Wanted};
 use super::world::Network;
 use super::zone::Zone;
@@ -131,6 +133,7 @@ impl Scenario {
             scenario.item(head, block)?;
             at += 1 + body;
         }
+        scenario.policy.resolve.dnssec.anchors = signing::sign(&mut scenario.servers)?;
         Ok(scenario)
     }
 
@@ -174,6 +177,11 @@ impl Scenario {
                 }
             }
             "case" => resolve.case_randomisation = on()?,
+            "validation" => resolve.dnssec.validation = on()?,
+            "aggressive" => resolve.dnssec.aggressive = on()?,
+            "sha1" => resolve.dnssec.policy.sha1 = if on()? { Sha1::Validate } else { Sha1::Insecure },
+            "nsec3-iterations" => resolve.dnssec.policy.max_nsec3_iterations = number()? as u16,
+            "min-rsa-bits" => resolve.dnssec.policy.min_rsa_bits = number()? as u16,
             "cookies" => resolve.cookies = on()?,
             "ipv4" => resolve.ipv4 = on()?,
             "ipv6" => resolve.ipv6 = on()?,
@@ -274,6 +282,13 @@ impl Scenario {
     }
 }
 
+/// A zone as a scenario has it.
+struct Written {
+    apex: Name,
+    plan: Option<SigningPlan>,
+    records: Vec<Record>,
+}
+
 /// Addresses, settings, zones and rules.
 fn describe(server: &mut Server, words: &[&str], block: &[Line]) -> Result<(), String> {
     for word in words {
@@ -282,7 +297,7 @@ fn describe(server: &mut Server, words: &[&str], block: &[Line]) -> Result<(), S
             Err(_) => server.set(word)?,
         }
     }
-    let mut zone: Option<(Name, Vec<Record>)> = None;
+    let mut zone: Option<Written> = None;
     let mut rule: Option<Rule> = None;
     each(block, |line| {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -291,9 +306,13 @@ fn describe(server: &mut Server, words: &[&str], block: &[Line]) -> Result<(), S
             server.rules.extend(rule.take());
         }
         match (words[0], &mut zone, &mut rule) {
-            ("zone", ..) => zone = Some((text::name(words.get(1).copied().unwrap_or(""))?, Vec::new())),
+            ("zone", ..) => {
+                let apex = text::name(words.get(1).copied().unwrap_or(""))?;
+                let plan = SigningPlan::parse(words.get(2..).unwrap_or(&[]))?;
+                zone = Some(Written { apex, plan, records: Vec::new() });
+            }
             ("when", ..) => rule = Some(Rule::parse(&words[1..])?),
-            (_, Some((_, records)), _) => records.push(text::record(line)?),
+            (_, Some(Written { records, .. }), _) => records.push(text::record(line)?),
             (_, _, Some(rule)) => rule.actions.push(Action::parse(line)?),
             _ => return Err("a server's lines belong to a `zone` or a `when`".to_string()),
         }
@@ -305,11 +324,19 @@ fn describe(server: &mut Server, words: &[&str], block: &[Line]) -> Result<(), S
 }
 
 /// The zone is the server's now, or its records join those it has.
-fn finish_zone(server: &mut Server, zone: &mut Option<(Name, Vec<Record>)>) -> Result<(), String> {
-    let Some((apex, records)) = zone.take() else { return Ok(()) };
+fn finish_zone(server: &mut Server, written: &mut Option<Written>) -> Result<(), String> {
+    let Some(Written { apex, plan, records }) = written.take() else { return Ok(()) };
     match server.zones.iter_mut().find(|zone| zone.apex == apex) {
-        Some(zone) => zone.add(records),
-        None => Zone::new(apex, records).map(|zone| server.zones.push(zone)),
+        Some(zone) => {
+            zone.plan = plan.or(zone.plan.take());
+            zone.add(records)
+        }
+        None => {
+            let mut zone = Zone::new(apex, records)?;
+            zone.plan = plan;
+            server.zones.push(zone);
+            Ok(())
+        }
     }
 }
 

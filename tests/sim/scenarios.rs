@@ -19,20 +19,32 @@ scenarios! {
     a_cached_alias_is_used_for_another_type
     a_cached_dname_serves_other_names_below_it
     a_chain_of_aliases_in_one_answer
+    a_child_cannot_say_that_it_has_no_ds
     a_client_that_is_gone_gets_nothing
     a_dead_forwarder_falls_back_to_iteration_where_allowed
     a_dead_forwarder_is_servfail_where_no_fallback_is_allowed
+    a_denial_whose_proof_has_a_bad_signature_is_bogus
+    a_denial_whose_proof_has_ended_is_bogus
+    a_denial_whose_proof_is_not_signed_is_bogus
+    a_denial_without_a_proof_is_bogus
+    a_digest_nobody_knows_makes_a_zone_insecure
+    a_digest_that_does_not_fit_is_bogus
     a_dname_into_its_own_subtree_ends
     a_dname_is_followed
     a_dname_that_makes_the_name_too_long_is_yxdomain
     a_dname_without_its_cname_is_followed_all_the_same
+    a_ds_set_taken_out_of_the_referral_is_asked_for
     a_failure_is_cached_and_causes_no_packets
     a_failure_that_lasts_is_held_longer_and_longer
     a_far_away_server_is_waited_for
+    a_forged_answer_with_an_old_signature_is_bogus
+    a_forged_answer_with_no_signature_is_bogus
     a_forward_zone_is_asked_of_its_servers_alone
     a_forward_zone_may_have_its_own_port
     a_glueless_delegation_is_resolved
+    a_glueless_signed_zone_is_secure
     a_hundred_identical_questions_are_one_resolution
+    a_key_that_is_no_zone_key_is_bogus
     a_lame_server_that_refers_to_itself_is_passed_over
     a_lame_server_that_refers_upward_is_passed_over
     a_lame_server_that_refuses_is_passed_over
@@ -41,17 +53,23 @@ scenarios! {
     a_lame_server_that_says_servfail_is_passed_over
     a_long_ip6_arpa_name_takes_few_steps
     a_lossy_network_still_answers
+    a_lossy_network_still_validates
     a_name_of_forty_labels_takes_few_steps
     a_name_with_dots_and_odd_octets_in_its_labels
     a_near_miss_of_the_id_sends_the_question_over_tcp
+    a_negative_answer_by_opt_out_is_not_secure
     a_negative_answer_lives_no_longer_than_the_ceiling
+    a_negative_answer_with_a_bad_soa_is_still_one
     a_popular_answer_is_refreshed_ahead_of_its_end
+    a_proof_about_another_name_proves_nothing
+    a_proof_that_denies_what_is_there_does_not_hide_it
     a_query_sent_back_as_a_query_is_no_response
     a_question_for_the_servers_of_a_zone_gets_the_childs_answer
     a_record_without_data_is_dropped_and_the_others_kept
     a_referral_is_followed_to_the_answer
     a_referral_out_of_the_zone_is_not_followed
     a_referral_with_aa_is_followed
+    a_referral_without_ds_and_without_proof_does_not_make_a_zone_insecure
     a_refresh_that_fails_does_not_hurt_the_answer_in_the_cache
     a_response_to_another_question_is_not_taken
     a_response_with_a_foreign_cookie_is_not_taken
@@ -71,6 +89,11 @@ scenarios! {
     a_set_of_two_hundred_records_is_passed_on_whole
     a_set_too_large_to_keep_is_not_cut_in_half
     a_shorter_deadline_is_kept
+    a_signature_of_a_wildcard_that_is_none_needs_a_proof
+    a_signed_answer_is_secure
+    a_signed_zone_its_parent_does_not_know_is_insecure
+    a_signed_zone_lives_on_when_its_signatures_are_renewed_late
+    a_signed_zone_without_keys_is_bogus
     a_stub_zone_is_asked_of_its_authoritative_servers
     a_target_of_an_alias_in_a_foreign_zone_is_asked_for_there
     a_truncated_packet_is_no_answer
@@ -80,37 +103,51 @@ scenarios! {
     a_ttl_of_zero_is_not_kept
     a_ttl_with_the_top_bit_set_is_zero
     a_wildcard_alias_leads_on
+    a_wildcard_answer_without_its_proof_is_bogus
     a_wildcard_answers_for_the_name_asked
     a_wildcard_does_not_answer_for_a_name_that_exists
+    a_wildcard_is_proven_by_nsec
+    a_wildcard_is_proven_by_nsec3
+    a_zone_costs_one_question_for_its_keys
     a_zone_taken_from_the_parent_is_gone_when_its_delegation_ends
     a_zone_that_delegates_ever_deeper_is_given_up
+    a_zone_that_is_mended_is_secure_again
     a_zone_that_moved_is_found_again_when_its_old_server_is_silent
     a_zone_that_moved_is_found_again_when_its_old_server_refuses
+    a_zone_whose_key_is_revoked_is_bogus
     a_zone_whose_only_server_is_inside_it_without_glue_fails_cheaply
     a_zone_whose_servers_are_all_lame_is_servfail_with_a_reason
     addresses_on_the_forbidden_list_are_never_asked
     after_a_month_of_silence_everything_is_fetched_again
+    aliases_across_signed_zones_are_secure
     aliases_in_a_circle_over_two_zones_fail_cheaply
     an_address_that_cannot_be_reached_is_left_for_the_other
+    an_algorithm_nobody_knows_makes_a_zone_insecure
     an_alias_asked_for_by_its_own_type_is_not_followed
     an_alias_into_another_zone_is_followed
     an_alias_of_itself_fails_cheaply
     an_alias_on_the_way_to_a_name_is_not_followed
     an_alias_to_a_special_name_does_not_leak
+    an_alias_with_an_unsigned_end_is_insecure
     an_answer_too_big_for_udp_is_truncated_for_the_client
     an_answer_without_aa_from_the_right_server_is_taken
     an_empty_non_terminal_is_nodata
     an_expired_answer_is_fetched_from_the_zone_alone
+    an_island_of_trust_is_secure
     an_mx_question_for_an_alias_carries_the_alias
     an_unknown_edns_version_is_badvers
     an_unreachable_root_is_said_within_two_seconds_and_tried_again
+    an_unsigned_answer_from_a_signed_zone_is_bogus
+    an_unsigned_zone_below_a_signed_one_is_insecure
     any_gets_a_small_answer
     chaos_names_are_hidden_unless_configured
     chaos_names_tell_what_is_configured
     clients_outside_the_access_list_are_refused
+    clients_that_check_themselves_get_bogus_data
     closed_ports_are_known_at_once
     cname_chain_across_zones_ends_in_nodata
     cname_chain_across_zones_ends_in_nxdomain
+    data_without_a_signature_in_a_signed_zone_is_bogus
     ds_is_asked_at_the_parent
     ds_of_a_top_level_domain_is_asked_at_the_root
     ds_that_is_not_there_is_nodata_of_the_parent
@@ -134,6 +171,10 @@ scenarios! {
     identical_questions_with_other_flags_share_the_work_but_not_the_flags
     junk_before_the_answer_does_not_close_the_door
     keepalive_is_told_over_tcp_alone
+    keys_that_are_too_short_make_a_zone_insecure
+    keys_the_parent_does_not_know_are_bogus
+    keys_whose_signature_ended_are_bogus
+    keys_without_a_signature_are_bogus
     malformed_queries_get_formerr
     mapped_addresses_do_not_get_around_the_forbidden_list
     names_differ_in_case_only_to_the_eye
@@ -141,6 +182,8 @@ scenarios! {
     nodata_without_soa_is_nodata
     nothing_below_a_missing_top_level_domain_is_asked_twice
     nothing_exists_below_a_name_that_does_not_exist
+    nsec3_at_the_limit_of_iterations_is_secure
+    nsec3_with_too_many_iterations_is_insecure
     nxdomain_for_an_empty_non_terminal_is_believed_when_strict
     nxdomain_for_an_empty_non_terminal_is_forgiven_when_relaxed
     nxdomain_is_cached_for_all_types_and_ends
@@ -151,6 +194,7 @@ scenarios! {
     other_classes_are_not_served
     other_opcodes_are_not_implemented
     packets_that_are_no_queries_get_silence
+    parent_and_child_signed_on_one_server
     parent_and_child_zone_on_one_server
     priming_asks_the_root_for_itself
     records_of_another_class_are_not_taken
@@ -158,10 +202,22 @@ scenarios! {
     retransmissions_of_a_waiting_client_cause_no_packets
     servers_that_are_all_silent_are_servfail_before_the_deadline
     servers_with_ipv6_addresses_alone_are_reached
+    sha1_counts_where_the_policy_says_so
+    sha1_digests_make_a_zone_insecure_unless_they_count
+    sha1_signatures_count_where_the_policy_says_so
+    sha1_signatures_make_a_zone_insecure
     sibling_glue_is_used
+    signatures_by_an_unknown_key_are_bogus
+    signatures_of_the_parent_are_bogus
+    signatures_that_count_too_many_labels_are_bogus
+    signatures_that_do_not_fit_are_bogus
+    signatures_that_end_before_they_begin_are_bogus
+    signatures_that_ended_are_bogus
+    signatures_that_have_not_begun_are_bogus
     sixty_aliases_are_too_many
     special_names_are_answered_here_and_never_leak
     ten_aliases_over_two_zones_still_resolve_when_nothing_is_cached
+    that_there_is_no_ds_is_proven
     the_case_of_the_question_is_kept_from_the_cache
     the_faster_of_two_servers_gets_most_questions
     the_longest_matching_forward_zone_wins
@@ -169,9 +225,12 @@ scenarios! {
     the_operators_own_records_answer
     the_owner_of_a_dname_is_not_renamed
     the_parents_dead_servers_do_not_hide_the_living_one
+    the_parents_side_of_a_cut_denies_nothing_in_the_child
     the_root_and_top_level_domains_answer_for_themselves
+    the_root_itself_may_be_broken
     the_root_may_be_forwarded
     the_same_record_twice_is_one_record
+    the_servers_of_a_zone_may_lie_in_a_broken_one
     thirteen_servers_of_which_one_lives
     ttls_that_differ_within_a_set_become_the_least
     two_aliases_of_one_name_do_no_harm
@@ -179,6 +238,8 @@ scenarios! {
     two_hundred_guessed_ids_change_nothing
     unknown_edns_options_are_ignored
     unknown_types_pass_through
+    what_does_not_exist_is_proven_by_nsec
+    what_does_not_exist_is_proven_by_nsec3
     when_the_fast_server_dies_the_slow_one_serves_and_later_the_fast_one_again
     with_ipv4_off_no_packet_leaves_by_ipv4
     with_ipv6_off_no_packet_leaves_by_ipv6
@@ -186,6 +247,7 @@ scenarios! {
     without_minimisation_each_server_sees_the_whole_name
     without_prefetch_nothing_is_refreshed
     without_rd_only_the_cache_answers
+    without_validation_nothing_is_checked
     zone_transfers_are_not_served
 }
 

@@ -45,6 +45,10 @@ pub enum Action {
     /// A record, so many times, `{n}` counting and `{qname}` the name asked.
     Add(Section, String, u32),
     Clear(Section),
+    /// One section as the zones have it for another question.
+    Of(Section, Name, RecordType),
+    /// Leaves out the records of a type, with their signatures.
+    Strip(RecordType),
     Question(Name, Option<RecordType>),
     NoQuestion,
     NoEdns,
@@ -135,6 +139,12 @@ impl Action {
                 Action::add(section, rest, count)?
             }
             "clear" => Action::Clear(section(rest)?),
+            "of" => {
+                let section = section(text::word(&mut rest))?;
+                let name = text::name(text::word(&mut rest))?;
+                Action::Of(section, name, text::record_type(rest)?)
+            }
+            "strip" => Action::Strip(text::record_type(rest)?),
             "question" => {
                 let name = text::name(text::word(&mut rest))?;
                 Action::Question(name, if rest.is_empty() { None } else { Some(text::record_type(rest)?) })
@@ -185,6 +195,7 @@ impl Action {
             Action::Clear(Section::Answer) => sections.answers.clear(),
             Action::Clear(Section::Authority) => sections.authorities.clear(),
             Action::Clear(Section::Additional) => sections.additionals.clear(),
+            Action::Strip(rtype) => sections.strip(*rtype),
             Action::Rcode(rcode) => sections.rcode = *rcode,
             Action::Flag(flag, on) if flag == "aa" => sections.authoritative = *on,
             _ => {}

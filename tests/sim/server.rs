@@ -152,7 +152,8 @@ impl Server {
             }
         }
         let Some(at) = self.rules.iter().position(|rule| rule.matches(query, transport)) else {
-            let response = self.response(query, zone::respond(&self.zones, &qname, qtype), transport);
+            let response =
+                self.response(query, zone::respond(&self.zones, &qname, qtype, wants_dnssec(query)), transport);
             return vec![Sent::Packet { after: rtt, bytes: encode(&response) }];
         };
         self.rules[at].hits += 1;
@@ -245,7 +246,13 @@ impl Server {
         let mut sections = Sections::empty(ResponseCode::NoError, true);
         for action in &rule.actions {
             match action {
-                Action::FromZone => sections = zone::respond(&self.zones, &question.name, question.query_type),
+                Action::FromZone => {
+                    sections = zone::respond(&self.zones, &question.name, question.query_type, wants_dnssec(query));
+                }
+                Action::Of(section, name, rtype) => {
+                    let other = zone::respond(&self.zones, name, *rtype, wants_dnssec(query));
+                    sections.take(*section, other);
+                }
                 other => other.fill(&mut sections, &question.name),
             }
         }
@@ -285,6 +292,10 @@ fn frame(query: &Message) -> Message {
         response.edns = Some(edns);
     }
     response
+}
+
+fn wants_dnssec(query: &Message) -> bool {
+    query.edns.as_ref().is_some_and(|edns| edns.flags().dnssec_ok)
 }
 
 /// The client's cookie option, whole.

@@ -1,11 +1,15 @@
 //! A small authoritative implementation (RFC 1034 §4.3.2, RFC 4592, RFC 6672), independent of maeslant's own code.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::rdata::CNAME;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
+use maeslant::lab::sign::Signed;
 
+use super::script::Section;
+use super::signing::SigningPlan;
 use super::text;
 
 /// Aliases followed within one zone before giving up.
@@ -17,7 +21,13 @@ pub struct Zone {
     pub apex: Name,
     /// In canonical order, so a node's descendants come right after it.
     nodes: BTreeMap<Name, BTreeMap<u16, Vec<Record>>>,
+    /// What signing added, if it is signed.
+    pub signed: Option<Arc<Signed>>,
+    /// How it is to be signed.
+    pub plan: Option<SigningPlan>,
 }
+
+type Node = BTreeMap<u16, Vec<Record>>;
 
 /// The sections of a response, before flags and OPT.
 #[derive(Clone, Debug)]
@@ -33,6 +43,28 @@ impl Sections {
     pub fn empty(rcode: ResponseCode, authoritative: bool) -> Sections {
         Sections { rcode, authoritative, answers: Vec::new(), authorities: Vec::new(), additionals: Vec::new() }
     }
+
+    /// Adds one section of another response.
+    pub fn take(&mut self, section: Section, other: Sections) {
+        match section {
+            Section::Answer => self.answers.extend(other.answers),
+            Section::Authority => self.authorities.extend(other.authorities),
+            Section::Additional => self.additionals.extend(other.additionals),
+        }
+    }
+
+    /// Leaves out the records of a type, and their signatures.
+    pub fn strip(&mut self, rtype: RecordType) {
+        let covered = u16::from(rtype).to_be_bytes();
+        for section in [&mut self.answers, &mut self.authorities, &mut self.additionals] {
+            section.retain(|record| match &record.data {
+                RData::Unknown { rdata, .. } if record.record_type() == RecordType::RRSIG => {
+                    rtype != RecordType::RRSIG && rdata.anything.get(..2) != Some(covered.as_slice())
+                }
+                _ => record.record_type() != rtype,
+            });
+        }
+    }
 }
 
 /// What a zone holds for a name.
@@ -41,8 +73,9 @@ enum Found<'a> {
     Cut(&'a Name),
     /// An ancestor of the name has a DNAME.
     Dname(&'a Record),
-    /// The name exists, or a wildcard stands for it.
-    Node(&'a BTreeMap<u16, Vec<Record>>),
+    Node(&'a Node),
+    /// The wildcard below this name stands for it.
+    Wildcard(&'a Node, Name),
     /// The name exists only because something below it does.
     EmptyNonTerminal,
     Nothing,
@@ -51,7 +84,7 @@ enum Found<'a> {
 impl Zone {
     /// Checks what a zone must have: everything below the apex.
     pub fn new(apex: Name, records: Vec<Record>) -> Result<Zone, String> {
-        let mut zone = Zone { apex, nodes: BTreeMap::new() };
+        let mut zone = Zone { apex, nodes: BTreeMap::new(), signed: None, plan: None };
         zone.add(records)?;
         Ok(zone)
     }
@@ -64,6 +97,22 @@ impl Zone {
             let rtype = u16::from(record.record_type());
             self.nodes.entry(record.name.clone()).or_default().entry(rtype).or_default().push(record);
         }
+        Ok(())
+    }
+
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.nodes.values().flat_map(|node| node.values().flatten())
+    }
+
+    /// The NS records of a zone cut below the apex.
+    pub fn cut(&self, name: &Name) -> Option<&Vec<Record>> {
+        self.rrset(name, RecordType::NS).filter(|_| *name != self.apex && self.apex.zone_of(name))
+    }
+
+    /// The zone as it is served: signed, with its keys at the apex.
+    pub fn sign(&mut self, signed: Signed) -> Result<(), String> {
+        self.add(signed.apex().to_vec())?;
+        self.signed = Some(Arc::new(signed));
         Ok(())
     }
 
@@ -98,34 +147,50 @@ impl Zone {
         if self.has_below(name) {
             return Found::EmptyNonTerminal;
         }
-        self.wildcard(name).map_or(Found::Nothing, Found::Node)
+        let encloser = self.encloser(name);
+        let wildcard = encloser.prepend_label("*").ok().and_then(|star| self.nodes.get(&star));
+        wildcard.map_or(Found::Nothing, |node| Found::Wildcard(node, encloser))
     }
 
     fn has_below(&self, name: &Name) -> bool {
         self.nodes.range(name.clone()..).find(|(key, _)| *key != name).is_some_and(|(key, _)| name.zone_of(key))
     }
 
-    /// The node of `*.<closest encloser>`, if there is one.
-    fn wildcard(&self, name: &Name) -> Option<&BTreeMap<u16, Vec<Record>>> {
+    /// The closest encloser of a name that does not exist.
+    fn encloser(&self, name: &Name) -> Name {
         let mut encloser = name.base_name();
         while encloser != self.apex && !self.nodes.contains_key(&encloser) && !self.has_below(&encloser) {
             encloser = encloser.base_name();
         }
-        self.nodes.get(&encloser.prepend_label("*").ok()?)
+        encloser
     }
 
     fn negative(&self, sections: &mut Sections, rcode: ResponseCode) {
         sections.rcode = rcode;
-        if let Some(soa) = self.rrset(&self.apex, RecordType::SOA).and_then(|set| set.first()) {
-            let mut soa = soa.clone();
-            if let RData::SOA(data) = &soa.data {
-                soa.ttl = soa.ttl.min(data.minimum);
-            }
-            sections.authorities.push(soa);
+        let Some(set) = self.rrset(&self.apex, RecordType::SOA) else { return };
+        let RData::SOA(data) = &set[0].data else { return };
+        let soa = set.iter().take(1).cloned().chain(self.signatures(set));
+        sections.authorities.extend(soa.map(|mut record| {
+            record.ttl = record.ttl.min(data.minimum);
+            record
+        }));
+    }
+
+    fn signatures(&self, set: &[Record]) -> Vec<Record> {
+        self.signed.as_ref().map(|signed| signed.signatures(set)).unwrap_or_default()
+    }
+
+    fn prove(&self, sections: &mut Sections, proof: impl FnOnce(&Signed) -> Vec<Record>) {
+        if let Some(signed) = &self.signed {
+            sections.authorities.extend(proof(signed));
         }
     }
 
     fn refer(&self, sections: &mut Sections, cut: &Name) {
+        match self.rrset(cut, RecordType::DS) {
+            Some(ds) => sections.authorities.extend(ds.iter().cloned().chain(self.signatures(ds))),
+            None => self.prove(sections, |signed| signed.no_ds(cut)),
+        }
         for ns in self.rrset(cut, RecordType::NS).into_iter().flatten() {
             sections.authorities.push(ns.clone());
             if let RData::NS(target) = &ns.data {
@@ -137,8 +202,22 @@ impl Zone {
     }
 }
 
-/// What servers with these zones answer.
-pub fn respond(zones: &[Zone], qname: &Name, qtype: RecordType) -> Sections {
+/// What servers with these zones answer; the records of DNSSEC only where they are wanted (RFC 4035 §3.1).
+pub fn respond(zones: &[Zone], qname: &Name, qtype: RecordType, dnssec_ok: bool) -> Sections {
+    let mut sections = respond_signed(zones, qname, qtype);
+    if !dnssec_ok {
+        let plain = |record: &Record| {
+            let rtype = record.record_type();
+            rtype == qtype
+                || !matches!(rtype, RecordType::RRSIG | RecordType::NSEC | RecordType::NSEC3 | RecordType::DS)
+        };
+        sections.answers.retain(plain);
+        sections.authorities.retain(plain);
+    }
+    sections
+}
+
+fn respond_signed(zones: &[Zone], qname: &Name, qtype: RecordType) -> Sections {
     let Some(zone) = closest(zones, qname, qtype) else { return Sections::empty(ResponseCode::Refused, false) };
     let mut sections = Sections::empty(ResponseCode::NoError, true);
     let mut name = qname.clone();
@@ -152,14 +231,17 @@ pub fn respond(zones: &[Zone], qname: &Name, qtype: RecordType) -> Sections {
                 zone.refer(&mut sections, cut);
                 None
             }
-            Found::Dname(dname) => follow_dname(&mut sections, &name, dname),
-            Found::Node(types) => answer(zone, &mut sections, &name, qtype, types),
+            Found::Dname(dname) => follow_dname(zone, &mut sections, &name, dname),
+            Found::Node(types) => answer(zone, &mut sections, &name, qtype, types, None),
+            Found::Wildcard(types, encloser) => answer(zone, &mut sections, &name, qtype, types, Some(&encloser)),
             Found::EmptyNonTerminal => {
                 zone.negative(&mut sections, ResponseCode::NoError);
+                zone.prove(&mut sections, |signed| signed.no_data(&name));
                 None
             }
             Found::Nothing => {
                 zone.negative(&mut sections, ResponseCode::NXDomain);
+                zone.prove(&mut sections, |signed| signed.no_name(&name));
                 None
             }
         };
@@ -180,17 +262,17 @@ fn closest<'a>(zones: &'a [Zone], name: &Name, rtype: RecordType) -> Option<&'a 
     of_parent.or_else(|| zones.iter().filter(holds).max_by_key(depth))
 }
 
-/// Adds what the node has; the alias's target where the chain goes on.
+/// Adds what the node has; the alias's target where the chain goes on. `encloser`: where a wildcard stands for the name.
 fn answer(
     zone: &Zone,
     sections: &mut Sections,
     name: &Name,
     qtype: RecordType,
-    types: &BTreeMap<u16, Vec<Record>>,
+    types: &Node,
+    encloser: Option<&Name>,
 ) -> Option<Name> {
     let mut add = |set: &Vec<Record>| {
-        for record in set {
-            let mut record = record.clone();
+        for mut record in set.iter().cloned().chain(zone.signatures(set)) {
             record.name = name.clone();
             sections.answers.push(record);
         }
@@ -199,24 +281,29 @@ fn answer(
         types.values().for_each(&mut add);
         return None;
     }
-    if let Some(set) = types.get(&u16::from(qtype)) {
+    let alias = types.get(&u16::from(RecordType::CNAME));
+    if let Some(set) = types.get(&u16::from(qtype)).or(alias) {
         add(set);
-        return None;
-    }
-    if let Some(set) = types.get(&u16::from(RecordType::CNAME)) {
-        add(set);
+        if let Some(encloser) = encloser {
+            zone.prove(sections, |signed| signed.no_closer(name, encloser));
+        }
         return match &set[0].data {
-            RData::CNAME(target) => Some(target.0.clone()),
+            RData::CNAME(target) if qtype != RecordType::CNAME => Some(target.0.clone()),
             _ => None,
         };
     }
     zone.negative(sections, ResponseCode::NoError);
+    zone.prove(sections, |signed| match encloser {
+        Some(encloser) => signed.no_data_of_wildcard(name, encloser),
+        None => signed.no_data(name),
+    });
     None
 }
 
 /// The DNAME, the CNAME made from it, and the new name (RFC 6672 §3.1).
-fn follow_dname(sections: &mut Sections, name: &Name, dname: &Record) -> Option<Name> {
+fn follow_dname(zone: &Zone, sections: &mut Sections, name: &Name, dname: &Record) -> Option<Name> {
     sections.answers.push(dname.clone());
+    sections.answers.extend(zone.signatures(std::slice::from_ref(dname)));
     let RData::Unknown { rdata, .. } = &dname.data else { return None };
     let kept = name.iter().count() - dname.name.iter().count();
     let target = name_from_wire(&rdata.anything)?;
@@ -270,7 +357,7 @@ mod checks {
     }
 
     fn ask(qname: &str, qtype: RecordType) -> Sections {
-        respond(&sample(), &text::name(qname).expect("a name"), qtype)
+        respond(&sample(), &text::name(qname).expect("a name"), qtype, false)
     }
 
     #[test]
@@ -300,7 +387,7 @@ mod checks {
         let label = "a".repeat(60);
         let long = format!("{label}.{label}.{label}.old.example.com.");
         let zone = zone_of("example.com.", &[&format!("old.example.com. 300 DNAME {label}.{label}.example.net.")]);
-        let got = respond(&[zone], &text::name(&long).expect("a name"), RecordType::A);
+        let got = respond(&[zone], &text::name(&long).expect("a name"), RecordType::A, false);
         assert_eq!((got.rcode, got.answers.len()), (ResponseCode::YXDomain, 1));
     }
 }
