@@ -203,6 +203,10 @@ fn whole(cache: &Cache, question: &Question, wanted: Security, age: Moment, outc
                     return None;
                 }
                 sets.into_iter().for_each(|set| outcome.push(set, age));
+                // What a DNAME makes is an answer to a question for CNAME.
+                if question.rtype == Rtype::CNAME {
+                    return Some(());
+                }
                 name = target;
             }
         }
@@ -272,6 +276,7 @@ async fn follow(cx: &Cx, work: &Work, question: &Question, why: Why) -> Outcome 
         let known = known.filter(|known| why != Why::Refresh || !known.is_ripe(age));
         let found = match known {
             Some(Known::Answer(set)) => Found::Answer(vec![set]),
+            Some(Known::Alias(sets, _)) if question.rtype == Rtype::CNAME => Found::Answer(sets),
             Some(Known::Alias(sets, target)) => Found::Alias { sets, target },
             Some(Known::Negative(negative)) => Found::Negative(negative),
             None => {

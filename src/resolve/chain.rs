@@ -219,10 +219,11 @@ async fn judge_negative(
     negative.security = conclude(denied, found.worst)?;
     negative.ttl = negative.ttl.min(found.ttl);
     negative.proof = found.used;
+    // All of the authority section counts (RFC 4035 §3.2.3): what a forger puts beside a true proof is found out.
     if let Some(soa) = &mut negative.soa
         && negative.security == Security::Secure
-        && let Ok(verified) = check(cx, work, soa, keys)
     {
+        let verified = check(cx, work, soa, keys).map_err(Failure::Bogus)?;
         soa.security = Security::Secure;
         negative.ttl = negative.ttl.min(verified.ttl_cap);
     }

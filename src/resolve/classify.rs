@@ -122,7 +122,12 @@ fn read_sections(message: &Message, asked: Asked<'_>, rcode: Rcode) -> Reading {
                 return Reading::TooLong(sets);
             }
             Link::To(links, target) => {
+                let made = links.len() > 1;
                 sets.extend(links);
+                // The CNAME that a DNAME makes is what was asked for (RFC 6672 §3.2).
+                if made && asked.rtype == Rtype::CNAME {
+                    return Reading::Answer(sets);
+                }
                 seen.insert(std::mem::replace(&mut at, target));
                 if seen.contains(&at) {
                     break;
