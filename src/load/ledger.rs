@@ -112,7 +112,7 @@ pub struct Second {
 impl Second {
     /// Questions that have neither ended nor failed here.
     pub fn open(&self) -> u64 {
-        self.asked.saturating_sub(self.answered + self.unanswered + self.unsent)
+        self.asked.saturating_sub(self.answered + self.unanswered + self.unsent + self.opened + self.unopened)
     }
 
     /// Questions that have ended.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use maeslant::config::{self, Settings};
 use maeslant::daemon;
+use maeslant::dnssec::Anchors;
 use maeslant::lab::{self, Addition, Atlas, Behaviour, Fault, World};
 use maeslant::load::outcome::Sample;
 use maeslant::load::packet::Known;
@@ -81,6 +82,10 @@ fn settings(scenario: &Scenario, listen: SocketAddr, world: &World) -> Result<Se
     settings.engine.resolve.root_hints = world.root_hints();
     settings.engine.resolve.server_port = world.port();
     settings.engine.resolve.do_not_query = Vec::new();
+    if settings.trust_anchors_file.is_none() {
+        // The lab's root is not the one whose keys are compiled in.
+        settings.engine.resolve.dnssec.anchors = Anchors::default();
+    }
     Ok(settings)
 }
 
