@@ -5,7 +5,7 @@
 
 mod anchors;
 mod check;
-mod dates;
+pub mod dates;
 pub mod print;
 mod read;
 mod shape;
@@ -112,7 +112,8 @@ fn cores() -> usize {
 }
 
 /// Reads a configuration. `origin` is the file it came from: it is named in the report, and relative paths start at its
-/// directory. No files but those of `root_hints` and `trust_anchors` are opened.
+/// directory. No files are opened but those of `root_hints`, `trust_anchors` and
+/// `cookie_secrets`.
 ///
 /// # Errors
 /// The report of all that is wrong, where anything is.

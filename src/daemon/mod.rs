@@ -3,6 +3,7 @@
 //! [`run`] is `maeslant serve`: it stays until a signal ends it. [`start`] is the same server inside
 //! another program, a test or the lab, with a [`Handle`] to end it by.
 
+mod anchors;
 mod descriptors;
 mod error;
 mod logging;
@@ -127,11 +128,14 @@ pub struct Handle {
     threads: Vec<JoinHandle<()>>,
     /// Its file is there as long as this is.
     _control: Option<control::Socket>,
+    /// Keeps the trust anchors, until no shard follows them any more.
+    keeper: Option<JoinHandle<()>>,
 }
 
 /// Opens every address, starts every shard, and comes back when all of them answer. Does not touch
 /// logging or signals.
-pub fn start(settings: Settings) -> Result<Handle, Error> {
+pub fn start(mut settings: Settings) -> Result<Handle, Error> {
+    let learned = anchors::begin(&mut settings)?;
     let workers = settings.workers.max(1);
     let Bound { addresses, shards } = listener::bind(&settings.listener.listen, workers).map_err(Error::Bind)?;
     let plan = descriptors::plan(&settings, workers, addresses.len());
@@ -141,9 +145,8 @@ pub fn start(settings: Settings) -> Result<Handle, Error> {
     let ledger = Arc::new(Ledger::default());
     let caps = Caps::new(plan.client_connections, settings.listener.tcp_connections_per_prefix);
     let shared = Shared::sized(&settings.cache, &Sizes::within(settings.limits_memory), seed()?);
-    let policy = Arc::new(settings.engine.clone());
     let began = clock::read(false).mono;
-    let told = Arc::new(Told::new(shared.books.clone(), policy.access.clone(), workers, began));
+    let told = Arc::new(Told::new(shared.books.clone(), settings.engine.access.clone(), workers, began));
     let control = match &settings.control_socket {
         None => None,
         Some(path) => Some(
@@ -151,11 +154,14 @@ pub fn start(settings: Settings) -> Result<Handle, Error> {
                 .map_err(|source| Error::Control { path: path.clone(), source })?,
         ),
     };
+    let (changes, policies) = watch::channel(Arc::new(settings.engine.clone()));
+    let (mut follows, keeper) = learned.map(|state| state.keep(changes)).transpose()?.unzip();
     let notices = Arc::new(Notices::default());
     let (stop, stopped) = watch::channel(false);
 
+    let counted = Arc::clone(&counters);
     let mut handle =
-        Handle { addresses, counters: Arc::clone(&counters), stop, ledger, threads: Vec::new(), _control: control };
+        Handle { addresses, counters: counted, stop, ledger, threads: Vec::new(), keeper, _control: control };
     for (number, doors) in shards.into_iter().enumerate() {
         let site = Site {
             doors,
@@ -165,7 +171,8 @@ pub fn start(settings: Settings) -> Result<Handle, Error> {
             caps: Arc::clone(&caps),
             counters: Arc::clone(&counters),
             age_is_wall: settings.cache_clock == CacheClock::Wall,
-            policy: Arc::clone(&policy),
+            policies: policies.clone(),
+            follows: follows.take(),
             shared: shared.clone(),
             engine_seed: seed()?,
             port_seed: seed()?,
@@ -174,19 +181,22 @@ pub fn start(settings: Settings) -> Result<Handle, Error> {
             number,
             stop: stopped.clone(),
         };
-        let ledger = Arc::clone(&handle.ledger);
-        let body = move || {
-            let book = Arc::clone(&ledger);
-            supervision::watch(&ledger, number, || Shard::run(site, move || book.began()));
-        };
-        let thread = std::thread::Builder::new().name(format!("shard-{number}")).stack_size(STACK);
-        let thread = thread.spawn(body).map_err(|source| Error::System { doing: "starting a shard", source })?;
-        handle.threads.push(thread);
+        handle.threads.push(begin_shard(site, Arc::clone(&handle.ledger))?);
     }
     handle.ledger.wait_begun(workers, START_LIMIT)?;
     let listed: Vec<String> = handle.addresses.iter().map(SocketAddr::to_string).collect();
     info!(target: logging::SERVING, "ready: answering on {} (UDP and TCP), {workers} shards", listed.join(", "));
     Ok(handle)
+}
+
+fn begin_shard(site: Site, ledger: Arc<Ledger>) -> Result<JoinHandle<()>, Error> {
+    let number = site.number;
+    let body = move || {
+        let book = Arc::clone(&ledger);
+        supervision::watch(&ledger, number, || Shard::run(site, move || book.began()));
+    };
+    let thread = std::thread::Builder::new().name(format!("shard-{number}")).stack_size(STACK);
+    thread.spawn(body).map_err(|source| Error::System { doing: "starting a shard", source })
 }
 
 fn seed() -> Result<[u8; 32], Error> {
@@ -235,6 +245,8 @@ impl Handle {
                 // A panic inside has been caught and is in the ledger.
                 let _ = thread.join();
             }
+            // With the shard that fed it.
+            let _ = self.keeper.take().map(JoinHandle::join);
         }
         self.log_counters();
         ended

@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
-use crate::clock::Moment;
+use crate::clock::{Moment, UnixTime};
+use crate::config::dates;
 use crate::engine::Notice;
+use crate::wire::Name;
 
 /// At most one line about silent root servers in this time, after the first.
 const REPEAT: Duration = Duration::from_secs(60);
+/// At most one line about a clock or a signature that is off in this time: nothing changes until somebody acts.
+const REPEAT_CLOCK: Duration = Duration::from_secs(600);
 
 /// What has been said.
 #[derive(Debug, Default)]
@@ -19,6 +23,7 @@ pub struct Notices(Mutex<Said>);
 struct Said {
     primed: bool,
     unreachable: Option<Moment>,
+    clock_off: Option<Moment>,
 }
 
 /// How loudly something is said.
@@ -44,6 +49,8 @@ impl Notices {
                 );
             }
             (Notice::RootUnreachable { tries }, Loudness::Quiet) => debug!("no root server answers (tries: {tries})"),
+            (Notice::ClockOff { zone, seconds, at }, Loudness::Plain) => warn!("{}", clock_off(zone, *seconds, *at)),
+            (Notice::ClockOff { zone, seconds, at }, Loudness::Quiet) => debug!("{}", clock_off(zone, *seconds, *at)),
         }
     }
 
@@ -52,7 +59,7 @@ impl Notices {
         let news = match notice {
             Notice::Primed { .. } => {
                 let news = !said.primed || said.unreachable.is_some();
-                *said = Said { primed: true, unreachable: None };
+                (said.primed, said.unreachable) = (true, None);
                 news
             }
             Notice::RootUnreachable { .. } => {
@@ -62,14 +69,66 @@ impl Notices {
                 }
                 news
             }
+            Notice::ClockOff { .. } => {
+                let news = said.clock_off.is_none_or(|last| now.since(last) >= REPEAT_CLOCK);
+                if news {
+                    said.clock_off = Some(now);
+                }
+                news
+            }
         };
         if news { Loudness::Plain } else { Loudness::Quiet }
+    }
+}
+
+/// What is off, by how much, and what to do.
+fn clock_off(zone: &Name, seconds: i64, at: UnixTime) -> String {
+    let by = span(seconds.unsigned_abs());
+    let what = match seconds {
+        0.. => {
+            format!("their signature ended {by} ago by this machine's clock: either it is {by} fast or more, or the")
+        }
+        _ => format!(
+            "their signature begins {by} from now by this machine's clock: either it is {by} slow or more, or the"
+        ),
+    };
+    format!(
+        "the keys of {zone} cannot be trusted: {what} zone's signature is wrong. The clock says {}; names below {zone} \
+         are SERVFAIL until that is right",
+        dates::write(at)
+    )
+}
+
+/// Seconds in the unit that people use.
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7_199 => format!("{} min", seconds / 60),
+        7_200..=172_799 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_off_is_told_with_by_how_much_and_seldom() {
+        let notices = Notices::default();
+        let at = |seconds: u64| Moment::from_nanos(seconds * 1_000_000_000);
+        let root = Name::root();
+        let notice = Notice::ClockOff { zone: root.clone(), seconds: 864_000, at: UnixTime(1_798_675_200) };
+        for (seconds, loudness) in [(1, Loudness::Plain), (31, Loudness::Quiet), (601, Loudness::Plain)] {
+            assert_eq!(notices.loudness(at(seconds), &notice), loudness, "at {seconds} s");
+        }
+        let late = clock_off(&root, 864_000, UnixTime(1_798_675_200));
+        assert!(late.contains("ended 10 days ago") && late.contains("10 days fast or more"), "{late}");
+        assert!(late.contains("The clock says 2026-12-31"), "{late}");
+        let early = clock_off(&root, -7_200, UnixTime(3_600));
+        assert!(early.contains("begins 2 h from now") && early.contains("2 h slow or more"), "{early}");
+        assert!(early.contains("1970-01-01T01:00:00Z"), "{early}");
+    }
 
     #[test]
     fn each_turn_of_events_is_said_once() {

@@ -5,7 +5,7 @@ use std::io;
 use std::panic;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,12 +15,16 @@ use tokio::time::{Instant, Sleep, sleep};
 use tracing::{debug, info};
 
 use super::Error;
+use super::anchors::Follows;
 use super::notices::Notices;
 use super::strain::Strain;
 use crate::admission::Level;
+use crate::cache::Cache;
 use crate::clock::{Moment, Now};
 use crate::control::{Told, Word};
-use crate::engine::{AskKey, Client, Disposition, Engine, LinkError, Policy, Route, Shared, Transmit, Transport};
+use crate::engine::{
+    AskKey, Client, Disposition, Engine, Followed, LinkError, Policy, Route, Shared, Transmit, Transport,
+};
 use crate::listener::{self, Caps, Counters, Desk, Doors, Query, Socket, Terms};
 use crate::net::batch::{BATCH, Receiver};
 use crate::net::clock;
@@ -42,7 +46,10 @@ pub struct Site {
     pub caps: Arc<Caps>,
     pub counters: Arc<Counters>,
     pub age_is_wall: bool,
-    pub policy: Arc<Policy>,
+    /// What holds, and from time to time something else.
+    pub policies: watch::Receiver<Arc<Policy>>,
+    /// Follows trust anchors.
+    pub follows: Option<Follows>,
     pub shared: Shared,
     pub engine_seed: [u8; 32],
     pub port_seed: [u8; 32],
@@ -63,6 +70,9 @@ pub struct Shard {
     desk: Rc<Desk>,
     counters: Arc<Counters>,
     notices: Arc<Notices>,
+    cache: Arc<Cache>,
+    /// Where what is seen of trust anchors goes, on the shard that follows them.
+    seen: Option<mpsc::Sender<Followed>>,
     age_is_wall: bool,
     /// A response to a connection, while it is written.
     response: Vec<u8>,
@@ -84,11 +94,14 @@ impl Shard {
         let runtime = runtime.map_err(failed)?;
         // A task, not the runtime's main future: waking that one costs a system call each time.
         let life = runtime.spawn_local(async move {
-            let stop = site.stop.clone();
+            let (stop, policies, leads) = (site.stop.clone(), site.policies.clone(), site.number == 0);
             let mut shard = Shard::new(site)?;
-            shard.engine.start(clock::read(shard.age_is_wall));
+            // What is learned of the root is there for all.
+            if leads {
+                shard.engine.start(clock::read(shard.age_is_wall));
+            }
             began();
-            shard.serve(stop).await;
+            shard.serve(stop, policies).await;
             shard.drain().await;
             debug!("toward servers: {:?}", shard.upstream.counters());
             debug!("questions: {:?}", shard.engine.counters());
@@ -103,7 +116,7 @@ impl Shard {
         }
     }
 
-    fn new(site: Site) -> io::Result<Shard> {
+    fn new(mut site: Site) -> io::Result<Shard> {
         let desk = Desk::new();
         let terms = Rc::new(Terms {
             policy: site.listener,
@@ -115,14 +128,24 @@ impl Shard {
         for listener in site.doors.tcp {
             listener::accept(listener, Rc::clone(&terms))?;
         }
+        let cache = Arc::clone(&site.shared.cache);
+        let policy = Arc::clone(&site.policies.borrow_and_update());
+        let mut engine = Engine::new(policy, site.shared, site.engine_seed);
+        let seen = site.follows.map(|follows| {
+            let now = clock::read(site.age_is_wall);
+            follows.rollovers.into_iter().for_each(|rollover| engine.follow(now, rollover));
+            follows.seen
+        });
         Ok(Shard {
-            engine: Engine::new(site.policy, site.shared, site.engine_seed),
+            engine,
             upstream: Upstream::new(&site.upstream, site.upstream_sockets, site.port_seed)?,
             sockets: site.doors.udp.into_iter().map(Socket::new).collect::<io::Result<_>>()?,
             batch: Receiver::new(),
             desk,
             counters: site.counters,
             notices: site.notices,
+            cache,
+            seen,
             age_is_wall: site.age_is_wall,
             response: Vec::new(),
             failed: Vec::new(),
@@ -136,14 +159,21 @@ impl Shard {
 
     /// Turns until told to stop. While there is work, other tasks of this thread only have their
     /// turn between ours; without work all wait.
-    async fn serve(&mut self, mut stop: watch::Receiver<bool>) {
+    async fn serve(&mut self, mut stop: watch::Receiver<bool>, mut policies: watch::Receiver<Arc<Policy>>) {
         while !*stop.borrow() {
+            // Without a sender nothing changes any more.
+            if policies.has_changed().unwrap_or(false) {
+                let policy = Arc::clone(&policies.borrow_and_update());
+                self.engine.set_policy(policy);
+                self.cache.forget_trusts();
+            }
             if self.turn(true) {
                 tokio::task::yield_now().await;
             } else {
                 tokio::select! {
                     biased;
                     _ = stop.wait_for(|stop| *stop) => {}
+                    Ok(()) = changed(&mut policies) => {}
                     () = self.idle(true, Moment::NEVER) => {}
                 }
             }
@@ -192,6 +222,12 @@ impl Shard {
         }
         while let Some(notice) = self.engine.poll_notice() {
             self.notices.log(now.mono, &notice);
+        }
+        while let Some(followed) = self.engine.poll_followed() {
+            if let Some(seen) = &self.seen {
+                // Whoever keeps them ends no sooner than this shard.
+                let _ = seen.send(followed);
+            }
         }
         self.strain.note(now.mono, clock::read(false).mono);
         more
@@ -332,6 +368,13 @@ impl Shard {
         });
         work.await;
     }
+}
+
+/// Waits for a change without taking it.
+async fn changed(policies: &mut watch::Receiver<Arc<Policy>>) -> Result<(), watch::error::RecvError> {
+    policies.changed().await?;
+    policies.mark_changed();
+    Ok(())
 }
 
 /// A timer that is set only to ring earlier: setting it costs a system call, and every question has

@@ -1,6 +1,8 @@
 //! The server as a whole, on loopback, as far as it goes without servers to ask.
 
 use super::*;
+mod anchors;
+
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream, UdpSocket};
 use std::time::Instant;

@@ -20,7 +20,7 @@ mod typebits;
 mod verify;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use anchors::{Anchor, AnchorError, Anchors, NegativeAnchor, Start};
 pub use budget::{Account, Budget, Limits, Overrun};

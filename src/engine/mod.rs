@@ -22,6 +22,7 @@ use smallvec::SmallVec;
 use crate::admission::{Books, CookieReply, Door, Sizes, Turned, Verdict};
 use crate::cache::{Cache, Security};
 use crate::clock::{Moment, Now};
+use crate::dnssec::{Anchor, Rollover, Sentinel};
 use crate::local::{LocalRecord, Zones};
 use crate::resolve::{self, Board, Cached, Cx, Keyed, Outcome, Plan, TaskId, Traced, Why, Work};
 use crate::servers::Servers;
@@ -34,8 +35,8 @@ use hot::Hot;
 use respond::{Asker, Extended};
 use tasks::Tasks;
 pub use types::{
-    AskKey, AskTransport, Client, Counters, Disposition, DropReason, LinkError, Notice, Policy, RespondPolicy, Route,
-    Transmit, Transport,
+    AskKey, AskTransport, Client, Counters, Disposition, DropReason, Followed, LinkError, Notice, Policy,
+    RespondPolicy, Route, Transmit, Transport,
 };
 
 /// Questions in flight on one shard (Unbound: 2,048 a thread, PowerDNS: 2,048 a thread); some 10 KiB each.
@@ -133,15 +134,25 @@ impl Engine {
     /// Begins root priming, where the policy asks for it.
     pub fn start(&mut self, now: Now) {
         if self.cx.plan.prime {
-            self.set_now(now);
-            let cx = self.cx.clone();
-            let task = self.tasks.add(Box::pin(async move {
-                resolve::keep_primed(cx).await;
-                None
-            }));
-            self.cx.board.borrow_mut().wake(task);
-            self.run();
+            self.keep(now, resolve::keep_primed(self.cx.clone()));
         }
+    }
+
+    /// Follows the keys of a trust anchor's zone from now on (RFC 5011); what is seen comes out of `poll_followed`. Its
+    /// keys count when a new policy says so.
+    pub fn follow(&mut self, now: Now, rollover: Rollover) {
+        self.keep(now, resolve::keep_followed(self.cx.clone(), rollover));
+    }
+
+    /// Adds a task of the shard's own.
+    fn keep(&mut self, now: Now, task: impl Future<Output = ()> + 'static) {
+        self.set_now(now);
+        let task = self.tasks.add(Box::pin(async move {
+            task.await;
+            None
+        }));
+        self.cx.board.borrow_mut().wake(task);
+        self.run();
     }
 
     /// Takes a client's packet. With `Answered`, the response is in `out`, which is cleared first.
@@ -279,7 +290,7 @@ impl Engine {
         let why = match resolve::from_cache(&self.shared.cache, question, security, now.age) {
             Cached::Whole(outcome) => {
                 self.counters.cache_hits += 1;
-                return Ok(outcome);
+                return Ok(self.heed_sentinel(wanted, outcome));
             }
             Cached::Part => Why::Part,
             Cached::Nothing => Why::Unknown,
@@ -288,6 +299,19 @@ impl Engine {
         let failed = failed.filter(|failed| wanted.checking || !failed.bogus).ok_or(why)?;
         self.counters.failure_hits += 1;
         Ok(Outcome::remembered(&failed))
+    }
+
+    /// The answer to a question for a sentinel is whether it is given (RFC 8509 §2.2).
+    fn heed_sentinel(&self, wanted: &Wanted, outcome: Outcome) -> Outcome {
+        let dnssec = &self.cx.plan.dnssec;
+        if !(dnssec.sentinel && wanted.checking && outcome.secure) {
+            return outcome;
+        }
+        let root = dnssec.anchors.of(&Name::root());
+        match Sentinel::of(&wanted.question.name, wanted.question.rtype) {
+            Some(sentinel) if sentinel.refuses(root.into_iter().flat_map(Anchor::tags)) => outcome.refused_by(sentinel),
+            _ => outcome,
+        }
     }
 
     /// Lets a client wait for a question, beginning it where nobody else waits for it yet.
@@ -395,6 +419,11 @@ impl Engine {
         self.cx.board.borrow_mut().notices.pop_front()
     }
 
+    /// The next look at the keys of a trust anchor's zone.
+    pub fn poll_followed(&mut self) -> Option<Followed> {
+        self.cx.board.borrow_mut().followed.pop_front()
+    }
+
     /// Takes a new policy; questions in flight go on under the old one.
     pub fn set_policy(&mut self, policy: Arc<Policy>) {
         self.cx.plan = Rc::new(Plan::new(&policy.resolve));
@@ -465,6 +494,7 @@ impl Engine {
             }
         }
         let now = self.cx.now();
+        let outcome = self.heed_sentinel(&wanted, outcome);
         for waiter in pending.waiters {
             let mut packet = Vec::with_capacity(512);
             respond::outcome(&mut packet, &waiter.asker, &self.policy.respond, &waiter.before, &outcome, now.age);

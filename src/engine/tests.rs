@@ -1,5 +1,7 @@
 //! A hot answer is the answer: bit by bit what the slow path sends at that second.
 
+mod validation;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 

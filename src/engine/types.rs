@@ -116,7 +116,7 @@ impl From<Reason> for DropReason {
     }
 }
 
-pub use crate::resolve::{AskKey, AskTransport, LinkError, Notice};
+pub use crate::resolve::{AskKey, AskTransport, Followed, LinkError, Notice};
 
 /// What the shell is asked to do.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use crate::cache::{Cache, Negative, Rank, RrSet, Security};
 use crate::clock::Moment;
+use crate::dnssec::Sentinel;
 use crate::local::{self, LocalRecord};
 use crate::wire::{Name, Question, Rcode, Rtype, leading_name};
 
@@ -78,6 +79,11 @@ impl Outcome {
     /// The answer to a question that failed a moment ago.
     pub fn remembered(failed: &crate::cache::Failed) -> Outcome {
         Outcome::new().failed(Failure::Remembered { error: failed.error, text: Arc::clone(&failed.text) })
+    }
+
+    /// The same question's outcome where the answer itself would say something else (RFC 8509).
+    pub fn refused_by(self, sentinel: Sentinel) -> Outcome {
+        Outcome { proof: SmallVec::new(), soa: None, ripe: false, ..self.failed(Failure::Sentinel(sentinel)) }
     }
 
     fn failed(mut self, failure: Failure) -> Outcome {

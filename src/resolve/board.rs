@@ -17,11 +17,12 @@ use chacha20::rand_core::{Rng, SeedableRng};
 use siphasher::sip::SipHasher13;
 use smallvec::SmallVec;
 
-use crate::clock::{Moment, Now};
+use crate::clock::{Moment, Now, UnixTime};
 use crate::servers::Cookie;
 use crate::wire::{Message, Name, Rtype};
 
 use super::exchange::Sent;
+use super::follow::Followed;
 
 /// Names one packet to a server, from its sending until its end. Never reused within 2^32 asks.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -140,15 +141,19 @@ pub struct Board {
     pub counters: Counters,
     pub trace: Option<Vec<super::trace::Traced>>,
     pub notices: VecDeque<Notice>,
+    pub followed: VecDeque<Followed>,
 }
 
 /// What the operator is told.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Notice {
     /// Root priming has succeeded (RFC 9609).
     Primed { servers: usize },
     /// No root server has answered, after so many attempts. It goes on trying.
     RootUnreachable { tries: u32 },
+    /// The keys of a trust anchor's zone do not validate because of the time: this machine's clock, which says `at`, or
+    /// the signature, is off by so many seconds. Positive: the signature has ended; negative: it has not begun.
+    ClockOff { zone: Name, seconds: i64, at: UnixTime },
 }
 
 /// What happened on the way to servers.
@@ -192,6 +197,7 @@ impl Board {
             counters: Counters::default(),
             trace: None,
             notices: VecDeque::new(),
+            followed: VecDeque::new(),
         }
     }
 

@@ -14,6 +14,7 @@ use crate::dnssec::{
 use crate::wire::{Name, Question, Rcode, Rtype};
 
 use super::Cx;
+use super::board::Notice;
 use super::budget::Work;
 use super::classify::{NegativeReading, Reading};
 use super::descend::{Raw, descend};
@@ -280,6 +281,13 @@ pub(super) fn trust<'a>(cx: &'a Cx, work: &'a Work, zone: &'a Name) -> TrustFutu
             }
             Start::Anchor(anchor) => from_parent(cx, work, zone, &anchor.zone).await?,
         };
+        if let TrustVerdict::Bogus(cause) = &verdict
+            && let Some(seconds) = cause.seconds_off()
+            && cx.plan.dnssec.anchors.of(zone).is_some()
+        {
+            let notice = Notice::ClockOff { zone: zone.clone(), seconds, at: cx.now().unix };
+            cx.board.borrow_mut().notices.push_back(notice);
+        }
         let until = cx.now().age + Duration::from_secs(u64::from(ttl.clamp(1, LONGEST)));
         cx.conclude(work, || match &verdict {
             TrustVerdict::Secure(keys) => format!("{zone} is secure, {} key(s)", keys.len()),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use crate::dnssec::Cause;
+use crate::dnssec::{Cause, Sentinel};
 use crate::wire::{Name, Rcode, ede};
 
 /// A limit on the work for one question.
@@ -49,6 +49,9 @@ pub enum Failure {
     AliasLoop { name: Name },
     /// Validation failed.
     Bogus(Cause),
+    /// The question is whether a key of the root is trusted, and this is how no, or yes to its reverse, is said (RFC
+    /// 8509 §2.2).
+    Sentinel(Sentinel),
     /// It failed a moment ago, and is not tried again yet (RFC 9520).
     Remembered { error: u16, text: std::sync::Arc<str> },
 }
@@ -84,7 +87,7 @@ impl Failure {
             Failure::Limit(Limit::Deadline) | Failure::Unreachable { .. } | Failure::NoAddress { .. } => {
                 ede::NO_REACHABLE_AUTHORITY
             }
-            Failure::Limit(_) | Failure::AliasLoop { .. } => ede::OTHER,
+            Failure::Limit(_) | Failure::AliasLoop { .. } | Failure::Sentinel(_) => ede::OTHER,
             Failure::Useless { what: Useless::Malformed | Useless::Mismatch, .. } => ede::INVALID_DATA,
             Failure::Useless { .. } => ede::NETWORK_ERROR,
             Failure::Bogus(cause) => cause.ede(),
@@ -122,6 +125,10 @@ impl fmt::Display for Failure {
             Failure::NoAddress { zone } => write!(f, "the name servers of {zone} have no known address"),
             Failure::AliasLoop { name } => write!(f, "the aliases at {name} lead back to themselves"),
             Failure::Bogus(cause) => write!(f, "{cause}"),
+            Failure::Sentinel(Sentinel::IsTrusted(tag)) => write!(f, "no root key with the tag {tag} is trusted here"),
+            Failure::Sentinel(Sentinel::IsNotTrusted(tag)) => {
+                write!(f, "a root key with the tag {tag} is trusted here")
+            }
             Failure::Remembered { text, .. } => write!(f, "failed a moment ago: {text}"),
         }
     }

@@ -13,6 +13,7 @@ mod classify;
 mod descend;
 mod exchange;
 mod failure;
+mod follow;
 mod minimise;
 mod plan;
 mod prime;
@@ -32,6 +33,7 @@ pub use board::{Ask, AskKey, AskTransport, Board, Counters, Keyed, LinkError, No
 pub use budget::{MAX_ALIASES, MAX_DEPTH, MAX_OCTETS, MAX_PACKETS, MAX_REFERRALS, MAX_SERVER_LOOKUPS, Work};
 pub use exchange::{Manner, Outgoing};
 pub use failure::{Failure, Limit, Useless};
+pub use follow::{Followed, keep_followed};
 pub use plan::{Fixed, Plan};
 pub use prime::keep_primed;
 pub use trace::{TraceStep, Traced};

@@ -9,7 +9,7 @@ mod nsec3;
 mod oracle;
 mod random;
 mod rollover;
-mod signer;
+pub(crate) mod signer;
 mod vectors;
 
 use super::{Budget, Limits, Policy, Sha1, Signed};
@@ -17,7 +17,7 @@ use crate::clock::UnixTime;
 use crate::wire::{Name, Rtype, TextRecord, parse_record};
 
 /// When all of it happens.
-const NOW: UnixTime = UnixTime(1_750_000_000);
+pub(crate) const NOW: UnixTime = UnixTime(1_750_000_000);
 
 fn name(text: &str) -> Name {
     Name::parse(text).expect(text)
@@ -34,16 +34,16 @@ fn budget() -> Budget {
 
 /// An RRset that owns its data.
 #[derive(Clone, Debug)]
-struct Set {
-    owner: Name,
-    rtype: Rtype,
-    ttl: u32,
-    rdatas: Vec<Vec<u8>>,
-    signatures: Vec<Vec<u8>>,
+pub(crate) struct Set {
+    pub owner: Name,
+    pub rtype: Rtype,
+    pub ttl: u32,
+    pub rdatas: Vec<Vec<u8>>,
+    pub signatures: Vec<Vec<u8>>,
 }
 
 impl Set {
-    fn new(owner: &str, rtype: Rtype, rdatas: Vec<Vec<u8>>) -> Set {
+    pub fn new(owner: &str, rtype: Rtype, rdatas: Vec<Vec<u8>>) -> Set {
         Set { owner: name(owner), rtype, ttl: 3600, rdatas, signatures: Vec::new() }
     }
 
@@ -59,7 +59,7 @@ impl Set {
         }
     }
 
-    fn signed<R>(&self, work: impl FnOnce(&Signed<'_>) -> R) -> R {
+    pub fn signed<R>(&self, work: impl FnOnce(&Signed<'_>) -> R) -> R {
         let rdatas: Vec<&[u8]> = self.rdatas.iter().map(Vec::as_slice).collect();
         let signatures: Vec<&[u8]> = self.signatures.iter().map(Vec::as_slice).collect();
         let (owner, rtype, ttl) = (&self.owner, self.rtype, self.ttl);
