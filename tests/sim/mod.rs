@@ -11,6 +11,7 @@ mod server;
 mod signing;
 mod steps;
 mod text;
+mod traps;
 mod wire;
 mod world;
 mod zone;

@@ -26,7 +26,7 @@ pub struct Place {
 }
 
 /// A scenario, read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Scenario {
     pub policy: Policy,
     pub cache: maeslant::cache::Policy,
@@ -114,6 +114,17 @@ impl Scenario {
     pub fn load(path: &Path) -> Result<Scenario, String> {
         let mut lines = Vec::new();
         read_lines(path, &mut lines)?;
+        Scenario::read(&lines)
+    }
+
+    /// From text that a test has made.
+    pub fn parse(text: &str) -> Result<Scenario, String> {
+        let mut lines = Vec::new();
+        take_lines("tests/made here", text, &mut lines)?;
+        Scenario::read(&lines)
+    }
+
+    fn read(lines: &[Line]) -> Result<Scenario, String> {
         let mut scenario = Scenario {
             policy: Policy::default(),
             cache: maeslant::cache::Policy::default(),
@@ -356,6 +367,10 @@ fn address(word: &str) -> Result<IpAddr, String> {
 fn read_lines(path: &Path, lines: &mut Vec<Line>) -> Result<(), String> {
     let file = path.to_string_lossy().replace(concat!(env!("CARGO_MANIFEST_DIR"), "/"), "");
     let content = std::fs::read_to_string(path).map_err(|error| format!("{file}: {error}"))?;
+    take_lines(&file, &content, lines)
+}
+
+fn take_lines(file: &str, content: &str, lines: &mut Vec<Line>) -> Result<(), String> {
     for (number, raw) in content.lines().enumerate() {
         let text = raw.trim();
         if text.is_empty() || text.starts_with(';') || text.starts_with('#') {
@@ -366,7 +381,7 @@ fn read_lines(path: &Path, lines: &mut Vec<Line>) -> Result<(), String> {
             read_lines(&folder.join(format!("{world}.world")), lines)?;
             continue;
         }
-        let place = Place { file: file.clone(), line: number + 1 };
+        let place = Place { file: file.to_string(), line: number + 1 };
         lines.push(Line { place, text: text.to_string(), indented: raw.starts_with(char::is_whitespace) });
     }
     Ok(())

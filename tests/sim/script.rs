@@ -47,6 +47,8 @@ pub enum Action {
     Clear(Section),
     /// One section as the zones have it for another question.
     Of(Section, Name, RecordType),
+    /// The answer to another question, as authority.
+    Prove(Name, RecordType),
     /// Leaves out the records of a type, with their signatures.
     Strip(RecordType),
     Question(Name, Option<RecordType>),
@@ -143,6 +145,10 @@ impl Action {
                 let section = section(text::word(&mut rest))?;
                 let name = text::name(text::word(&mut rest))?;
                 Action::Of(section, name, text::record_type(rest)?)
+            }
+            "prove" => {
+                let name = text::name(text::word(&mut rest))?;
+                Action::Prove(name, text::record_type(rest)?)
             }
             "strip" => Action::Strip(text::record_type(rest)?),
             "question" => {

@@ -249,6 +249,10 @@ impl Server {
                 Action::FromZone => {
                     sections = zone::respond(&self.zones, &question.name, question.query_type, wants_dnssec(query));
                 }
+                Action::Prove(name, rtype) => {
+                    let other = zone::respond(&self.zones, name, *rtype, wants_dnssec(query));
+                    sections.authorities.extend(other.answers);
+                }
                 Action::Of(section, name, rtype) => {
                     let other = zone::respond(&self.zones, name, *rtype, wants_dnssec(query));
                     sections.take(*section, other);

@@ -16,10 +16,16 @@ use super::world::{World, summary};
 /// Plays the scenario once a seed; panics with the whole story where it fails.
 pub fn play(file: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios").join(file);
-    let scenario = match Scenario::load(&path) {
-        Ok(scenario) => scenario,
-        Err(what) => panic!("\n{what}\n"),
-    };
+    play_all(Scenario::load(&path));
+}
+
+/// The same for a scenario that a test has made.
+pub fn play_text(text: &str) {
+    play_all(Scenario::parse(text));
+}
+
+fn play_all(scenario: Result<Scenario, String>) {
+    let scenario = scenario.unwrap_or_else(|what| panic!("\n{what}\n"));
     for seed in 1..=scenario.seeds {
         if let Err(story) = run(&scenario, seed) {
             panic!("\n{story}\n(seed {seed})\n");

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hickory_proto::op::Message;
 use maeslant::clock::{Moment, Now};
@@ -74,6 +74,8 @@ pub struct World {
     /// Those packets themselves, unless the world is quiet.
     pub queries: Vec<Vec<u8>>,
     pub dice: Dice,
+    /// Real time of the engine's work on responses, all together and the longest.
+    pub took: (Duration, Duration),
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     order: u64,
     logging: bool,
@@ -104,6 +106,7 @@ impl World {
             asks: 0,
             queries: Vec::new(),
             dice,
+            took: Default::default(),
             events: BinaryHeap::new(),
             order: 0,
             logging: true,
@@ -336,7 +339,10 @@ impl World {
                     return;
                 }
                 self.note(|| format!("  <- {key:?}: {}", summary(&bytes)));
+                let before = Instant::now();
                 self.engine.handle_response(self.reading(), key, &bytes);
+                let took = before.elapsed();
+                self.took = (self.took.0 + took, self.took.1.max(took));
             }
             Event::Link { key, error } => {
                 let Some(open) = self.open.remove(&key) else { return };
