@@ -148,6 +148,8 @@ pub struct Limits {
     /// Addresses behind which many clients stand have up to 64 shares, by how many different cached names they
     /// asked for in the last minutes.
     pub crowds: bool,
+    /// Thin out the loudest sources before they reach a socket's queue, where the system can.
+    pub kernel_filter: bool,
     /// A level of pressure is left after this long without need of it.
     pub calm: Duration,
 }
@@ -175,6 +177,7 @@ impl Default for Limits {
             ration: 256 << 10,
             same_answer_ration: 16 << 10,
             crowds: true,
+            kernel_filter: true,
             calm: Duration::from_secs(5),
         }
     }

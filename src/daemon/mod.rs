@@ -9,6 +9,7 @@ mod logging;
 mod notices;
 mod once;
 mod shard;
+mod sieve;
 mod strain;
 mod supervision;
 

@@ -16,7 +16,8 @@ use tracing::{debug, info};
 
 use super::Error;
 use super::notices::Notices;
-use super::strain::Strain;
+use super::sieve::Sieve;
+use super::strain::{Felt, Strain};
 use crate::admission::Level;
 use crate::clock::{Moment, Now};
 use crate::control::{Told, Word};
@@ -24,12 +25,15 @@ use crate::engine::{AskKey, Client, Disposition, Engine, LinkError, Policy, Rout
 use crate::listener::{self, Caps, Counters, Desk, Doors, Query, Socket, Terms};
 use crate::net::batch::{BATCH, Receiver};
 use crate::net::clock;
+use crate::net::socket::Queue;
 use crate::upstream::{self, Upstream};
 
 /// Packets from servers taken in one turn at most.
 const RESPONSES: usize = 256;
 /// Queries from connections taken in one turn at most.
 const STREAMED: usize = 128;
+/// Sources that are thinned out are looked at this often, whatever arrives.
+const SIFT: Duration = Duration::from_millis(100);
 /// How long questions in flight may take to finish once no more are taken.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(3);
 
@@ -70,6 +74,7 @@ pub struct Shard {
     failed: Vec<(AskKey, LinkError)>,
     alarm: Alarm,
     strain: Strain,
+    sieve: Sieve,
     told: Arc<Told>,
     number: usize,
     /// How hard it was pressed when it was last said.
@@ -128,6 +133,7 @@ impl Shard {
             failed: Vec::new(),
             alarm: Alarm::new(),
             strain: Strain::default(),
+            sieve: Sieve::default(),
             told: site.told,
             number: site.number,
             level: Level::Open,
@@ -200,7 +206,21 @@ impl Shard {
     /// Tells the engine how hard this shard is pressed, and the operator when that changes.
     fn feel(&mut self, now: Now) {
         let sockets = &self.sockets;
-        let Some(pressure) = self.strain.take(now.mono, || sockets.iter().map(Socket::dropped).sum()) else { return };
+        let filtered = !self.sieve.is_empty();
+        let queues = || {
+            sockets.iter().map(Socket::queue).fold(Queue::default(), |all, one| Queue {
+                filled: all.filled.max(one.filled),
+                dropped: all.dropped.wrapping_add(one.dropped),
+            })
+        };
+        let Some(Felt { pressure, missing, span }) = self.strain.take(now.mono, filtered, queues) else { return };
+        self.counters.note_dropped(missing, filtered);
+        if self.engine.may_filter()
+            && let Some(thinned) = self.sieve.sift(&self.engine.take_loud(), span)
+        {
+            let refused = self.sockets.iter().filter_map(|socket| socket.thin_out(&thinned).err()).next();
+            debug!("the kernel thins out {} sources: {:?}", thinned.len(), refused.map_or(Ok(()), Err));
+        }
         let level = self.engine.feel(now, pressure);
         self.tell();
         if level != self.level {
@@ -313,7 +333,11 @@ impl Shard {
     async fn idle(&mut self, receiving: bool, latest: Moment) {
         self.tell();
         let due = [self.engine.poll_timeout(), self.upstream.poll_timeout()];
-        let due = due.into_iter().flatten().fold(latest, Moment::min);
+        let mut due = due.into_iter().flatten().fold(latest, Moment::min);
+        if !self.sieve.is_empty() {
+            // Whoever is thinned out may be done, and hardly anything of it arrives to tell.
+            due = due.min(clock::read(false).mono + SIFT);
+        }
         self.alarm.set(due);
         // Connections that close while nobody waits are news only to whoever waits for the end.
         let ending = !receiving && self.engine.counters().waiting == 0;

@@ -1,5 +1,7 @@
 //! The door in the way of a query: before anything is looked up, before anything is asked, before anything is sent.
 
+use std::net::IpAddr;
+
 use super::respond::{self, Asker, Extended};
 use super::types::{Client, Disposition, DropReason, Transport};
 use super::{Engine, MAX_QUESTIONS};
@@ -73,6 +75,16 @@ impl Engine {
     pub fn feel(&mut self, now: Now, pressure: Pressure) -> Level {
         let in_flight = self.pending.len() as f32 / MAX_QUESTIONS as f32;
         self.door.feel(now.mono, &Pressure { in_flight, ..pressure })
+    }
+
+    /// The sources that asked far beyond their share since the last call, and how often they were turned away.
+    pub fn take_loud(&mut self) -> Vec<(IpAddr, u32)> {
+        self.door.take_loud()
+    }
+
+    /// Whether the policy lets the kernel thin out such sources.
+    pub fn may_filter(&self) -> bool {
+        self.policy.access.limits.kernel_filter
     }
 
     /// How hard this shard is pressed, and since when.

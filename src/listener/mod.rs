@@ -57,6 +57,10 @@ pub struct Counters {
     pub udp_received: AtomicU64,
     /// Datagrams longer than a query may be, passed over.
     pub udp_oversized: AtomicU64,
+    /// Datagrams that the kernel dropped: there was no room in the queue.
+    pub udp_lost: AtomicU64,
+    /// Datagrams that the kernel dropped on our word: sources far beyond their share.
+    pub udp_filtered: AtomicU64,
     /// Replies by UDP that the kernel took.
     pub udp_sent: AtomicU64,
     /// Replies by UDP that the kernel turned down.
@@ -95,12 +99,20 @@ impl Counters {
         Counters::add(&self.udp_oversized, 1);
     }
 
+    /// The kernel dropped so many datagrams, by itself or `filtered` on our word.
+    pub fn note_dropped(&self, count: u64, filtered: bool) {
+        let counter = if filtered { &self.udp_filtered } else { &self.udp_lost };
+        counter.fetch_add(count, Ordering::Relaxed);
+    }
+
     /// All of them by name.
-    pub fn snapshot(&self) -> [(&'static str, u64); 14] {
+    pub fn snapshot(&self) -> [(&'static str, u64); 16] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             ("udp_received", read(&self.udp_received)),
             ("udp_oversized", read(&self.udp_oversized)),
+            ("udp_lost", read(&self.udp_lost)),
+            ("udp_filtered", read(&self.udp_filtered)),
             ("udp_sent", read(&self.udp_sent)),
             ("udp_unsent", read(&self.udp_unsent)),
             ("tcp_accepted", read(&self.tcp_accepted)),

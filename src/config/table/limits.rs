@@ -26,7 +26,7 @@ macro_rules! mode {
     };
 }
 
-pub static LIMITS: [Setting<Settings>; 18] = [
+pub static LIMITS: [Setting<Settings>; 19] = [
     Setting {
         key: "clients",
         shape: mode!(clients),
@@ -188,6 +188,16 @@ pub static LIMITS: [Setting<Settings>; 18] = [
         doc: "The same for answers to one and the same question, where they are 256 octets larger than it or more.",
         reason: "Large answers are remembered by whoever asks for them; only a forger asks for one again and again.",
         example: r#""16KiB""#,
+    },
+    Setting {
+        key: "kernel_filter",
+        shape: Shape::Flag(|s| &mut s.engine.access.limits.kernel_filter),
+        default: None,
+        required: false,
+        doc: "Have the kernel drop most packets of sources that are turned away more than 20,000 times a second, before \
+              they are queued. They keep their share. Where the system cannot, nothing is lost but time.",
+        reason: "A packet that is read to be refused costs almost as much as one that is answered.",
+        example: "true",
     },
     Setting {
         key: "calm",
