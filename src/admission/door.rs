@@ -473,6 +473,22 @@ impl Door {
         Verdict::Turned(turned)
     }
 
+    /// Takes the price of a connection out of the accounts of who opens it, whose address it proves; `false`: close it.
+    pub fn accept(&self, now: Moment, address: IpAddr, level: Level) -> bool {
+        let address = address.to_canonical();
+        let class = self.ranges.find(address).class.and_then(|number| self.classes.get(usize::from(number)));
+        if class.is_some_and(|class| class.exempt) || self.limits.clients == Mode::Off {
+            return true;
+        }
+        let weight = class.map_or(1, |class| class.weight);
+        let accounts = self.ladder.accounts(&self.books.0.secret, address);
+        let full = accounts.iter().enumerate().any(|(index, (key, _))| {
+            let price = accounts.price(index, self.limits.tcp_accept_cost, weight, level);
+            self.answers[1].take(key, now, price).is_err()
+        });
+        !full || level == Level::Open || self.limits.clients == Mode::Observe
+    }
+
     /// Asks for leave to resolve a question for somebody: it costs more than an answer from the cache.
     pub fn recurse(&mut self, now: Moment, admitted: &Admitted, name: &[u8]) -> Result<(), Turned> {
         if admitted.exempt || self.limits.recursion == Mode::Off {

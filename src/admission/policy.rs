@@ -124,6 +124,8 @@ pub struct Limits {
     pub miss_cost: usize,
     /// What one costs that fails: it holds its place until the deadline, and nobody was helped.
     pub failure_cost: usize,
+    /// What a TCP connection costs: some system calls and a few packets.
+    pub tcp_accept_cost: usize,
     /// Longest first, as Knot Resolver has them: a /24 full of clients has 32 shares.
     pub prefixes_v4: Vec<PrefixLevel>,
     /// Longest first: one customer has a /64 to a /48.
@@ -167,6 +169,7 @@ impl Default for Limits {
             client_burst: 2_000,
             miss_cost: 20,
             failure_cost: 50,
+            tcp_accept_cost: 5,
             prefixes_v4: [(32, 1), (24, 32), (20, 256), (18, 768)].map(level).to_vec(),
             prefixes_v6: [(128, 1), (64, 2), (56, 3), (48, 4), (32, 64)].map(level).to_vec(),
             recursion: Mode::Enforce,

@@ -140,7 +140,11 @@ pub fn start(settings: Settings) -> Result<Handle, Error> {
 
     let counters = Arc::new(Counters::default());
     let ledger = Arc::new(Ledger::default());
-    let caps = Caps::new(plan.client_connections, settings.listener.tcp_connections_per_prefix);
+    let caps = Caps::new(
+        plan.client_connections,
+        settings.listener.tcp_connections_per_client,
+        settings.listener.tcp_connections_per_prefix,
+    );
     let shared = Shared::sized(&settings.cache, &Sizes::within(settings.limits_memory), seed()?);
     let policy = Arc::new(settings.engine.clone());
     let began = clock::read(false).mono;

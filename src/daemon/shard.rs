@@ -1,5 +1,6 @@
 //! One shard: an engine, its sockets, and the loop that carries packets between them.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::panic;
@@ -18,7 +19,7 @@ use super::Error;
 use super::notices::Notices;
 use super::sieve::Sieve;
 use super::strain::{Felt, Strain};
-use crate::admission::Level;
+use crate::admission::{Door, Level};
 use crate::clock::{Moment, Now};
 use crate::control::{Told, Word};
 use crate::engine::{AskKey, Client, Disposition, Engine, LinkError, Policy, Route, Shared, Transmit, Transport};
@@ -77,8 +78,8 @@ pub struct Shard {
     sieve: Sieve,
     told: Arc<Told>,
     number: usize,
-    /// How hard it was pressed when it was last said.
-    level: Level,
+    /// How hard it is pressed, for its connections too.
+    level: Rc<Cell<Level>>,
 }
 
 impl Shard {
@@ -110,11 +111,14 @@ impl Shard {
 
     fn new(site: Site) -> io::Result<Shard> {
         let desk = Desk::new();
+        let level = Rc::new(Cell::new(Level::Open));
         let terms = Rc::new(Terms {
             policy: site.listener,
             desk: Rc::clone(&desk),
             caps: site.caps,
             counters: Arc::clone(&site.counters),
+            door: Door::beside(&site.policy.access, &site.shared.books),
+            level: Rc::clone(&level),
             draining: site.stop,
         });
         for listener in site.doors.tcp {
@@ -136,7 +140,7 @@ impl Shard {
             sieve: Sieve::default(),
             told: site.told,
             number: site.number,
-            level: Level::Open,
+            level,
         })
     }
 
@@ -223,16 +227,16 @@ impl Shard {
         }
         let level = self.engine.feel(now, pressure);
         self.tell();
-        if level != self.level {
+        if level != self.level.get() {
             info!(
                 "pressure {} after {}: busy {:.0} %, dropped by the kernel {:.1} %, longest turn {:?}",
                 level.name(),
-                self.level.name(),
+                self.level.get().name(),
                 pressure.busy * 100.0,
                 pressure.dropped * 100.0,
                 pressure.delay
             );
-            self.level = level;
+            self.level.set(level);
         }
     }
 

@@ -27,6 +27,8 @@ pub struct Policy {
     pub listen: Vec<SocketAddr>,
     /// TCP connections in all, over all shards.
     pub tcp_connections: usize,
+    /// TCP connections from one client (IPv4 address, IPv6 /64).
+    pub tcp_connections_per_client: usize,
     /// TCP connections from one prefix (IPv4 /24, IPv6 /56).
     pub tcp_connections_per_prefix: usize,
     /// A connection without a question in flight is closed after this (RFC 7766 §6.2.3).
@@ -43,6 +45,7 @@ impl Default for Policy {
                 SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 5300)),
             ],
             tcp_connections: 10_000,
+            tcp_connections_per_client: 500,
             tcp_connections_per_prefix: 1_000,
             tcp_idle_timeout: Duration::from_secs(10),
             tcp_pipeline: 100,
@@ -71,6 +74,10 @@ pub struct Counters {
     pub tcp_over_total: AtomicU64,
     /// Connections closed at once: as many as allowed were open from the client's prefix.
     pub tcp_over_prefix: AtomicU64,
+    /// Connections closed at once: as many as allowed were open from the client.
+    pub tcp_over_client: AtomicU64,
+    /// Connections closed at once: the client's share was used up.
+    pub tcp_over_share: AtomicU64,
     /// Connections that could not be accepted: no descriptors, no memory, gone before.
     pub tcp_accept_failed: AtomicU64,
     /// Messages read from connections.
@@ -106,7 +113,7 @@ impl Counters {
     }
 
     /// All of them by name.
-    pub fn snapshot(&self) -> [(&'static str, u64); 16] {
+    pub fn snapshot(&self) -> [(&'static str, u64); 18] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             ("udp_received", read(&self.udp_received)),
@@ -118,6 +125,8 @@ impl Counters {
             ("tcp_accepted", read(&self.tcp_accepted)),
             ("tcp_over_total", read(&self.tcp_over_total)),
             ("tcp_over_prefix", read(&self.tcp_over_prefix)),
+            ("tcp_over_client", read(&self.tcp_over_client)),
+            ("tcp_over_share", read(&self.tcp_over_share)),
             ("tcp_accept_failed", read(&self.tcp_accept_failed)),
             ("tcp_received", read(&self.tcp_received)),
             ("tcp_sent", read(&self.tcp_sent)),

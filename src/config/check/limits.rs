@@ -221,6 +221,7 @@ crowds = false
 recursion = "off"
 miss_cost = 3
 failure_cost = 4
+tcp_accept_cost = 2
 strangers = "observe"
 stranger_rate = "70/s"
 slip = 0
@@ -250,7 +251,7 @@ exempt = true
         assert_eq!((limits.clients, limits.recursion), (Mode::Observe, Mode::Off));
         assert_eq!((limits.strangers, limits.rations), (Mode::Observe, Mode::Off));
         assert_eq!((limits.client_rate, limits.client_burst, limits.stranger_rate), (50, 150, 70));
-        assert_eq!((limits.miss_cost, limits.failure_cost, limits.slip), (3, 4, 0));
+        assert_eq!((limits.miss_cost, limits.failure_cost, limits.tcp_accept_cost, limits.slip), (3, 4, 2, 0));
         assert_eq!(
             (limits.ration, limits.same_answer_ration, limits.crowds, limits.kernel_filter),
             (2048, 1024, false, false)
