@@ -114,3 +114,12 @@ fn help_has_examples_and_exit_codes() {
     assert_eq!(maeslant(&[]).status.code(), Some(2));
     assert_eq!(maeslant(&["srve"]).status.code(), Some(2));
 }
+
+#[test]
+fn asking_where_nobody_answers_says_how_to_be_answered() {
+    let output = maeslant(&["ctl", "--socket", "/nonexistent/control", "status"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("cannot ask /nonexistent/control") && err(&output).contains("control_socket"));
+    assert_eq!(out(&output), "");
+    assert_eq!(maeslant(&["ctl", "explain"]).status.code(), Some(2));
+}

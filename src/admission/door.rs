@@ -150,11 +150,45 @@ pub struct Door {
     refusals: Meter,
     controller: Controller,
     pen: Pen,
+    loud: Loud,
     /// The burst in nanoseconds.
     burst: u64,
     swept: Moment,
     dice: u64,
     tally: Tally,
+}
+
+/// Places for the sources that are turned away most often.
+const PLACES: usize = 64;
+
+/// The sources that are turned away most often, by majority in each place (Boyer and Moore 1981).
+#[derive(Debug)]
+struct Loud([(Option<IpAddr>, u32); PLACES]);
+
+impl Default for Loud {
+    fn default() -> Loud {
+        Loud([(None, 0); PLACES])
+    }
+}
+
+impl Loud {
+    /// An IPv6 source is its /64.
+    fn note(&mut self, address: IpAddr, key: Hash) {
+        let source = match address {
+            IpAddr::V4(_) => address,
+            IpAddr::V6(v6) => IpAddr::from((u128::from(v6) >> 64 << 64).to_be_bytes()),
+        };
+        let place = &mut self.0[(key.0 >> 58) as usize % PLACES];
+        match place {
+            (Some(held), times) if *held == source => *times += 1,
+            (_, times @ 1..) => *times -= 1,
+            _ => *place = (Some(source), 1),
+        }
+    }
+
+    fn take(&mut self) -> Vec<(IpAddr, u32)> {
+        std::mem::take(self).0.into_iter().filter_map(|(source, times)| Some((source?, times))).collect()
+    }
 }
 
 /// What a class amounts to here.
@@ -210,6 +244,7 @@ impl Door {
             refusals: Meter::new(policy.refused_per_second, books.0.refusals.clone()),
             controller: Controller::new(limits.calm),
             pen: Pen::default(),
+            loud: Loud::default(),
             burst: u64::try_from(burst.as_nanos()).unwrap_or(u64::MAX),
             swept: Moment::ZERO,
             dice: books.0.seed | 1,
@@ -244,6 +279,11 @@ impl Door {
     /// Takes what the shard feels; to be called some times a second.
     pub fn feel(&mut self, now: Moment, pressure: &Pressure) -> Level {
         self.controller.feel(now, pressure)
+    }
+
+    /// The sources that asked far beyond their share since the last call, and how often they were turned away.
+    pub fn take_loud(&mut self) -> Vec<(IpAddr, u32)> {
+        self.loud.take()
     }
 
     /// Judges a query, and says with which cookie it is to be answered. `now` must not lie before that of an earlier
@@ -433,6 +473,22 @@ impl Door {
         Verdict::Turned(turned)
     }
 
+    /// Takes the price of a connection out of the accounts of who opens it, whose address it proves; `false`: close it.
+    pub fn accept(&self, now: Moment, address: IpAddr, level: Level) -> bool {
+        let address = address.to_canonical();
+        let class = self.ranges.find(address).class.and_then(|number| self.classes.get(usize::from(number)));
+        if class.is_some_and(|class| class.exempt) || self.limits.clients == Mode::Off {
+            return true;
+        }
+        let weight = class.map_or(1, |class| class.weight);
+        let accounts = self.ladder.accounts(&self.books.0.secret, address);
+        let full = accounts.iter().enumerate().any(|(index, (key, _))| {
+            let price = accounts.price(index, self.limits.tcp_accept_cost, weight, level);
+            self.answers[1].take(key, now, price).is_err()
+        });
+        !full || level == Level::Open || self.limits.clients == Mode::Observe
+    }
+
     /// Asks for leave to resolve a question for somebody: it costs more than an answer from the cache.
     pub fn recurse(&mut self, now: Moment, admitted: &Admitted, name: &[u8]) -> Result<(), Turned> {
         if admitted.exempt || self.limits.recursion == Mode::Off {
@@ -566,8 +622,11 @@ impl Door {
             Action::Dropped | Action::Observed => self.tally.dropped += 1,
         }
         let (level, _) = self.controller.level();
-        let note = Note { address, name, reason, action, level };
-        self.pen.write(&self.books.0.decisions, now, self.key(address), &note);
+        let key = self.key(address);
+        if reason == Reason::ClientShare {
+            self.loud.note(address, key);
+        }
+        self.pen.write(&self.books.0.decisions, now, key, &Note { address, name, reason, action, level });
     }
 
     fn key(&self, address: IpAddr) -> Hash {

@@ -124,6 +124,8 @@ pub struct Limits {
     pub miss_cost: usize,
     /// What one costs that fails: it holds its place until the deadline, and nobody was helped.
     pub failure_cost: usize,
+    /// What a TCP connection costs: some system calls and a few packets.
+    pub tcp_accept_cost: usize,
     /// Longest first, as Knot Resolver has them: a /24 full of clients has 32 shares.
     pub prefixes_v4: Vec<PrefixLevel>,
     /// Longest first: one customer has a /64 to a /48.
@@ -148,6 +150,8 @@ pub struct Limits {
     /// Addresses behind which many clients stand have up to 64 shares, by how many different cached names they
     /// asked for in the last minutes.
     pub crowds: bool,
+    /// Thin out the loudest sources before they reach a socket's queue, where the system can.
+    pub kernel_filter: bool,
     /// A level of pressure is left after this long without need of it.
     pub calm: Duration,
 }
@@ -165,6 +169,7 @@ impl Default for Limits {
             client_burst: 2_000,
             miss_cost: 20,
             failure_cost: 50,
+            tcp_accept_cost: 5,
             prefixes_v4: [(32, 1), (24, 32), (20, 256), (18, 768)].map(level).to_vec(),
             prefixes_v6: [(128, 1), (64, 2), (56, 3), (48, 4), (32, 64)].map(level).to_vec(),
             recursion: Mode::Enforce,
@@ -175,6 +180,7 @@ impl Default for Limits {
             ration: 256 << 10,
             same_answer_ration: 16 << 10,
             crowds: true,
+            kernel_filter: true,
             calm: Duration::from_secs(5),
         }
     }

@@ -45,6 +45,8 @@ pub struct Pressure {
     pub busy: f32,
     /// The part of the packets that the kernel dropped because nobody took them, 0 to 1.
     pub dropped: f32,
+    /// The part of the room for waiting packets that is taken, 0 to 1.
+    pub queue: f32,
     /// How long the longest turn of its loop took: so long did a packet wait at least.
     pub delay: Duration,
     /// The part of the places for questions in flight that are taken, 0 to 1.
@@ -57,6 +59,7 @@ pub struct Pressure {
 struct Marks {
     busy: [f32; 3],
     dropped: [f32; 3],
+    queue: [f32; 3],
     delay: [Duration; 3],
     in_flight: [f32; 3],
     memory: [f32; 3],
@@ -66,6 +69,7 @@ struct Marks {
 const MARKS: Marks = Marks {
     busy: [0.75, 0.95, 2.0],
     dropped: [0.000_1, 0.01, 0.2],
+    queue: [0.5, 0.8, 2.0],
     delay: [Duration::from_millis(20), Duration::from_millis(50), Duration::from_secs(1)],
     in_flight: [0.5, 0.75, 0.95],
     memory: [0.9, 0.95, 0.98],
@@ -78,6 +82,7 @@ impl Pressure {
         let delays: [f32; 3] = MARKS.delay.map(|mark| mark.as_secs_f32());
         let most = reached(self.busy, MARKS.busy)
             .max(reached(self.dropped, MARKS.dropped))
+            .max(reached(self.queue, MARKS.queue))
             .max(reached(self.delay.as_secs_f32(), delays))
             .max(reached(self.in_flight, MARKS.in_flight))
             .max(reached(self.memory, MARKS.memory));

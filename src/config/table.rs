@@ -71,7 +71,7 @@ pub static REPEATED: [Repeated<Upstream>; 2] = [
     },
 ];
 
-static SERVER: [Setting<Settings>; 12] = [
+static SERVER: [Setting<Settings>; 13] = [
     Setting {
         key: "listen",
         shape: Shape::List(Items::Listeners(|s| &mut s.listener.listen)),
@@ -148,6 +148,21 @@ static SERVER: [Setting<Settings>; 12] = [
         reason: "Enough for a large network's truncated answers, and a bound on memory in a connection flood \
                  (RFC 7766 §6.2.2).",
         example: "10000",
+    },
+    Setting {
+        key: "tcp_connections_per_client",
+        shape: Shape::Count {
+            min: 1,
+            max: 1_000_000,
+            unit: "connections",
+            at: |s| &mut s.listener.tcp_connections_per_client,
+        },
+        default: None,
+        required: false,
+        doc: "How many of them one client may have: an IPv4 address or an IPv6 /64.",
+        reason: "Half of what its prefix may have: enough for a carrier's address with thousands of customers behind it, \
+                 and not all that its neighbours have.",
+        example: "500",
     },
     Setting {
         key: "tcp_connections_per_prefix",

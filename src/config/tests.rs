@@ -104,6 +104,7 @@ version = "one"
 identity = "two"
 tcp_connections = 11
 tcp_connections_per_prefix = 7
+tcp_connections_per_client = 6
 tcp_idle_timeout = "1900ms"
 tcp_pipeline = 5
 [access]
@@ -159,6 +160,7 @@ fn every_key_changes_what_it_names() {
     let s = good(EVERYTHING);
     assert_eq!(s.listener.listen, ["192.0.2.1:53".parse().unwrap(), "[2001:db8::1]:5353".parse().unwrap()]);
     assert_eq!((s.workers, s.listener.tcp_connections, s.listener.tcp_connections_per_prefix), (3, 11, 7));
+    assert_eq!(s.listener.tcp_connections_per_client, 6);
     assert_eq!((s.listener.tcp_idle_timeout, s.listener.tcp_pipeline), (Duration::from_millis(1900), 5));
     let respond = &s.engine.respond;
     assert_eq!((respond.udp_payload_size, respond.extended_errors), (1400, false));

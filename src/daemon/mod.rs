@@ -10,6 +10,7 @@ mod logging;
 mod notices;
 mod once;
 mod shard;
+mod sieve;
 mod strain;
 mod supervision;
 
@@ -143,7 +144,11 @@ pub fn start(mut settings: Settings) -> Result<Handle, Error> {
 
     let counters = Arc::new(Counters::default());
     let ledger = Arc::new(Ledger::default());
-    let caps = Caps::new(plan.client_connections, settings.listener.tcp_connections_per_prefix);
+    let caps = Caps::new(
+        plan.client_connections,
+        settings.listener.tcp_connections_per_client,
+        settings.listener.tcp_connections_per_prefix,
+    );
     let shared = Shared::sized(&settings.cache, &Sizes::within(settings.limits_memory), seed()?);
     let began = clock::read(false).mono;
     let told = Arc::new(Told::new(shared.books.clone(), settings.engine.access.clone(), workers, began));

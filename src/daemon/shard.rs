@@ -1,5 +1,6 @@
 //! One shard: an engine, its sockets, and the loop that carries packets between them.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::panic;
@@ -17,8 +18,9 @@ use tracing::{debug, info};
 use super::Error;
 use super::anchors::Follows;
 use super::notices::Notices;
-use super::strain::Strain;
-use crate::admission::Level;
+use super::sieve::Sieve;
+use super::strain::{Felt, Strain};
+use crate::admission::{Door, Level};
 use crate::cache::Cache;
 use crate::clock::{Moment, Now};
 use crate::control::{Told, Word};
@@ -28,12 +30,15 @@ use crate::engine::{
 use crate::listener::{self, Caps, Counters, Desk, Doors, Query, Socket, Terms};
 use crate::net::batch::{BATCH, Receiver};
 use crate::net::clock;
+use crate::net::socket::Queue;
 use crate::upstream::{self, Upstream};
 
 /// Packets from servers taken in one turn at most.
 const RESPONSES: usize = 256;
 /// Queries from connections taken in one turn at most.
 const STREAMED: usize = 128;
+/// Sources that are thinned out are looked at this often, whatever arrives.
+const SIFT: Duration = Duration::from_millis(100);
 /// How long questions in flight may take to finish once no more are taken.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(3);
 
@@ -80,10 +85,11 @@ pub struct Shard {
     failed: Vec<(AskKey, LinkError)>,
     alarm: Alarm,
     strain: Strain,
+    sieve: Sieve,
     told: Arc<Told>,
     number: usize,
-    /// How hard it was pressed when it was last said.
-    level: Level,
+    /// How hard it is pressed, for its connections too.
+    level: Rc<Cell<Level>>,
 }
 
 impl Shard {
@@ -118,18 +124,21 @@ impl Shard {
 
     fn new(mut site: Site) -> io::Result<Shard> {
         let desk = Desk::new();
+        let level = Rc::new(Cell::new(Level::Open));
+        let policy = Arc::clone(&site.policies.borrow_and_update());
         let terms = Rc::new(Terms {
             policy: site.listener,
             desk: Rc::clone(&desk),
             caps: site.caps,
             counters: Arc::clone(&site.counters),
+            door: Door::beside(&policy.access, &site.shared.books),
+            level: Rc::clone(&level),
             draining: site.stop,
         });
         for listener in site.doors.tcp {
             listener::accept(listener, Rc::clone(&terms))?;
         }
         let cache = Arc::clone(&site.shared.cache);
-        let policy = Arc::clone(&site.policies.borrow_and_update());
         let mut engine = Engine::new(policy, site.shared, site.engine_seed);
         let seen = site.follows.map(|follows| {
             let now = clock::read(site.age_is_wall);
@@ -151,9 +160,10 @@ impl Shard {
             failed: Vec::new(),
             alarm: Alarm::new(),
             strain: Strain::default(),
+            sieve: Sieve::default(),
             told: site.told,
             number: site.number,
-            level: Level::Open,
+            level,
         })
     }
 
@@ -236,19 +246,33 @@ impl Shard {
     /// Tells the engine how hard this shard is pressed, and the operator when that changes.
     fn feel(&mut self, now: Now) {
         let sockets = &self.sockets;
-        let Some(pressure) = self.strain.take(now.mono, || sockets.iter().map(Socket::dropped).sum()) else { return };
+        let filtered = !self.sieve.is_empty();
+        let queues = || {
+            sockets.iter().map(Socket::queue).fold(Queue::default(), |all, one| Queue {
+                filled: all.filled.max(one.filled),
+                dropped: all.dropped.wrapping_add(one.dropped),
+            })
+        };
+        let Some(Felt { pressure, missing, span }) = self.strain.take(now.mono, filtered, queues) else { return };
+        self.counters.note_dropped(missing, filtered);
+        if self.engine.may_filter()
+            && let Some(thinned) = self.sieve.sift(&self.engine.take_loud(), span)
+        {
+            let refused = self.sockets.iter().filter_map(|socket| socket.thin_out(&thinned).err()).next();
+            debug!("the kernel thins out {} sources: {:?}", thinned.len(), refused.map_or(Ok(()), Err));
+        }
         let level = self.engine.feel(now, pressure);
         self.tell();
-        if level != self.level {
+        if level != self.level.get() {
             info!(
                 "pressure {} after {}: busy {:.0} %, dropped by the kernel {:.1} %, longest turn {:?}",
                 level.name(),
-                self.level.name(),
+                self.level.get().name(),
                 pressure.busy * 100.0,
                 pressure.dropped * 100.0,
                 pressure.delay
             );
-            self.level = level;
+            self.level.set(level);
         }
     }
 
@@ -349,7 +373,11 @@ impl Shard {
     async fn idle(&mut self, receiving: bool, latest: Moment) {
         self.tell();
         let due = [self.engine.poll_timeout(), self.upstream.poll_timeout()];
-        let due = due.into_iter().flatten().fold(latest, Moment::min);
+        let mut due = due.into_iter().flatten().fold(latest, Moment::min);
+        if !self.sieve.is_empty() {
+            // Whoever is thinned out may be done, and hardly anything of it arrives to tell.
+            due = due.min(clock::read(false).mono + SIFT);
+        }
         self.alarm.set(due);
         // Connections that close while nobody waits are news only to whoever waits for the end.
         let ending = !receiving && self.engine.counters().waiting == 0;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::admission::Pressure;
 use crate::clock::Moment;
+use crate::net::socket::Queue;
 
 /// Over so long a time it is measured.
 const WINDOW: Duration = Duration::from_millis(50);
@@ -18,7 +19,16 @@ pub struct Strain {
     longest: Duration,
     received: u64,
     /// What the kernel had dropped in all when it began.
-    dropped_before: u64,
+    dropped_before: u32,
+}
+
+/// What a window told.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Felt {
+    pub pressure: Pressure,
+    /// Packets that the kernel dropped, on our word or not.
+    pub missing: u64,
+    pub span: Duration,
 }
 
 impl Strain {
@@ -34,22 +44,26 @@ impl Strain {
         self.received += count as u64;
     }
 
-    /// What was felt since the last window, if this one is over. `dropped` counts what the kernel dropped since the start.
-    pub fn take(&mut self, now: Moment, dropped: impl FnOnce() -> u64) -> Option<Pressure> {
-        let length = now.since(self.since);
-        if length < WINDOW {
+    /// What was felt since the last window, if this one is over, and how long it was. `queues` says how full the fullest
+    /// queue is, and what the kernel has dropped since the start; with `filtered` that was on our word, and no sign of
+    /// pressure.
+    pub fn take(&mut self, now: Moment, filtered: bool, queues: impl FnOnce() -> Queue) -> Option<Felt> {
+        let span = now.since(self.since);
+        if span < WINDOW {
             return None;
         }
-        let dropped = dropped();
-        let lost = dropped.saturating_sub(self.dropped_before);
+        let Queue { filled, dropped } = queues();
+        let missing = u64::from(dropped.wrapping_sub(self.dropped_before));
+        let lost = if filtered { 0 } else { missing };
         let pressure = Pressure {
-            busy: (self.worked.as_secs_f32() / length.as_secs_f32()).min(1.0),
+            busy: (self.worked.as_secs_f32() / span.as_secs_f32()).min(1.0),
             dropped: lost as f32 / (lost + self.received).max(1) as f32,
+            queue: filled,
             delay: self.longest,
             ..Pressure::default()
         };
         *self = Strain { since: now, dropped_before: dropped, ..Strain::default() };
-        Some(pressure)
+        Some(Felt { pressure, missing, span })
     }
 }
 
@@ -64,17 +78,20 @@ mod tests {
     #[test]
     fn a_window_tells_how_busy_it_was_and_what_was_lost() {
         let mut strain = Strain::default();
-        assert!(strain.take(at(1000), || 7).is_some(), "whatever was before");
+        let queue = |dropped| move || Queue { filled: 0.25, dropped };
+        assert!(strain.take(at(1000), false, queue(7)).is_some(), "whatever was before");
         strain.note(at(1000), at(1020));
         strain.received(64);
-        assert_eq!(strain.take(at(1020), || 7), None);
+        assert_eq!(strain.take(at(1020), false, queue(7)), None);
         strain.note(at(1030), at(1040));
         strain.received(26);
-        let pressure = strain.take(at(1060), || 17).expect("a window");
+        let Felt { pressure, missing, span } = strain.take(at(1060), false, queue(17)).expect("a window");
         assert!((pressure.busy - 0.5).abs() < 0.01, "{pressure:?}");
         assert!((pressure.dropped - 0.1).abs() < 0.01, "{pressure:?}");
-        assert_eq!(pressure.delay, Duration::from_millis(20));
-        let pressure = strain.take(at(5000), || 17).expect("a window");
-        assert_eq!(pressure, Pressure::default());
+        assert_eq!((pressure.delay, pressure.queue), (Duration::from_millis(20), 0.25));
+        assert_eq!((missing, span), (10, Duration::from_millis(60)));
+        strain.received(10);
+        let felt = strain.take(at(5000), true, queue(117)).expect("a window");
+        assert_eq!((felt.pressure.dropped, felt.missing), (0.0, 100));
     }
 }

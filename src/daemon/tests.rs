@@ -52,6 +52,33 @@ fn it_ends_promptly_and_gives_its_ports_back() {
 }
 
 #[test]
+fn operators_are_told_what_it_does() {
+    let path = std::env::temp_dir().join(format!("maeslant-told-{}", std::process::id()));
+    let handle = start(Settings { control_socket: Some(path.clone()), ..settings(&[loopback()]) }).expect("started");
+    let udp = UdpSocket::bind(loopback()).expect("a port");
+    udp.connect(handle.addresses()[0]).expect("connected");
+    udp.set_read_timeout(Some(WAIT)).expect("a timeout");
+    udp.send(QUERY).expect("sent");
+    udp.recv(&mut [0; 512]).expect("a reply");
+    // A shard says how it is when it next rests, which is at once.
+    let deadline = Instant::now() + WAIT;
+    let status = loop {
+        let status = crate::control::ask(&path, "status").expect("an answer");
+        if status.contains("\"queries\":1") || Instant::now() > deadline {
+            break status;
+        }
+        std::thread::yield_now();
+    };
+    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+    assert_eq!((&status["queries"], &status["answered"], &status["level"]), (&1.into(), &1.into(), &"open".into()));
+    assert_eq!(status["shards"].as_array().map(Vec::len), Some(2));
+    let error = start(Settings { control_socket: Some(path.clone()), ..settings(&[loopback()]) }).map(drop);
+    assert!(error.expect_err("in use").to_string().contains("another server answers there"));
+    handle.shutdown().expect("a good end");
+    assert!(!path.exists());
+}
+
+#[test]
 fn a_port_in_use_is_told_with_its_exit_code() {
     let taken = UdpSocket::bind(loopback()).expect("a port");
     let address = taken.local_addr().expect("bound");

@@ -1,5 +1,7 @@
 //! The door in the way of a query: before anything is looked up, before anything is asked, before anything is sent.
 
+use std::net::IpAddr;
+
 use super::respond::{self, Asker, Extended};
 use super::types::{Client, Disposition, DropReason, Transport};
 use super::{Engine, MAX_QUESTIONS};
@@ -75,8 +77,160 @@ impl Engine {
         self.door.feel(now.mono, &Pressure { in_flight, ..pressure })
     }
 
+    /// The sources that asked far beyond their share since the last call, and how often they were turned away.
+    pub fn take_loud(&mut self) -> Vec<(IpAddr, u32)> {
+        self.door.take_loud()
+    }
+
+    /// Whether the policy lets the kernel thin out such sources.
+    pub fn may_filter(&self) -> bool {
+        self.policy.access.limits.kernel_filter
+    }
+
     /// How hard this shard is pressed, and since when.
     pub fn level(&self) -> (Level, Moment) {
         self.door.level()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+
+    use super::super::{Policy, Route, Shared};
+    use super::*;
+    use crate::admission::{ClientClass, Reason};
+    use crate::wire::{Flags, Message, option};
+
+    fn engine(change: impl FnOnce(&mut Policy)) -> Engine {
+        let mut policy = Policy::default();
+        policy.resolve.prime = false;
+        policy.access.allow = vec!["10.0.0.0/8".parse().expect("a prefix")];
+        policy.local.records = vec!["here.test. 60 IN A 192.0.2.1".to_owned()];
+        change(&mut policy);
+        let shared = Shared::new(&crate::cache::Policy::default(), [5; 32]);
+        Engine::new(Arc::new(policy), shared, [3; 32])
+    }
+
+    fn client(last: u8, transport: Transport) -> Client {
+        let addr = SocketAddr::from(([10, 0, 0, last], 4000));
+        Client { addr, transport, route: Route { socket: 0, local: None } }
+    }
+
+    /// `name` A with RD, and a cookie option where one is given.
+    fn query(name: &[u8], cookie: Option<&[u8]>) -> Vec<u8> {
+        let mut packet = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0".to_vec();
+        packet.extend_from_slice(name);
+        packet.extend_from_slice(b"\0\x01\0\x01");
+        if let Some(cookie) = cookie {
+            packet[11] = 1;
+            let length = u8::try_from(cookie.len()).expect("short");
+            packet.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, length + 4, 0, 10, 0, length]);
+            packet.extend_from_slice(cookie);
+        }
+        packet
+    }
+
+    const HERE: &[u8] = b"\x04here\x04test\0";
+
+    /// Octets of the cookie in a response.
+    fn cookie(packet: &[u8]) -> Option<Vec<u8>> {
+        let start = packet.windows(4).position(|window| window == [0, 10, 0, 24])?;
+        assert_eq!(option::COOKIE, 10);
+        packet.get(start + 4..start + 28).map(<[u8]>::to_vec)
+    }
+
+    fn ask(engine: &mut Engine, client: Client, packet: &[u8]) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        match engine.handle_query(Now::simulated(5_000_000_000), client, packet, &mut out) {
+            Disposition::Answered => Some(out),
+            Disposition::Dropped(_) | Disposition::Pending => None,
+        }
+    }
+
+    fn pressed(engine: &mut Engine, level: Level) {
+        let dropped = [0.0, 0.001, 0.05, 0.9][level as usize];
+        let felt = engine.feel(Now::simulated(5_000_000_000), Pressure { dropped, ..Pressure::default() });
+        assert_eq!(felt, level);
+    }
+
+    #[test]
+    fn a_client_that_sends_its_cookie_gets_ours_and_is_believed_with_it() {
+        let mut engine = engine(|_| {});
+        let asker = client(1, Transport::Udp);
+        let first = ask(&mut engine, asker, &query(HERE, Some(b"clientck"))).expect("an answer");
+        let whole = cookie(&first).expect("a cookie");
+        assert_eq!(whole[..8], *b"clientck");
+        let second = ask(&mut engine, asker, &query(HERE, Some(&whole))).expect("an answer");
+        assert_eq!(cookie(&second), Some(whole.clone()));
+        assert_eq!(cookie(&ask(&mut engine, asker, &query(HERE, None)).expect("an answer")), None);
+        let odd = ask(&mut engine, asker, &query(HERE, Some(b"odd"))).expect("an answer");
+        assert_eq!(Message::parse(&odd).expect("a message").rcode(), Rcode::FORMERR);
+        assert_eq!(engine.counters().door.cookies, 1);
+        let mut off = self::engine(|policy| policy.access.cookies.enabled = false);
+        assert_eq!(cookie(&ask(&mut off, asker, &query(HERE, Some(b"clientck"))).expect("an answer")), None);
+    }
+
+    #[test]
+    fn where_cookies_are_required_others_are_told_how_to_go_on() {
+        let mut engine = engine(|policy| {
+            policy.access.classes = vec![ClientClass {
+                name: "strict".to_owned(),
+                prefixes: vec!["10.0.0.0/24".parse().expect("a prefix")],
+                require_cookie: true,
+                ..ClientClass::default()
+            }];
+        });
+        let asker = client(1, Transport::Udp);
+        let told = ask(&mut engine, asker, &query(HERE, None)).expect("TC");
+        assert!(Message::parse(&told).expect("a message").flags.has(Flags::TC));
+        assert_eq!(told.len(), query(HERE, None).len());
+        let told = ask(&mut engine, asker, &query(HERE, Some(b"clientck"))).expect("BADCOOKIE");
+        assert_eq!(Message::parse(&told).expect("a message").rcode(), Rcode::BADCOOKIE);
+        let whole = cookie(&told).expect("a cookie");
+        let answer = ask(&mut engine, asker, &query(HERE, Some(&whole))).expect("an answer");
+        assert_eq!(Message::parse(&answer).expect("a message").rcode(), Rcode::NOERROR);
+        assert!(answer.len() > told.len());
+        let stream = ask(&mut engine, client(1, Transport::Tcp), &query(HERE, None)).expect("an answer");
+        assert_eq!(Message::parse(&stream).expect("a message").rcode(), Rcode::NOERROR);
+    }
+
+    #[test]
+    fn in_a_flood_every_query_is_accounted_for_and_nobody_is_sent_more_than_he_sent() {
+        for (transport, packet) in [
+            (Transport::Udp, query(HERE, None)),
+            (Transport::Udp, query(HERE, Some(&[7; 24]))),
+            (Transport::Udp, query(b"\x04gone\0", None)),
+            (Transport::Tcp, query(HERE, None)),
+        ] {
+            let mut engine = engine(|_| {});
+            ask(&mut engine, client(1, transport), &packet);
+            pressed(&mut engine, Level::Guard);
+            let (mut received, mut sent) = (0, 0);
+            for _ in 0..20_000 {
+                received += packet.len();
+                sent += ask(&mut engine, client(1, transport), &packet).map_or(0, |answer| answer.len());
+                let counted = engine.counters();
+                let dropped: u64 = counted.dropped.iter().sum();
+                assert_eq!(counted.queries, counted.answered + dropped + counted.gone + counted.waiting);
+            }
+            let counted = engine.counters();
+            assert!(counted.door.turned.iter().sum::<u64>() > 10_000, "{transport:?}: {counted:?}");
+            assert!(transport == Transport::Tcp || sent <= received, "{sent} octets for {received}");
+        }
+    }
+
+    #[test]
+    fn who_is_proven_hears_why_he_is_refused() {
+        let mut engine = engine(|policy| policy.access.limits.slip = 1);
+        let asker = client(1, Transport::Tcp);
+        pressed(&mut engine, Level::Guard);
+        let answers: Vec<Vec<u8>> =
+            (0..2_100).filter_map(|_| ask(&mut engine, asker, &query(HERE, Some(b"clientck")))).collect();
+        let refused = answers.last().expect("answers");
+        assert_eq!(Message::parse(refused).expect("a message").rcode(), Rcode::REFUSED);
+        let why = Reason::ClientShare.text().as_bytes();
+        assert!(refused.windows(why.len()).any(|window| window == why), "the extended error says it");
     }
 }

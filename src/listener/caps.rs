@@ -10,21 +10,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub enum Full {
     Total,
     Prefix,
+    Client,
 }
 
 /// The account. Its table is as large as connections are allowed, no larger.
 #[derive(Debug)]
 pub struct Caps {
     total: usize,
-    per_prefix: usize,
+    /// From the narrowest prefix to the widest.
+    most: [(usize, Full); LEVELS],
     open: AtomicUsize,
-    prefixes: Mutex<HashMap<IpAddr, usize>>,
+    prefixes: Mutex<HashMap<Prefix, usize>>,
 }
 
+/// How many prefixes of a client are counted.
+const LEVELS: usize = 2;
+/// A prefix: its bits and its length.
+type Prefix = (IpAddr, u8);
+
 impl Caps {
-    /// At most `total` connections, and at most `per_prefix` from one IPv4 /24 or IPv6 /56.
-    pub fn new(total: usize, per_prefix: usize) -> Arc<Caps> {
-        Arc::new(Caps { total, per_prefix, open: AtomicUsize::new(0), prefixes: Mutex::default() })
+    /// At most `total` connections, at most `per_client` from one IPv4 address or IPv6 /64, and at most `per_prefix` from
+    /// one IPv4 /24 or IPv6 /56.
+    pub fn new(total: usize, per_client: usize, per_prefix: usize) -> Arc<Caps> {
+        let most = [(per_client, Full::Client), (per_prefix, Full::Prefix)];
+        Arc::new(Caps { total, most, open: AtomicUsize::new(0), prefixes: Mutex::default() })
     }
 
     /// A place for a connection from `client`, taken until it is dropped.
@@ -33,20 +42,32 @@ impl Caps {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return Err(Full::Total);
         }
-        let prefix = prefix(client);
+        let within = prefixes(client);
         let mut prefixes = self.prefixes();
-        let open = prefixes.entry(prefix).or_insert(0);
-        if *open >= self.per_prefix {
-            if *open == 0 {
-                prefixes.remove(&prefix);
-            }
+        let full = within
+            .iter()
+            .zip(self.most)
+            .find_map(|(prefix, (most, full))| (prefixes.get(prefix).copied().unwrap_or(0) >= most).then_some(full));
+        if let Some(full) = full {
             drop(prefixes);
             self.open.fetch_sub(1, Ordering::Relaxed);
-            return Err(Full::Prefix);
+            return Err(full);
         }
-        *open += 1;
+        for prefix in within {
+            *prefixes.entry(prefix).or_insert(0) += 1;
+        }
         drop(prefixes);
-        Ok(Place { caps: Arc::clone(self), prefix })
+        Ok(Place { caps: Arc::clone(self), within })
+    }
+
+    /// How many times shorter than usual idle connections are kept: the fewer places are left, the shorter.
+    pub fn haste(&self) -> u32 {
+        match self.open() * 100 / self.total.max(1) {
+            0..50 => 1,
+            50..75 => 4,
+            75..90 => 16,
+            _ => 64,
+        }
     }
 
     /// Connections open now.
@@ -54,7 +75,7 @@ impl Caps {
         self.open.load(Ordering::Relaxed)
     }
 
-    fn prefixes(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+    fn prefixes(&self) -> MutexGuard<'_, HashMap<Prefix, usize>> {
         // Nothing panics while holding it, and a count is whole at every moment.
         self.prefixes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -64,16 +85,18 @@ impl Caps {
 #[derive(Debug)]
 pub struct Place {
     caps: Arc<Caps>,
-    prefix: IpAddr,
+    within: [Prefix; LEVELS],
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut prefixes = self.caps.prefixes();
-        if let Some(open) = prefixes.get_mut(&self.prefix) {
-            *open -= 1;
-            if *open == 0 {
-                prefixes.remove(&self.prefix);
+        for prefix in &self.within {
+            if let Some(open) = prefixes.get_mut(prefix) {
+                *open -= 1;
+                if *open == 0 {
+                    prefixes.remove(prefix);
+                }
             }
         }
         drop(prefixes);
@@ -81,14 +104,16 @@ impl Drop for Place {
     }
 }
 
-/// What is taken for one client: the /24 of an IPv4 address, the /56 of an IPv6 one.
-fn prefix(client: IpAddr) -> IpAddr {
+/// What is taken for one client, and the prefix around it.
+fn prefixes(client: IpAddr) -> [Prefix; LEVELS] {
     match client.to_canonical() {
         IpAddr::V4(v4) => {
             let [a, b, c, _] = v4.octets();
-            IpAddr::from([a, b, c, 0])
+            [(IpAddr::V4(v4), 32), (IpAddr::from([a, b, c, 0]), 24)]
         }
-        IpAddr::V6(v6) => IpAddr::from((u128::from(v6) & !(u128::MAX >> 56)).to_be_bytes()),
+        IpAddr::V6(v6) => {
+            [64u8, 56].map(|length| (IpAddr::from((u128::from(v6) & !(u128::MAX >> length)).to_be_bytes()), length))
+        }
     }
 }
 
@@ -102,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_prefix_has_its_share_and_all_together_theirs() {
-        let caps = Caps::new(4, 2);
+        let caps = Caps::new(4, 2, 2);
         let first = caps.enter(ip("192.0.2.1")).expect("a place");
         let _second = caps.enter(ip("192.0.2.200")).expect("a place");
         assert_eq!(caps.enter(ip("192.0.2.7")).map(drop), Err(Full::Prefix));
@@ -116,19 +141,39 @@ mod tests {
 
     #[test]
     fn ipv6_clients_are_counted_by_56() {
-        let caps = Caps::new(10, 1);
+        let caps = Caps::new(10, 1, 1);
         let _one = caps.enter(ip("2001:db8:0:1200::1")).expect("a place");
-        assert!(caps.enter(ip("2001:db8:0:12ff:ffff::1")).is_err());
+        assert_eq!(caps.enter(ip("2001:db8:0:12ff:ffff::1")).map(drop), Err(Full::Prefix));
+        assert_eq!(caps.enter(ip("2001:db8:0:1200:ffff::1")).map(drop), Err(Full::Client), "the same /64");
         assert!(caps.enter(ip("2001:db8:0:1300::1")).is_ok());
     }
 
     #[test]
     fn nothing_stays_behind() {
-        let caps = Caps::new(10, 1);
+        let caps = Caps::new(10, 1, 1);
         drop((caps.enter(ip("192.0.2.1")), caps.enter(ip("192.0.2.2"))));
         assert_eq!((caps.open(), caps.prefixes().len()), (0, 0));
-        let none = Caps::new(10, 0);
+        let none = Caps::new(10, 10, 0);
         assert!(none.enter(ip("192.0.2.1")).is_err());
         assert_eq!((none.open(), none.prefixes().len()), (0, 0));
+    }
+
+    #[test]
+    fn one_client_does_not_take_all_places_of_its_neighbours() {
+        let caps = Caps::new(10, 2, 3);
+        let _held: Vec<_> = (0..2).map(|_| caps.enter(ip("192.0.2.1")).expect("a place")).collect();
+        assert_eq!(caps.enter(ip("192.0.2.1")).map(drop), Err(Full::Client));
+        let _neighbour = caps.enter(ip("192.0.2.2")).expect("a place");
+        assert_eq!(caps.enter(ip("192.0.2.3")).map(drop), Err(Full::Prefix));
+    }
+
+    #[test]
+    fn the_fewer_places_are_left_the_greater_the_haste() {
+        let caps = Caps::new(4, 4, 4);
+        let mut held = Vec::new();
+        for haste in [1, 1, 4, 16, 64] {
+            assert_eq!(caps.haste(), haste);
+            held.extend(caps.enter(ip("192.0.2.1")));
+        }
     }
 }

@@ -27,6 +27,8 @@ pub struct Policy {
     pub listen: Vec<SocketAddr>,
     /// TCP connections in all, over all shards.
     pub tcp_connections: usize,
+    /// TCP connections from one client (IPv4 address, IPv6 /64).
+    pub tcp_connections_per_client: usize,
     /// TCP connections from one prefix (IPv4 /24, IPv6 /56).
     pub tcp_connections_per_prefix: usize,
     /// A connection without a question in flight is closed after this (RFC 7766 §6.2.3).
@@ -43,6 +45,7 @@ impl Default for Policy {
                 SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 5300)),
             ],
             tcp_connections: 10_000,
+            tcp_connections_per_client: 500,
             tcp_connections_per_prefix: 1_000,
             tcp_idle_timeout: Duration::from_secs(10),
             tcp_pipeline: 100,
@@ -57,6 +60,10 @@ pub struct Counters {
     pub udp_received: AtomicU64,
     /// Datagrams longer than a query may be, passed over.
     pub udp_oversized: AtomicU64,
+    /// Datagrams that the kernel dropped: there was no room in the queue.
+    pub udp_lost: AtomicU64,
+    /// Datagrams that the kernel dropped on our word: sources far beyond their share.
+    pub udp_filtered: AtomicU64,
     /// Replies by UDP that the kernel took.
     pub udp_sent: AtomicU64,
     /// Replies by UDP that the kernel turned down.
@@ -67,6 +74,10 @@ pub struct Counters {
     pub tcp_over_total: AtomicU64,
     /// Connections closed at once: as many as allowed were open from the client's prefix.
     pub tcp_over_prefix: AtomicU64,
+    /// Connections closed at once: as many as allowed were open from the client.
+    pub tcp_over_client: AtomicU64,
+    /// Connections closed at once: the client's share was used up.
+    pub tcp_over_share: AtomicU64,
     /// Connections that could not be accepted: no descriptors, no memory, gone before.
     pub tcp_accept_failed: AtomicU64,
     /// Messages read from connections.
@@ -95,17 +106,27 @@ impl Counters {
         Counters::add(&self.udp_oversized, 1);
     }
 
+    /// The kernel dropped so many datagrams, by itself or `filtered` on our word.
+    pub fn note_dropped(&self, count: u64, filtered: bool) {
+        let counter = if filtered { &self.udp_filtered } else { &self.udp_lost };
+        counter.fetch_add(count, Ordering::Relaxed);
+    }
+
     /// All of them by name.
-    pub fn snapshot(&self) -> [(&'static str, u64); 14] {
+    pub fn snapshot(&self) -> [(&'static str, u64); 18] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             ("udp_received", read(&self.udp_received)),
             ("udp_oversized", read(&self.udp_oversized)),
+            ("udp_lost", read(&self.udp_lost)),
+            ("udp_filtered", read(&self.udp_filtered)),
             ("udp_sent", read(&self.udp_sent)),
             ("udp_unsent", read(&self.udp_unsent)),
             ("tcp_accepted", read(&self.tcp_accepted)),
             ("tcp_over_total", read(&self.tcp_over_total)),
             ("tcp_over_prefix", read(&self.tcp_over_prefix)),
+            ("tcp_over_client", read(&self.tcp_over_client)),
+            ("tcp_over_share", read(&self.tcp_over_share)),
             ("tcp_accept_failed", read(&self.tcp_accept_failed)),
             ("tcp_received", read(&self.tcp_received)),
             ("tcp_sent", read(&self.tcp_sent)),

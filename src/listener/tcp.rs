@@ -1,5 +1,6 @@
 //! Clients on TCP (RFC 7766): pipelined questions, replies in the order they come.
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -16,8 +17,10 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::caps::{Caps, Full, Place};
 use super::desk::{Desk, Query, Replies};
 use super::{Counters, Policy};
+use crate::admission::{Door, Level};
 use crate::engine::Route;
 use crate::net::batch::QUERY_ROOM;
+use crate::net::clock;
 use crate::net::framing::Deframer;
 
 /// A DNS header, in octets: what is shorter is no message.
@@ -28,6 +31,10 @@ const CHUNK: usize = 512;
 const KEPT: usize = 16 << 10;
 /// How long a client may take to make room for more replies.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// No connection is closed for idling sooner than this, unless the policy says so: a round trip around the world.
+const SHORTEST_IDLE: Duration = Duration::from_millis(500);
+/// Connections look this often whether they may still idle as long.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long accepting rests after the system ran out of something.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
@@ -37,8 +44,25 @@ pub struct Terms {
     pub desk: Rc<Desk>,
     pub caps: Arc<Caps>,
     pub counters: Arc<Counters>,
+    /// Charges connections to whoever opens them.
+    pub door: Door,
+    /// How hard the shard is pressed.
+    pub level: Rc<Cell<Level>>,
     /// Becomes true when no more questions are taken.
     pub draining: watch::Receiver<bool>,
+}
+
+impl Terms {
+    /// How long a connection may idle now: the fewer places are left and the harder the shard is pressed, the shorter.
+    fn idle(&self) -> Duration {
+        let pressed = match self.level.get() {
+            Level::Open | Level::Watch => 1,
+            Level::Guard => 4,
+            Level::Closed => 16,
+        };
+        let usual = self.policy.tcp_idle_timeout;
+        (usual / self.caps.haste().max(pressed)).max(SHORTEST_IDLE.min(usual))
+    }
 }
 
 /// Accepts connections until draining begins, in the background. Called inside a runtime whose
@@ -73,11 +97,16 @@ async fn accept_all(listener: TcpListener, terms: Rc<Terms>) {
 
 fn admit(stream: TcpStream, client: SocketAddr, terms: &Rc<Terms>) {
     Counters::add(&terms.counters.tcp_accepted, 1);
+    if !terms.door.accept(clock::read(false).mono, client.ip(), terms.level.get()) {
+        Counters::add(&terms.counters.tcp_over_share, 1);
+        return;
+    }
     match terms.caps.enter(client.ip()) {
         Ok(place) => {
             tokio::task::spawn_local(serve(stream, client, place, Rc::clone(terms)));
         }
         Err(Full::Total) => Counters::add(&terms.counters.tcp_over_total, 1),
+        Err(Full::Client) => Counters::add(&terms.counters.tcp_over_client, 1),
         Err(Full::Prefix) => Counters::add(&terms.counters.tcp_over_prefix, 1),
     }
 }
@@ -113,7 +142,6 @@ async fn read(mut stream: ReadHalf<'_>, client: SocketAddr, route: Route, replie
     let counters = &*terms.counters;
     let mut deframer = Deframer::new();
     let mut draining = terms.draining.clone();
-    let idle = terms.policy.tcp_idle_timeout;
     let pipeline = terms.policy.tcp_pipeline.max(1);
     let mut active = Instant::now();
     'connection: loop {
@@ -144,7 +172,10 @@ async fn read(mut stream: ReadHalf<'_>, client: SocketAddr, route: Route, replie
                     Ok(0) => break 'connection,
                     Err(_) => return,
                 },
-                () = sleep_until(active + idle) => {
+                () = sleep_until((active + terms.idle()).min(Instant::now() + LOOK)) => {
+                    if active + terms.idle() > Instant::now() {
+                        continue;
+                    }
                     active = match replies.last_written() {
                         _ if replies.in_flight() > 0 => Instant::now(),
                         Some(written) if written > active => written,

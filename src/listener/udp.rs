@@ -10,7 +10,8 @@ use tokio::io::unix::AsyncFd;
 
 use super::Counters;
 use crate::net::batch::{BATCH, Receiver, Sender};
-use crate::net::socket::{dropped, into_awaitable};
+use crate::net::filter::{self, Thinned};
+use crate::net::socket::{Queue, into_awaitable, queue};
 
 /// One address of one shard.
 pub struct Socket {
@@ -59,9 +60,14 @@ impl Socket {
         }
     }
 
-    /// Packets that the kernel dropped here because nobody took those before them.
-    pub fn dropped(&self) -> u64 {
-        dropped(self.socket.get_ref()).map_or(0, u64::from)
+    /// How its queue is, as far as the kernel says.
+    pub fn queue(&self) -> Queue {
+        queue(self.socket.get_ref()).unwrap_or_default()
+    }
+
+    /// Has the kernel thin out some sources, and no others any more.
+    pub fn thin_out(&self, thinned: &[Thinned]) -> io::Result<()> {
+        filter::thin_out(self.socket.get_ref(), thinned)
     }
 
     /// Ready when there may be something to receive.

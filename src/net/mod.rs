@@ -11,6 +11,7 @@ compile_error!("maeslant uses Linux system calls (recvmmsg, epoll, SO_REUSEPORT 
 pub mod batch;
 pub mod clock;
 pub mod epoll;
+pub mod filter;
 pub mod framing;
 pub mod limits;
 pub mod socket;

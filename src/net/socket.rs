@@ -62,10 +62,20 @@ pub fn receive_buffer(socket: &UdpSocket) -> io::Result<usize> {
     Ok(socket2::SockRef::from(socket).recv_buffer_size()? / 2)
 }
 
-/// Packets that the kernel has dropped at `socket` since it was made, above all because nobody took those before them; none
-/// where the kernel does not say.
-pub fn dropped(socket: &UdpSocket) -> Option<u32> {
-    // The kernel's SK_MEMINFO_DROPS and SK_MEMINFO_VARS.
+/// What the kernel says of a socket's queue.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Queue {
+    /// The part of its room that is taken, 0 to 1.
+    pub filled: f32,
+    /// Packets dropped since the socket was made: those for which there was no room, and those that a filter refused.
+    pub dropped: u32,
+}
+
+/// How the queue of `socket` is; none where the kernel does not say.
+pub fn queue(socket: &UdpSocket) -> Option<Queue> {
+    // The kernel's SK_MEMINFO_RMEM_ALLOC, _RCVBUF, _DROPS and _VARS.
+    const TAKEN: usize = 0;
+    const ROOM: usize = 1;
     const DROPS: usize = 8;
     let mut words = [0u32; DROPS + 1];
     let mut size = size_of_val(&words) as libc::socklen_t;
@@ -79,7 +89,8 @@ pub fn dropped(socket: &UdpSocket) -> Option<u32> {
             &raw mut size,
         )
     };
-    (done == 0 && size as usize == size_of_val(&words)).then_some(words[DROPS])
+    (done == 0 && size as usize == size_of_val(&words))
+        .then(|| Queue { filled: words[TAKEN] as f32 / words[ROOM].max(1) as f32, dropped: words[DROPS] })
 }
 
 /// A TCP socket for clients, bound to `addr`, that does not listen yet. With `shared`, as
@@ -168,14 +179,14 @@ mod tests {
     fn what_is_never_taken_is_dropped_and_counted() {
         let socket = udp_listener(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), false).expect("a port");
         let addr = socket.local_addr().expect("bound");
-        assert_eq!(dropped(&socket), Some(0));
+        assert_eq!(queue(&socket), Some(Queue::default()));
         // The smallest buffer there is takes some four of these.
         socket2::SockRef::from(&socket).set_recv_buffer_size(1).expect("a smaller buffer");
         let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         for _ in 0..100 {
             sender.send_to(&[0; 512], addr).expect("sent");
         }
-        assert!(dropped(&socket).is_some_and(|count| count > 50));
+        assert!(queue(&socket).is_some_and(|queue| queue.dropped > 50 && queue.filled > 0.5));
     }
 
     #[test]

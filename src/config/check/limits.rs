@@ -221,12 +221,14 @@ crowds = false
 recursion = "off"
 miss_cost = 3
 failure_cost = 4
+tcp_accept_cost = 2
 strangers = "observe"
 stranger_rate = "70/s"
 slip = 0
 rations = "off"
 ration = "2KiB"
 same_answer_ration = "1KiB"
+kernel_filter = false
 calm = "1900ms"
 table_memory = "6MiB"
 [[client_class]]
@@ -249,8 +251,11 @@ exempt = true
         assert_eq!((limits.clients, limits.recursion), (Mode::Observe, Mode::Off));
         assert_eq!((limits.strangers, limits.rations), (Mode::Observe, Mode::Off));
         assert_eq!((limits.client_rate, limits.client_burst, limits.stranger_rate), (50, 150, 70));
-        assert_eq!((limits.miss_cost, limits.failure_cost, limits.slip), (3, 4, 0));
-        assert_eq!((limits.ration, limits.same_answer_ration, limits.crowds), (2048, 1024, false));
+        assert_eq!((limits.miss_cost, limits.failure_cost, limits.tcp_accept_cost, limits.slip), (3, 4, 2, 0));
+        assert_eq!(
+            (limits.ration, limits.same_answer_ration, limits.crowds, limits.kernel_filter),
+            (2048, 1024, false, false)
+        );
         assert_eq!((limits.calm, s.limits_memory), (Duration::from_millis(1900), 6 << 20));
         let levels: Vec<_> = limits.prefixes_v4.iter().chain(&limits.prefixes_v6).map(ToString::to_string).collect();
         assert_eq!(levels, ["/32:1", "/16:9", "/64:1"]);

@@ -26,7 +26,7 @@ macro_rules! mode {
     };
 }
 
-pub static LIMITS: [Setting<Settings>; 18] = [
+pub static LIMITS: [Setting<Settings>; 20] = [
     Setting {
         key: "clients",
         shape: mode!(clients),
@@ -129,6 +129,20 @@ pub static LIMITS: [Setting<Settings>; 18] = [
         example: "50",
     },
     Setting {
+        key: "tcp_accept_cost",
+        shape: Shape::Count {
+            min: 0,
+            max: 10_000,
+            unit: "answers",
+            at: |s| &mut s.engine.access.limits.tcp_accept_cost,
+        },
+        default: None,
+        required: false,
+        doc: "What a TCP connection costs whoever opens it, in answers from the cache.",
+        reason: "It takes some five times the processor time of an answer by UDP.",
+        example: "5",
+    },
+    Setting {
         key: "strangers",
         shape: mode!(strangers),
         default: None,
@@ -188,6 +202,16 @@ pub static LIMITS: [Setting<Settings>; 18] = [
         doc: "The same for answers to one and the same question, where they are 256 octets larger than it or more.",
         reason: "Large answers are remembered by whoever asks for them; only a forger asks for one again and again.",
         example: r#""16KiB""#,
+    },
+    Setting {
+        key: "kernel_filter",
+        shape: Shape::Flag(|s| &mut s.engine.access.limits.kernel_filter),
+        default: None,
+        required: false,
+        doc: "Have the kernel drop most packets of sources that are turned away more than 20,000 times a second, before \
+              they are queued. They keep their share. Where the system cannot, nothing is lost but time.",
+        reason: "A packet that is read to be refused costs almost as much as one that is answered.",
+        example: "true",
     },
     Setting {
         key: "calm",

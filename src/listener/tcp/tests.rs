@@ -15,6 +15,7 @@ struct Bench {
     counters: Arc<Counters>,
     caps: Arc<Caps>,
     drain: watch::Sender<bool>,
+    level: Rc<Cell<Level>>,
 }
 
 impl Bench {
@@ -25,17 +26,24 @@ impl Bench {
             listener.set_nonblocking(true).expect("non-blocking");
             let address = listener.local_addr().expect("bound");
             let (drain, draining) = watch::channel(false);
-            let caps = Caps::new(policy.tcp_connections, policy.tcp_connections_per_prefix);
+            let caps =
+                Caps::new(policy.tcp_connections, policy.tcp_connections_per_client, policy.tcp_connections_per_prefix);
+            let level = Rc::new(Cell::new(Level::Open));
+            // Clients here are on this machine, which is exempt by default.
+            let mut access = crate::admission::Policy::default();
+            access.limits.exempt.clear();
             let (desk, counters) = (Desk::new(), Arc::new(Counters::default()));
             let terms = Terms {
                 policy,
                 desk: Rc::clone(&desk),
                 caps: Arc::clone(&caps),
                 counters: Arc::clone(&counters),
+                door: Door::new(&access),
+                level: Rc::clone(&level),
                 draining,
             };
             accept(listener, Rc::new(terms)).expect("accepting");
-            test(Bench { address, desk, counters, caps, drain }).await;
+            test(Bench { address, desk, counters, caps, drain, level }).await;
         });
     }
 
@@ -252,5 +260,36 @@ fn draining_finishes_what_is_in_flight_and_closes_the_rest() {
         assert_eq!(hear(&mut asking).await, message(1));
         closed(&mut asking).await;
         assert!(TcpStream::connect(bench.address).await.is_err(), "a connection is accepted while draining");
+    });
+}
+
+#[test]
+fn a_share_used_up_closes_the_door_to_more_connections() {
+    Bench::run(Policy::default(), async |bench: Bench| {
+        bench.level.set(Level::Guard);
+        // A burst of 2,000 units, and each connection costs five: some 400 at once.
+        for _ in 0..450 {
+            drop(bench.connect().await);
+        }
+        let accepted = async {
+            while bench.count("tcp_accepted") < 450 {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(WAIT, accepted).await.expect("all accepted in time");
+        let turned = bench.count("tcp_over_share");
+        assert!((1..=50).contains(&turned), "{turned}");
+    });
+}
+
+#[test]
+fn under_pressure_idle_connections_are_closed_sooner() {
+    let policy = Policy { tcp_idle_timeout: Duration::from_secs(16), ..Policy::default() };
+    Bench::run(policy, async |bench: Bench| {
+        bench.level.set(Level::Closed);
+        let mut stream = bench.connect().await;
+        let end = timeout(WAIT, stream.read_u8()).await.expect("closed in time");
+        assert_eq!(end.expect_err("closed").kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(bench.count("tcp_idle"), 1);
     });
 }
