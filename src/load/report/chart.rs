@@ -7,11 +7,11 @@ use super::escape;
 const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 240.0;
 const LEFT: f64 = 70.0;
-const RIGHT: f64 = 14.0;
+const RIGHT: f64 = 26.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 30.0;
 /// Colours and dashes that tell lines apart, also without colours; as many as the style sheet has.
-const STYLES: usize = 6;
+const STYLES: usize = 8;
 
 /// How values become heights.
 #[derive(Clone, Copy, PartialEq, Debug)]
