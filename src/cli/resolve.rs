@@ -15,8 +15,12 @@ use maeslant::wire::{Message, Name, Question, Rcode, Record, Rtype, show_rdata};
 /// uses, but with an empty cache: what it finds is what a resolver that has just been started finds.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
+Behind the RCODE stands what validation came to: secure, insecure (an unsigned zone), bogus with the reason, indeterminate
+(it would have cost too much to find out), or not validated (switched off, or no key of the root is trusted).
+
 With --trace every step is shown when it is taken: which server was asked for what, how long it took, what came back,
-and what was concluded. Steps of look-ups within the look-up, for the address of a name server, are indented.
+and what was concluded, also of each zone in the chain of trust. Steps of look-ups within the look-up, for the address of
+a name server, are indented.
 
 Examples:
   maeslant resolve www.example.com
@@ -117,8 +121,9 @@ fn show(resolved: &Resolved, traced: bool) -> String {
     let plural = if resolved.asked == 1 { "" } else { "s" };
     let _ = writeln!(
         text,
-        "{}  ({} packet{plural} to servers, {:.1} ms)",
+        "{}, {}  ({} packet{plural} to servers, {:.1} ms)",
         response.rcode(),
+        resolved.verdict,
         resolved.asked,
         resolved.took.as_secs_f64() * 1e3
     );

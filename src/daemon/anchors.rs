@@ -152,18 +152,18 @@ impl State {
 
     /// First into the file, then into effect.
     fn take(&mut self, followed: Followed, policies: &watch::Sender<Arc<Policy>>) {
-        tell(&followed);
-        let rollover = followed.rollover;
+        let rollover = &followed.rollover;
         let Some(known) = self.rollovers.iter_mut().find(|known| known.zone() == rollover.zone()) else { return };
         let changed = known.anchor() != rollover.anchor();
-        known.clone_from(&rollover);
+        known.clone_from(rollover);
         if let Err(error) = self.save() {
             // A key that was withdrawn must not count in the meantime.
             error!("{error}; what was learned is lost if the server ends before it can be written");
         }
         if changed {
-            policies.send_modify(|policy| apply(&mut Arc::make_mut(policy).resolve.dnssec.anchors, &rollover));
+            policies.send_modify(|policy| apply(&mut Arc::make_mut(policy).resolve.dnssec.anchors, rollover));
         }
+        tell(&followed);
     }
 }
 

@@ -26,12 +26,12 @@ use tracing::{debug, error, info, warn};
 
 pub use error::{Error, Exit};
 pub use logging::init as init_logging;
-pub use once::{Resolved, resolve_once};
+pub use once::{Resolved, Verdict, resolve_once};
 
 use crate::admission::Sizes;
 use crate::config::{CacheClock, Settings};
 use crate::control::{self, Told};
-use crate::engine::Shared;
+use crate::engine::{Policy, Shared};
 use crate::listener::{self, Bound, Caps, Counters};
 use crate::net::clock;
 use crate::net::socket::{RECEIVE_BUFFER, can_bind, receive_buffer};
@@ -44,6 +44,8 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 /// How long shards may take to end. They finish what is in flight for [`shard::DRAIN_LIMIT`]; after
 /// this they are left behind, so that the process is gone within five seconds of the signal.
 const STOP_LIMIT: Duration = Duration::from_millis(4_500);
+/// How long writing the trust anchors may take at the end.
+const KEEP_LIMIT: Duration = Duration::from_millis(300);
 /// A shard's stack. Name-server addresses are resolved by recursion, a bounded one.
 const STACK: usize = 8 << 20;
 
@@ -131,6 +133,7 @@ pub struct Handle {
     _control: Option<control::Socket>,
     /// Keeps the trust anchors, until no shard follows them any more.
     keeper: Option<JoinHandle<()>>,
+    policies: watch::Receiver<Arc<Policy>>,
 }
 
 /// Opens every address, starts every shard, and comes back when all of them answer. Does not touch
@@ -164,9 +167,16 @@ pub fn start(mut settings: Settings) -> Result<Handle, Error> {
     let notices = Arc::new(Notices::default());
     let (stop, stopped) = watch::channel(false);
 
-    let counted = Arc::clone(&counters);
-    let mut handle =
-        Handle { addresses, counters: counted, stop, ledger, threads: Vec::new(), keeper, _control: control };
+    let mut handle = Handle {
+        addresses,
+        counters: Arc::clone(&counters),
+        stop,
+        ledger,
+        threads: Vec::new(),
+        keeper,
+        policies: policies.clone(),
+        _control: control,
+    };
     for (number, doors) in shards.into_iter().enumerate() {
         let site = Site {
             doors,
@@ -258,11 +268,14 @@ impl Handle {
     }
 
     /// As [`shutdown`](Self::shutdown), for async callers.
-    async fn end(&self) -> Result<(), Error> {
+    async fn end(mut self) -> Result<(), Error> {
         self.stop.send_replace(true);
         if tokio::time::timeout(STOP_LIMIT, self.ledger.all_ended(self.threads.len())).await.is_err() {
             warn!("some shards did not end in time and are left behind");
         }
+        // Until what was learned last is written, and whoever wrote it is gone; a disk that hangs is not waited for.
+        let kept = async { while self.policies.changed().await.is_ok() {} };
+        let _ = tokio::time::timeout(KEEP_LIMIT, kept).await;
         self.log_counters();
         self.ledger.failure().map_or(Ok(()), Err)
     }

@@ -1,5 +1,6 @@
 //! One question, resolved once with the engine that serves, in sight: `maeslant resolve`.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -7,23 +8,68 @@ use std::time::Duration;
 
 use tokio::task::LocalSet;
 
-use super::Error;
+use super::{Error, anchors};
 use crate::clock::{Moment, Now};
 use crate::config::{CacheClock, Settings};
 use crate::engine::{Client, Disposition, Engine, Route, Shared, Transmit, Transport};
 use crate::net::clock;
 use crate::resolve::Traced;
 use crate::upstream::Upstream;
-use crate::wire::{CLASS_IN, Composer, Flags, Message, Question};
+use crate::wire::{CLASS_IN, Composer, Flags, Message, Question, Rcode};
 
 /// Sockets toward servers: one question has a budget of 50 packets.
 const SOCKETS: usize = 128;
 /// What came from servers is handed over in portions of this size.
 const PORTION: usize = 64;
 
+/// What validation came to (RFC 4035 §4.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    Secure,
+    Insecure,
+    Bogus,
+    Indeterminate,
+    /// There was no answer to judge.
+    Nothing,
+    /// Validation is off, or no key is trusted.
+    Off,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Verdict::Secure => "secure",
+            Verdict::Insecure => "insecure",
+            Verdict::Bogus => "bogus",
+            Verdict::Indeterminate => "indeterminate",
+            Verdict::Nothing => "not judged",
+            Verdict::Off => "not validated",
+        })
+    }
+}
+
+impl Verdict {
+    /// As the response tells it, to whom asks for it with AD.
+    fn of(response: &Message) -> Verdict {
+        if response.flags.has(Flags::AD) {
+            return Verdict::Secure;
+        }
+        if response.rcode() != Rcode::SERVFAIL {
+            return Verdict::Insecure;
+        }
+        match response.edns.as_ref().and_then(|edns| edns.extended_error.as_ref()).map(|(code, _)| *code) {
+            // INFO-CODEs of RFC 8914 §4 and its registry: the budget was spent; validation failed.
+            Some(5) => Verdict::Indeterminate,
+            Some(1 | 2 | 6..=12 | 25 | 27) => Verdict::Bogus,
+            _ => Verdict::Nothing,
+        }
+    }
+}
+
 /// A question resolved.
 pub struct Resolved {
     pub response: Message,
+    pub verdict: Verdict,
     pub took: Duration,
     /// Packets sent to servers.
     pub asked: u64,
@@ -36,6 +82,9 @@ pub fn resolve_once(
     mut step: impl FnMut(Duration, &Traced),
 ) -> Result<Resolved, Error> {
     let failed = |source| Error::System { doing: "starting to resolve", source };
+    let mut settings = settings.clone();
+    // By the keys that a server with these settings would trust.
+    anchors::load(&mut settings)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     LocalSet::new().block_on(&runtime, async {
         let mut seeds = [[0u8; 32]; 3];
@@ -47,6 +96,9 @@ pub fn resolve_once(
         // Whoever may run the program may ask; a single question needs no priming.
         policy.access.allow = vec![ipnet::IpNet::from(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST))];
         policy.resolve.prime = false;
+        // The reason is what the asker wants to see.
+        policy.respond.extended_errors = true;
+        let validates = policy.resolve.dnssec.validation && policy.resolve.dnssec.anchors.iter().next().is_some();
         let mut engine = Engine::new(Arc::new(policy), Shared::new(&settings.cache, seeds[0]), seeds[1]);
         let mut upstream = Upstream::new(&settings.upstream, SOCKETS, seeds[2]).map_err(failed)?;
         engine.set_tracing();
@@ -61,7 +113,9 @@ pub fn resolve_once(
         let response = Message::parse(&response)
             .map_err(|error| Error::System { doing: "reading the response", source: std::io::Error::other(error) })?;
         let upstream = engine.counters().upstream;
-        Ok(Resolved { response, took: now.mono.since(began.mono), asked: upstream.sent_udp + upstream.sent_tcp })
+        let verdict = if validates { Verdict::of(&response) } else { Verdict::Off };
+        let asked = upstream.sent_udp + upstream.sent_tcp;
+        Ok(Resolved { response, verdict, took: now.mono.since(began.mono), asked })
     })
 }
 
@@ -76,7 +130,7 @@ fn asker() -> Client {
 
 fn query(question: &Question) -> Vec<u8> {
     let mut packet = Vec::new();
-    let mut composer = Composer::new(&mut packet, 0, Flags::RD, 512);
+    let mut composer = Composer::new(&mut packet, 0, Flags::RD | Flags::AD, 512);
     let mut wire = question.name.wire().to_vec();
     wire.extend_from_slice(&question.rtype.0.to_be_bytes());
     wire.extend_from_slice(&CLASS_IN.to_be_bytes());

@@ -4,3 +4,5 @@
 mod client;
 mod program;
 mod resolution;
+mod signed;
+mod validation;

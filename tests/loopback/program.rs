@@ -12,14 +12,14 @@ use super::client::{ask, connect, hear, query, say, udp};
 const WAIT: Duration = Duration::from_secs(20);
 
 /// A running program, killed with its owner.
-struct Program {
+pub struct Program {
     child: Child,
     lines: Receiver<String>,
     config: PathBuf,
 }
 
 impl Program {
-    fn start(name: &str, config: &str) -> Program {
+    pub fn start(name: &str, config: &str) -> Program {
         let path = std::env::temp_dir().join(format!("maeslant-serve-{}-{name}.toml", std::process::id()));
         std::fs::write(&path, config).expect("a file");
         let mut child = Command::new(env!("CARGO_BIN_EXE_maeslant"))
@@ -36,7 +36,7 @@ impl Program {
     }
 
     /// The log up to the first line with `word`, that line included.
-    fn log_until(&self, word: &str) -> Vec<String> {
+    pub fn log_until(&self, word: &str) -> Vec<String> {
         let deadline = Instant::now() + WAIT;
         let mut seen = Vec::new();
         loop {
@@ -66,13 +66,13 @@ impl Program {
     }
 
     /// Sends `HUP`, `TERM` or `INT`.
-    fn signal(&self, signal: &str) {
+    pub fn signal(&self, signal: &str) {
         let kill = format!("kill -{signal} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell").success());
     }
 
     /// Waits for the end of the log, which is that of the program.
-    fn end(mut self) -> (ExitStatus, Vec<String>) {
+    pub fn end(mut self) -> (ExitStatus, Vec<String>) {
         let rest = self.rest();
         (self.child.wait().expect("an end"), rest)
     }
@@ -87,7 +87,7 @@ impl Drop for Program {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     socket.local_addr().expect("bound").port()
 }

@@ -329,7 +329,6 @@ fn name_from_wire(bytes: &[u8]) -> Option<Name> {
 }
 
 /// A zone from one record a line.
-#[cfg(test)]
 pub fn zone_of(apex: &str, lines: &[&str]) -> Zone {
     let records = lines.iter().map(|line| text::record(line).expect("a record")).collect();
     Zone::new(text::name(apex).expect("a name"), records).expect("a zone")
