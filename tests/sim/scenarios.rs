@@ -85,7 +85,9 @@ scenarios! {
     a_server_that_is_silent_to_edns_is_a_dead_server
     a_server_that_refuses_shortened_names_gets_the_whole_one
     a_server_that_sends_only_junk_is_left_for_the_other
+    a_server_that_strips_signatures_is_passed_over
     a_server_without_tcp_that_truncates_does_not_hang_the_question
+    a_secondary_with_old_signatures_is_passed_over
     a_set_of_two_hundred_records_is_passed_on_whole
     a_set_too_large_to_keep_is_not_cut_in_half
     a_shorter_deadline_is_kept
