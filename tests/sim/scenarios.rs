@@ -59,7 +59,7 @@ scenarios! {
     a_near_miss_of_the_id_sends_the_question_over_tcp
     a_negative_answer_by_opt_out_is_not_secure
     a_negative_answer_lives_no_longer_than_the_ceiling
-    a_negative_answer_with_a_bad_soa_is_still_one
+    a_negative_answer_with_a_forged_soa_is_bogus
     a_popular_answer_is_refreshed_ahead_of_its_end
     a_proof_about_another_name_proves_nothing
     a_proof_that_denies_what_is_there_does_not_hide_it
