@@ -253,13 +253,22 @@ pub async fn resolve(cx: Cx, work: Work, question: Question, why: Why) -> Outcom
     outcome
 }
 
-/// Asks, judges what is said, and keeps it.
+/// Asks, judges what is said, and keeps it. What is bogus is asked for again elsewhere.
 async fn ask(cx: &Cx, work: &Work, question: &Question) -> Result<Found, Failure> {
-    let mut raw = descend(cx, work, question).await?;
-    if work.checking {
-        judge(cx, work, &mut raw).await?;
+    let mut bogus: Option<Failure> = None;
+    loop {
+        let mut raw = match descend(cx, work, question).await {
+            Ok(raw) => raw,
+            Err(failure) => return Err(bogus.unwrap_or(failure)),
+        };
+        let judged = if work.checking { judge(cx, work, &mut raw).await } else { Ok(()) };
+        let Err(failure) = judged else { return Ok(keep(cx, raw)) };
+        if !failure.may_be_one_servers() || !work.avoid(raw.one_of) {
+            return Err(bogus.unwrap_or(failure));
+        }
+        cx.conclude(work, || format!("{failure}: asking another server"));
+        bogus = bogus.or(Some(failure));
     }
-    Ok(keep(cx, raw))
 }
 
 async fn follow(cx: &Cx, work: &Work, question: &Question, why: Why) -> Outcome {

@@ -59,6 +59,8 @@ impl Cut {
 pub(super) struct Heard {
     pub reading: Reading,
     pub message: Rc<Message>,
+    /// Who said it, if others could be asked too.
+    pub one_of: Option<SocketAddr>,
 }
 
 /// Why a zone said nothing.
@@ -246,7 +248,7 @@ impl<'a> Asking<'a> {
         let now = self.cx.now().mono;
         for (candidate, done) in self.candidates.iter_mut().zip(&self.done) {
             candidate.report = self.cx.servers.report(candidate.server, self.zone_hash, now);
-            if *done || candidate.asked >= MAX_TRIES {
+            if *done || candidate.asked >= MAX_TRIES || self.work.avoids(candidate.server) {
                 candidate.report.state = State::Lame;
             }
         }
@@ -307,6 +309,9 @@ impl<'a> Asking<'a> {
     fn join(&mut self, transport: AskTransport) -> Option<Moment> {
         let (key, server) = self.cx.board.borrow_mut().join(self.zone_hash, self.name, self.rtype, transport)?;
         let held = Held::new(&self.cx.board, key);
+        if self.work.avoids(server) {
+            return None;
+        }
         if !self.candidates.iter().any(|candidate| candidate.server == server) {
             self.add(server);
         }
@@ -488,11 +493,16 @@ impl<'a> Asking<'a> {
             Reading::Recursive(reading) => {
                 // Others may know better; if none does, its word is what there is.
                 self.done[one.candidate] = true;
-                self.spare = Some(Heard { reading: *reading, message });
+                self.spare = Some(self.heard(server, *reading, message));
                 Ok(Next::Other)
             }
-            reading => Ok(Next::Heard(Box::new(Heard { reading, message }))),
+            reading => Ok(Next::Heard(Box::new(self.heard(server, reading, message)))),
         }
+    }
+
+    fn heard(&self, server: SocketAddr, reading: Reading, message: Rc<Message>) -> Heard {
+        let others = self.candidates.iter().any(|candidate| candidate.server != server) || !self.unknown.is_empty();
+        Heard { reading, message, one_of: others.then_some(server) }
     }
 
     /// Looks up the address of a name server that is not known yet. `true`: somebody new can be asked.

@@ -1,6 +1,9 @@
 //! One account for all the work one client question causes.
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+
+use smallvec::SmallVec;
 
 use crate::clock::Moment;
 use crate::dnssec;
@@ -19,6 +22,9 @@ pub const MAX_SERVER_LOOKUPS: u32 = 12;
 pub const MAX_ALIASES: u32 = 16;
 /// Look-ups within look-ups: servers named in a zone whose servers are named in a zone …
 pub const MAX_DEPTH: usize = 6;
+/// Servers passed over because what they said was bogus: a secondary that fell behind, or somebody who speaks in its
+/// place. Each costs a packet (Unbound starts over five times).
+pub const MAX_AVOIDED: usize = 2;
 /// Zone cuts on the way down to one name; ip6.arpa has at most 34 labels.
 pub const MAX_REFERRALS: u32 = 36;
 
@@ -33,6 +39,7 @@ pub struct Work {
     pub checking: bool,
     /// The last moment at which an answer is of use.
     pub deadline: Moment,
+    avoided: RefCell<SmallVec<[SocketAddr; MAX_AVOIDED]>>,
     /// The questions being worked on, outermost first: a question within itself is a loop.
     stack: RefCell<Vec<Question>>,
 }
@@ -47,6 +54,7 @@ impl Work {
             octets: Cell::new(0),
             lookups: Cell::new(0),
             deadline,
+            avoided: RefCell::default(),
             stack: RefCell::new(Vec::new()),
         }
     }
@@ -69,6 +77,26 @@ impl Work {
     /// Pays for looking up a name server's address.
     pub fn lookup(&self) -> Result<(), Failure> {
         spend(&self.lookups, 1, MAX_SERVER_LOOKUPS, Limit::Lookups)
+    }
+
+    /// Passes a server over from now on, if there is one and the account allows it. Is it worth asking again?
+    pub fn avoid(&self, server: Option<SocketAddr>) -> bool {
+        let Some(server) = server else { return false };
+        let mut avoided = self.avoided.borrow_mut();
+        if avoided.contains(&server) {
+            // By what it said of something else, while this was on its way.
+            return true;
+        }
+        let may = avoided.len() < MAX_AVOIDED;
+        if may {
+            avoided.push(server);
+        }
+        may
+    }
+
+    /// Is this server passed over?
+    pub fn avoids(&self, server: SocketAddr) -> bool {
+        self.avoided.borrow().contains(&server)
     }
 
     /// Packets sent so far.

@@ -338,23 +338,31 @@ async fn keys_of(
     if let Support::Insecure(cause) = support(zone, trusted, policy) {
         return Ok((TrustVerdict::Insecure(Some(cause)), ttl));
     }
-    let raw = descend(cx, work, &Question::new(zone.clone(), Rtype::DNSKEY)).await?;
-    let set = match &raw.reading {
-        Reading::Answer(sets) => sets.iter().find(|set| set.rtype == Rtype::DNSKEY && set.owner == *zone),
-        _ => None,
-    };
-    let Some(set) = set else {
-        return Ok((
-            TrustVerdict::Bogus(Cause::new(zone, zone, Rtype::DNSKEY, Why::NoKey { tag: 0, algorithm: 0 })),
-            BOGUS_FOR,
-        ));
-    };
-    let established = signed(set, |view| establish(view, trusted, policy, cx.now().unix, &work.crypto));
-    Ok(match established {
-        Ok(dnssec::Trust::Secure(keys, verified)) => (TrustVerdict::Secure(keys), ttl.min(verified.ttl_cap)),
-        Ok(dnssec::Trust::Insecure(cause)) => (TrustVerdict::Insecure(Some(cause)), ttl),
-        Err(cause) => (TrustVerdict::Bogus(cause), BOGUS_FOR),
-    })
+    let mut bogus = None;
+    loop {
+        let raw = match (descend(cx, work, &Question::new(zone.clone(), Rtype::DNSKEY)).await, bogus) {
+            (Ok(raw), _) => raw,
+            (Err(_), Some(cause)) => return Ok((TrustVerdict::Bogus(cause), BOGUS_FOR)),
+            (Err(failure), None) => return Err(failure),
+        };
+        let set = match &raw.reading {
+            Reading::Answer(sets) => sets.iter().find(|set| set.rtype == Rtype::DNSKEY && set.owner == *zone),
+            _ => None,
+        };
+        let established = match set {
+            Some(set) => signed(set, |view| establish(view, trusted, policy, cx.now().unix, &work.crypto)),
+            None => Err(Cause::new(zone, zone, Rtype::DNSKEY, Why::NoKey { tag: 0, algorithm: 0 })),
+        };
+        return Ok(match established {
+            Ok(dnssec::Trust::Secure(keys, verified)) => (TrustVerdict::Secure(keys), ttl.min(verified.ttl_cap)),
+            Ok(dnssec::Trust::Insecure(cause)) => (TrustVerdict::Insecure(Some(cause)), ttl),
+            Err(cause) if cause.overrun().is_none() && work.avoid(raw.one_of) => {
+                bogus = Some(cause);
+                continue;
+            }
+            Err(cause) => (TrustVerdict::Bogus(cause), BOGUS_FOR),
+        });
+    }
 }
 
 /// Is `zone` signed? As its referral said, if that holds by the keys of `parent`; else the parent is asked.
@@ -383,31 +391,46 @@ type DsFuture<'a> = Pin<Box<dyn Future<Output = Result<DsStatus, Failure>> + 'a>
 
 fn ask_for_ds<'a>(cx: &'a Cx, work: &'a Work, zone: &'a Name, parent: &'a Name) -> DsFuture<'a> {
     Box::pin(async move {
-        let mut raw = descend(cx, work, &Question::new(zone.clone(), Rtype::DS)).await?;
-        let proof = std::mem::take(&mut raw.proof);
-        match raw.reading {
-            Reading::Answer(sets) => {
-                let Some(mut ds) = sets.into_iter().find(|set| set.rtype == Rtype::DS && set.owner == *zone) else {
-                    return Ok(DsStatus::Bogus(Cause::new(parent, zone, Rtype::DS, Why::NoProof)));
-                };
-                match judge_set(cx, work, &mut ds, parent, &proof).await {
-                    Ok(Security::Secure) => Ok(DsStatus::Signed(ds)),
-                    Ok(_) => Ok(DsStatus::Insecure(None, ds.ttl)),
-                    Err(Failure::Bogus(cause)) => Ok(DsStatus::Bogus(cause)),
-                    Err(failure) => Err(failure),
-                }
+        let mut bogus = None;
+        loop {
+            let raw = match (descend(cx, work, &Question::new(zone.clone(), Rtype::DS)).await, bogus) {
+                (Ok(raw), _) => raw,
+                (Err(_), Some(cause)) => return Ok(DsStatus::Bogus(cause)),
+                (Err(failure), None) => return Err(failure),
+            };
+            let one_of = raw.one_of;
+            match read_ds(cx, work, zone, parent, raw).await? {
+                DsStatus::Bogus(cause) if cause.overrun().is_none() && work.avoid(one_of) => bogus = Some(cause),
+                status => return Ok(status),
             }
-            Reading::Negative(negative) => ds_absence(cx, work, zone, parent, &negative, &proof).await,
-            // A name with an alias is no zone.
-            Reading::Alias { mut sets, .. } => match judge_sets(cx, work, &mut sets, parent, &proof).await {
-                Ok(()) if sets.iter().all(|set| set.security == Security::Secure) => Ok(DsStatus::NotACut),
-                Ok(()) => Ok(DsStatus::Insecure(None, BOGUS_FOR)),
-                Err(Failure::Bogus(cause)) => Ok(DsStatus::Bogus(cause)),
-                Err(failure) => Err(failure),
-            },
-            _ => Ok(DsStatus::Bogus(Cause::new(parent, zone, Rtype::DS, Why::NoProof))),
         }
     })
+}
+
+async fn read_ds(cx: &Cx, work: &Work, zone: &Name, parent: &Name, mut raw: Raw) -> Result<DsStatus, Failure> {
+    let proof = std::mem::take(&mut raw.proof);
+    match raw.reading {
+        Reading::Answer(sets) => {
+            let Some(mut ds) = sets.into_iter().find(|set| set.rtype == Rtype::DS && set.owner == *zone) else {
+                return Ok(DsStatus::Bogus(Cause::new(parent, zone, Rtype::DS, Why::NoProof)));
+            };
+            match judge_set(cx, work, &mut ds, parent, &proof).await {
+                Ok(Security::Secure) => Ok(DsStatus::Signed(ds)),
+                Ok(_) => Ok(DsStatus::Insecure(None, ds.ttl)),
+                Err(Failure::Bogus(cause)) => Ok(DsStatus::Bogus(cause)),
+                Err(failure) => Err(failure),
+            }
+        }
+        Reading::Negative(negative) => ds_absence(cx, work, zone, parent, &negative, &proof).await,
+        // A name with an alias is no zone.
+        Reading::Alias { mut sets, .. } => match judge_sets(cx, work, &mut sets, parent, &proof).await {
+            Ok(()) if sets.iter().all(|set| set.security == Security::Secure) => Ok(DsStatus::NotACut),
+            Ok(()) => Ok(DsStatus::Insecure(None, BOGUS_FOR)),
+            Err(Failure::Bogus(cause)) => Ok(DsStatus::Bogus(cause)),
+            Err(failure) => Err(failure),
+        },
+        _ => Ok(DsStatus::Bogus(Cause::new(parent, zone, Rtype::DS, Why::NoProof))),
+    }
 }
 
 /// What an answer without a DS set proves, by the keys of the zone that signed it.

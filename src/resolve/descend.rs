@@ -1,7 +1,7 @@
 //! Down the tree: from the closest known zone cut to the server that knows (RFC 1034 §5.3.3).
 
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +29,8 @@ pub(super) struct Raw {
     pub rtype: Rtype,
     /// The signed proofs of what does not exist that came along.
     pub proof: Vec<RrSet>,
+    /// Who said it, if others could be asked too.
+    pub one_of: Option<SocketAddr>,
 }
 
 /// What was found of a question.
@@ -124,7 +126,7 @@ pub(super) async fn descend(cx: &Cx, work: &Work, question: &Question) -> Result
         }
         match heard.reading {
             Reading::Referral(servers) => cut = keep_cut(cx, servers),
-            reading => return Ok(raw_of(cx, reading, &heard.message, asked)),
+            reading => return Ok(raw_of(cx, reading, &heard.message, heard.one_of, asked)),
         }
     }
     Err(Failure::limit(Limit::Referrals))
@@ -166,7 +168,7 @@ fn after_shortened(
             if minimiser.is_strict() || asked.zone.is_root() {
                 // RFC 8020: nothing is below a name that does not exist. The root's servers are sound,
                 // and names under top-level domains that do not exist are most of what they are asked.
-                let raw = raw_of(cx, Reading::Negative(negative), &heard.message, asked);
+                let raw = raw_of(cx, Reading::Negative(negative), &heard.message, heard.one_of, asked);
                 return Some(Shortened::Found(Box::new(raw)));
             }
             // Servers that deny empty non-terminals are still met: ask for the whole name.
@@ -174,7 +176,7 @@ fn after_shortened(
         }
         reading => {
             debug_assert!(question.name.is_below(asked.name));
-            keep(cx, raw_of(cx, reading, &heard.message, asked));
+            keep(cx, raw_of(cx, reading, &heard.message, heard.one_of, asked));
             minimiser.no_cut(asked.zone, asked.name, true);
         }
     }
@@ -285,7 +287,7 @@ fn keep_negative(cx: &Cx, name: &Name, rtype: Rtype, negative: NegativeReading) 
     cx.cache.keep_negative(name, rtype, kept)
 }
 
-fn raw_of(cx: &Cx, reading: Reading, message: &Message, asked: Asked<'_>) -> Raw {
+fn raw_of(cx: &Cx, reading: Reading, message: &Message, one_of: Option<SocketAddr>, asked: Asked<'_>) -> Raw {
     let wanted = cx.plan.validates && !message.authorities().is_empty();
     Raw {
         reading,
@@ -293,6 +295,7 @@ fn raw_of(cx: &Cx, reading: Reading, message: &Message, asked: Asked<'_>) -> Raw
         name: asked.name.clone(),
         rtype: asked.rtype,
         proof: if wanted { proofs(message, asked) } else { Vec::new() },
+        one_of,
     }
 }
 

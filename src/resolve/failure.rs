@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use crate::dnssec::{Cause, Sentinel};
-use crate::wire::{Name, Rcode, ede};
+use crate::wire::{Name, Rcode, Rtype, ede};
 
 /// A limit on the work for one question.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -101,6 +101,11 @@ impl Failure {
     /// have been unlucky; it is remembered all the same, or asking again would be cheap for an attacker.
     pub fn is_remembered(&self) -> bool {
         !matches!(self, Failure::Remembered { .. } | Failure::Limit(Limit::Sockets))
+    }
+
+    /// Is something bogus that another server may have right? Keys and DS records are asked for elsewhere on their own.
+    pub(super) fn may_be_one_servers(&self) -> bool {
+        matches!(self, Failure::Bogus(cause) if cause.overrun().is_none() && !matches!(cause.rtype(), Rtype::DNSKEY | Rtype::DS))
     }
 
     /// Was it the account of the question rather than the answer to it?

@@ -59,7 +59,7 @@ scenarios! {
     a_near_miss_of_the_id_sends_the_question_over_tcp
     a_negative_answer_by_opt_out_is_not_secure
     a_negative_answer_lives_no_longer_than_the_ceiling
-    a_negative_answer_with_a_bad_soa_is_still_one
+    a_negative_answer_with_a_forged_soa_is_bogus
     a_popular_answer_is_refreshed_ahead_of_its_end
     a_proof_about_another_name_proves_nothing
     a_proof_that_denies_what_is_there_does_not_hide_it
@@ -85,7 +85,9 @@ scenarios! {
     a_server_that_is_silent_to_edns_is_a_dead_server
     a_server_that_refuses_shortened_names_gets_the_whole_one
     a_server_that_sends_only_junk_is_left_for_the_other
+    a_server_that_strips_signatures_is_passed_over
     a_server_without_tcp_that_truncates_does_not_hang_the_question
+    a_secondary_with_old_signatures_is_passed_over
     a_set_of_two_hundred_records_is_passed_on_whole
     a_set_too_large_to_keep_is_not_cut_in_half
     a_shorter_deadline_is_kept

@@ -9,6 +9,7 @@ use maeslant::lab::sign::{Denial, Flaw, Keys, Signed, Signing};
 
 use super::server::Server;
 use super::text;
+use super::zone::Zone;
 
 /// The wall clock when a simulation begins, and the days that signatures hold before and after.
 const START: u32 = 1_750_000_000;
@@ -139,7 +140,8 @@ fn sign_zone(servers: &mut [Server], apex: &Name) -> Result<Option<Outcome>, Str
     };
     let keys = Arc::new(Keys::new(apex, plan.algorithm));
     let mut outcome = None;
-    for zone in servers.iter_mut().flat_map(|server| &mut server.zones).filter(|zone| zone.apex == *apex) {
+    let planned = |zone: &&mut Zone| zone.apex == *apex && zone.plan.is_some();
+    for zone in servers.iter_mut().flat_map(|server| &mut server.zones).filter(planned) {
         let how = Signing { denial: plan.denial.clone(), from: START - DAYS, until: START + DAYS, flaw: plan.flaw };
         let signed = Signed::new(&zone.records().collect::<Vec<_>>(), Arc::clone(&keys), how);
         outcome = Some((plan.clone(), ds(&signed, plan.parent), signed.anchor()));

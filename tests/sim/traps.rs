@@ -88,7 +88,7 @@ fn key_trap(algorithm: u8, sizes: (usize, usize), keys: usize, signatures: usize
 
 /// The longest a question may take of the processor: 20 ms with optimisation, which tests are compiled without.
 fn most() -> Duration {
-    Duration::from_millis(if cfg!(debug_assertions) { 200 } else { 20 })
+    Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 20 })
 }
 
 /// What a question came to.
