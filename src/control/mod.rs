@@ -46,8 +46,8 @@ impl Told {
     }
 
     /// Takes the policy that is in force now.
-    pub fn set_policy(&self, policy: Policy) {
-        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = policy;
+    pub fn set_policy(&self, policy: &Policy) {
+        policy.clone_into(&mut self.policy.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     fn words(&self) -> Vec<Word> {

@@ -1,6 +1,6 @@
 //! One shard: an engine, its sockets, and the loop that carries packets between them.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::panic;
@@ -90,6 +90,8 @@ pub struct Shard {
     number: usize,
     /// How hard it is pressed, for its connections too.
     level: Rc<Cell<Level>>,
+    /// The door of its connections; that of its questions is in the engine.
+    connections: Rc<RefCell<Door>>,
 }
 
 impl Shard {
@@ -126,12 +128,13 @@ impl Shard {
         let desk = Desk::new();
         let level = Rc::new(Cell::new(Level::Open));
         let policy = Arc::clone(&site.policies.borrow_and_update());
+        let connections = Rc::new(RefCell::new(Door::beside(&policy.access, &site.shared.books)));
         let terms = Rc::new(Terms {
             policy: site.listener,
             desk: Rc::clone(&desk),
             caps: site.caps,
             counters: Arc::clone(&site.counters),
-            door: Door::beside(&policy.access, &site.shared.books),
+            door: Rc::clone(&connections),
             level: Rc::clone(&level),
             draining: site.stop,
         });
@@ -164,6 +167,7 @@ impl Shard {
             told: site.told,
             number: site.number,
             level,
+            connections,
         })
     }
 
@@ -174,6 +178,8 @@ impl Shard {
             // Without a sender nothing changes any more.
             if policies.has_changed().unwrap_or(false) {
                 let policy = Arc::clone(&policies.borrow_and_update());
+                self.connections.borrow_mut().set_policy(&policy.access);
+                self.told.set_policy(&policy.access);
                 self.engine.set_policy(policy);
                 self.cache.forget_trusts();
             }

@@ -1,6 +1,6 @@
 //! Clients on TCP (RFC 7766): pipelined questions, replies in the order they come.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -45,7 +45,7 @@ pub struct Terms {
     pub caps: Arc<Caps>,
     pub counters: Arc<Counters>,
     /// Charges connections to whoever opens them.
-    pub door: Door,
+    pub door: Rc<RefCell<Door>>,
     /// How hard the shard is pressed.
     pub level: Rc<Cell<Level>>,
     /// Becomes true when no more questions are taken.
@@ -97,7 +97,7 @@ async fn accept_all(listener: TcpListener, terms: Rc<Terms>) {
 
 fn admit(stream: TcpStream, client: SocketAddr, terms: &Rc<Terms>) {
     Counters::add(&terms.counters.tcp_accepted, 1);
-    if !terms.door.accept(clock::read(false).mono, client.ip(), terms.level.get()) {
+    if !terms.door.borrow().accept(clock::read(false).mono, client.ip(), terms.level.get()) {
         Counters::add(&terms.counters.tcp_over_share, 1);
         return;
     }

@@ -168,8 +168,13 @@ fn what_was_cut_short_is_asked_for_by_tcp() {
         answer[2] |= 0x02;
         Some((Duration::ZERO, answer))
     };
-    let server = Server::start(Box::new(truncated));
-    let listener = TcpListener::bind(server.address).unwrap();
+    // The same port by TCP, which somebody else may have just then.
+    let (server, listener) = (0..50)
+        .find_map(|_| {
+            let server = Server::start(Box::new(truncated));
+            TcpListener::bind(server.address).ok().map(|listener| (server, listener))
+        })
+        .unwrap();
     let serving = std::thread::spawn(move || {
         for _ in 0..20 {
             let (mut stream, _) = listener.accept().unwrap();
