@@ -475,7 +475,7 @@ static DNSSEC: [Setting<Settings>; 8] = [
         default: None,
         required: false,
         doc: "Answer from validated proofs of what does not exist, and from validated wildcards, without asking again for \
-              every name that they cover.",
+              every name that they cover. Accepted, but without effect in this version: such answers are not made yet.",
         reason: "A flood of random names below a signed zone then ends here, and the zone's servers see nothing of it \
                  (RFC 8198).",
         example: "true",

@@ -13,7 +13,7 @@ const BITS: u32 = 4;
 
 /// Keys that were noted within the last one to two spans. No key that was noted is missed; a key that was not is
 /// taken for one that was with a probability of about (fill)⁴, which is below 2 % as long as fewer keys are
-/// noted in a span than there are octets in the filter, and never rises above [`FULL`]⁴ = 6 %: a generation as full
+/// noted in a span than there are octets in the filter, and never rises above `FULL`⁴ = 6 %: a generation as full
 /// as that takes no more.
 pub struct Seen {
     generations: [Box<[AtomicU64]>; 2],

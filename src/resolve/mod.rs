@@ -160,7 +160,7 @@ pub struct Dnssec {
     pub validation: bool,
     pub anchors: dnssec::Anchors,
     pub policy: dnssec::Policy,
-    /// Answer from proofs of what does not exist (RFC 8198).
+    /// Answer from proofs of what does not exist (RFC 8198): written down, not acted on yet.
     pub aggressive: bool,
     /// Answer questions about which root keys are trusted (RFC 8509).
     pub sentinel: bool,
