@@ -179,10 +179,12 @@ pub fn wait(mut each: impl FnMut() -> bool) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut ticks = tokio::time::interval(TICK);
+        // Listened for from here on: a signal between two ticks counts as well.
+        let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         loop {
             tokio::select! {
-                interrupted = tokio::signal::ctrl_c() => return interrupted,
+                _ = interrupt.recv() => return Ok(()),
                 _ = terminate.recv() => return Ok(()),
                 _ = ticks.tick() => if !each() {
                     return Ok(());
