@@ -167,11 +167,12 @@ fn wait(duration: Option<Duration>, mut each_second: impl FnMut(Instant)) -> std
             }
         };
         tokio::pin!(end);
+        let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         loop {
             tokio::select! {
                 () = &mut end => return Ok(()),
-                interrupted = tokio::signal::ctrl_c() => return interrupted,
+                _ = interrupt.recv() => return Ok(()),
                 _ = terminate.recv() => return Ok(()),
                 at = seconds.tick() => each_second(at.into_std()),
             }
