@@ -227,9 +227,30 @@ fn number<T: std::str::FromStr>(word: Option<&str>, what: &str) -> Result<T, Str
     word.parse().map_err(|_| format!("`{}` is no {what}", word.escape_debug()))
 }
 
+/// An algorithm by its number or its mnemonic (RFC 4034 §5.3, the IANA registry).
+fn algorithm(word: Option<&str>) -> Result<u8, String> {
+    const MNEMONICS: [(&str, u8); 13] = [
+        ("RSAMD5", 1),
+        ("DH", 2),
+        ("DSA", 3),
+        ("RSASHA1", 5),
+        ("DSA-NSEC3-SHA1", 6),
+        ("RSASHA1-NSEC3-SHA1", 7),
+        ("RSASHA256", 8),
+        ("RSASHA512", 10),
+        ("ECC-GOST", 12),
+        ("ECDSAP256SHA256", 13),
+        ("ECDSAP384SHA384", 14),
+        ("ED25519", 15),
+        ("ED448", 16),
+    ];
+    let named = MNEMONICS.iter().find(|(name, _)| word.is_some_and(|word| word.eq_ignore_ascii_case(name)));
+    named.map_or_else(|| number(word, "algorithm"), |&(_, algorithm)| Ok(algorithm))
+}
+
 fn ds<'t>(mut words: impl Iterator<Item = &'t str>) -> Result<Vec<u8>, String> {
     let tag: u16 = number(words.next(), "key tag")?;
-    let algorithm: u8 = number(words.next(), "algorithm number")?;
+    let algorithm = algorithm(words.next())?;
     let kind: u8 = number(words.next(), "digest type")?;
     let text: String = words.collect();
     let digest = HEXUPPER_PERMISSIVE.decode(text.as_bytes()).map_err(|error| format!("the digest: {error}"))?;
@@ -248,7 +269,7 @@ fn ds<'t>(mut words: impl Iterator<Item = &'t str>) -> Result<Vec<u8>, String> {
 pub(super) fn dnskey<'t>(mut words: impl Iterator<Item = &'t str>) -> Result<Vec<u8>, String> {
     let flags: u16 = number(words.next(), "flags field")?;
     let protocol: u8 = number(words.next(), "protocol number")?;
-    let algorithm: u8 = number(words.next(), "algorithm number")?;
+    let algorithm = algorithm(words.next())?;
     let text: String = words.collect();
     let key = BASE64.decode(text.as_bytes()).map_err(|error| format!("the key: {error}"))?;
     if flags & Dnskey::ZONE == 0 || protocol != 3 {

@@ -127,3 +127,11 @@ fn sentinels_are_five_digits_in_the_leftmost_label() {
     assert!(Sentinel::IsNotTrusted(20326).refuses(trusted));
     assert!(!Sentinel::IsNotTrusted(1).refuses(trusted));
 }
+
+#[test]
+fn an_algorithm_may_be_written_by_name() {
+    let by = |algorithm: &str| Anchors::parse(&format!("a.example. DS 1 {algorithm} 1 {}", "ab".repeat(20)));
+    assert_eq!(by("RSASHA1"), by("5"));
+    assert_eq!(by("ecdsap256sha256"), by("13"));
+    assert!(by("5").is_ok() && by("NONSENSE").is_err());
+}
