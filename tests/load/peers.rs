@@ -113,6 +113,7 @@ fn a_capture_of_dnsperf_is_counted_as_tshark_counts_it_and_replayed_whole() {
     }
 }
 
+/// BIND gives up frames when more wait for its writer than its queue holds, so the queue here has room for all of them.
 #[test]
 #[ignore = "needs root, named with dnstap, dnstap-read, dnsperf"]
 fn a_dnstap_file_of_bind_is_counted_as_dnstap_read_counts_it() {
@@ -126,6 +127,7 @@ fn a_dnstap_file_of_bind_is_counted_as_dnstap_read_counts_it() {
         &format!(
             "options {{ directory \"{folder}\"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; \
              recursion no; pid-file none; session-keyfile none; dnstap {{ auth; client; }}; \
+             fstrm-set-input-queue-size 16384; \
              dnstap-output file \"{folder}/out.dnstap\"; }};\ncontrols {{ }};\n\
              zone \"example\" {{ type primary; file \"{zone_file}\"; }};\n"
         ),
@@ -134,14 +136,18 @@ fn a_dnstap_file_of_bind_is_counted_as_dnstap_read_counts_it() {
     named.says("running");
     let port = port.to_string();
     let names = names(&scratch);
-    done(Command::new("dnsperf").args(["-s", "127.0.0.1", "-p", &port, "-d", &names, "-n", "2", "-Q", "500"]));
+    let perf =
+        done(Command::new("dnsperf").args(["-s", "127.0.0.1", "-p", &port, "-d", &names, "-n", "2", "-Q", "500"]));
     named.stop();
     let tap = scratch.path("out.dnstap");
     let theirs = done(Command::new("dnstap-read").arg(&tap));
     let of = |kind: &str| theirs.lines().filter(|line| line.contains(kind)).count() as u64;
     let (queries, responses, _) = counts(&tap, &[]);
     assert_eq!((queries, responses), (of(" CQ ") + of(" AQ "), of(" CR ") + of(" AR ")), "{theirs}");
-    assert!(queries >= 400, "{queries}");
+    // On a busy machine a packet may be lost before BIND sees it: dnsperf says what was answered, and all of that is there.
+    let completed = perf.lines().find_map(|line| line.trim().strip_prefix("Queries completed:"));
+    let completed: u64 = completed.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).expect("a number");
+    assert!(queries >= completed && responses >= completed && completed > 200, "{queries} and {responses}: {perf}");
     let echo = Echo::start();
     let output = load(&["replay", &tap, "--target", &echo.address, "--speed", "5"]);
     assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
@@ -149,6 +155,42 @@ fn a_dnstap_file_of_bind_is_counted_as_dnstap_read_counts_it() {
     let ours = scratch.path("ours.dnstap");
     assert_eq!(load(&["convert", &tap, &ours]).status.code(), Some(0));
     assert_eq!(done(Command::new("dnstap-read").arg(&ours)).lines().count() as u64, queries + responses);
+}
+
+/// What came of opening a file in a browser.
+#[derive(Debug)]
+struct Browsed {
+    page: String,
+    /// Lines on its console.
+    console: Vec<String>,
+    /// What it asked for beyond the file.
+    requests: Vec<String>,
+}
+
+impl Browsed {
+    fn open(scratch: &Scratch, file: &str, what: &[&str]) -> Browsed {
+        let (profile, log) = (scratch.path("profile"), scratch.path("net.json"));
+        let mut command = Command::new("chromium");
+        command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]);
+        command.args(["--disable-background-networking", "--disable-component-update", "--disable-sync"]);
+        command.args(["--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr"]);
+        command.args([format!("--user-data-dir={profile}"), format!("--log-net-log={log}")]);
+        let output = command.args(what).arg(format!("file://{file}")).output().expect("chromium is installed");
+        assert!(output.status.success(), "{}", err(&output));
+        let console = err(&output).lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect();
+        // The browser asks for the time and for updates of itself whatever it is told; neither gets out.
+        let own = ["http://clients2.google.com/", "http://update.googleapis.com/", "https://update.googleapis.com/"];
+        let log = std::fs::read_to_string(log).expect("a log");
+        let asked = log.split("\"url\":\"").skip(1).filter_map(|rest| rest.split('"').next());
+        let asked = asked.filter(|url| url.starts_with("http") || url.starts_with("ws"));
+        let mut requests: Vec<String> =
+            asked.filter(|url| !own.iter().any(|own| url.starts_with(own))).map(str::to_owned).collect();
+        requests.sort();
+        requests.dedup();
+        // An empty profile each time.
+        let _ = std::fs::remove_dir_all(profile);
+        Browsed { page: out(&output), console, requests }
+    }
 }
 
 #[test]
@@ -159,22 +201,16 @@ fn the_report_opens_in_a_browser_without_a_word_on_its_console() {
     let report = scratch.path("report.html");
     let output = load(&["run", &file, "--listen", "127.0.0.1:0", "--html", &report]);
     assert!(output.status.code().is_some_and(|code| code < 2), "{}", err(&output));
-    let profile = scratch.path("profile");
     let picture = std::env::var("LOAD_SCREENSHOT").unwrap_or_else(|_| scratch.path("report.png"));
-    let browse = |what: &[&str]| {
-        let mut command = Command::new("chromium");
-        command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]);
-        command.args(["--disable-background-networking", "--disable-component-update", "--disable-sync"]);
-        command.args(["--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr", "--hide-scrollbars"]);
-        command.arg(format!("--user-data-dir={profile}")).args(what).arg(format!("file://{report}"));
-        let output = command.output().expect("chromium is installed");
-        assert!(output.status.success(), "{}", err(&output));
-        let said = err(&output);
-        assert!(!said.contains("CONSOLE"), "{said}");
-        out(&output)
-    };
-    let page = browse(&["--dump-dom"]);
-    assert!(page.contains("What was expected") && page.matches("<svg").count() > 5, "{page}");
-    browse(&["--window-size=1000,2600", &format!("--screenshot={picture}")]);
+    // What this looks for would be found.
+    let page = "<script>console.error('bad')</script><img src='http://192.0.2.1/x.png'>";
+    let bad = Browsed::open(&scratch, &scratch.write("bad.html", page), &["--dump-dom"]);
+    assert!(bad.console.len() == 1 && bad.requests == ["http://192.0.2.1/x.png"], "{bad:?}");
+    let seen = Browsed::open(&scratch, &report, &["--dump-dom"]);
+    assert!(seen.console.is_empty() && seen.requests.is_empty(), "{:?} {:?}", seen.console, seen.requests);
+    assert!(seen.page.contains("What was expected") && seen.page.matches("<svg").count() > 5, "{}", seen.page);
+    let shot = format!("--screenshot={picture}");
+    let seen = Browsed::open(&scratch, &report, &["--window-size=1000,2600", "--hide-scrollbars", &shot]);
+    assert!(seen.console.is_empty() && seen.requests.is_empty(), "{:?} {:?}", seen.console, seen.requests);
     assert!(Path::new(&picture).metadata().is_ok_and(|file| file.len() > 20_000), "{picture}");
 }
