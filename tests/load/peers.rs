@@ -210,7 +210,7 @@ fn the_report_opens_in_a_browser_without_a_word_on_its_console() {
     assert!(seen.console.is_empty() && seen.requests.is_empty(), "{:?} {:?}", seen.console, seen.requests);
     assert!(seen.page.contains("What was expected") && seen.page.matches("<svg").count() > 5, "{}", seen.page);
     let shot = format!("--screenshot={picture}");
-    let seen = Browsed::open(&scratch, &report, &["--window-size=1000,2600", "--hide-scrollbars", &shot]);
+    let seen = Browsed::open(&scratch, &report, &["--window-size=1000,3400", "--hide-scrollbars", &shot]);
     assert!(seen.console.is_empty() && seen.requests.is_empty(), "{:?} {:?}", seen.console, seen.requests);
     assert!(Path::new(&picture).metadata().is_ok_and(|file| file.len() > 20_000), "{picture}");
 }
