@@ -17,6 +17,7 @@ Examples:
   maeslant ctl status                   is it under pressure, since when, who was turned away
   maeslant ctl explain 192.0.2.7        why was this client refused, by which setting, what would change it
   maeslant ctl explain www.example.com  who was refused this name
+  maeslant ctl reload --dry-run         what would change if the configuration were read again
   maeslant ctl --json status | jq .turned_away
 
 Exit codes:
@@ -39,6 +40,12 @@ pub struct Args {
 pub enum Question {
     /// How hard it is pressed, and what was done about it
     Status,
+    /// Read the configuration again; what is wrong with it changes nothing
+    Reload {
+        /// Only say what would change
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Why a client, or a name, was refused
     Explain {
         /// An IP address, or a name
@@ -50,6 +57,8 @@ pub enum Question {
 pub fn run(args: &Args) -> ExitCode {
     let question = match &args.question {
         Question::Status => "status".to_owned(),
+        Question::Reload { dry_run: false } => "reload".to_owned(),
+        Question::Reload { dry_run: true } => "try reload".to_owned(),
         Question::Explain { what } => format!("explain {}", what.replace(char::is_whitespace, "")),
     };
     let answer = match control::ask(&args.socket, &question) {
@@ -71,6 +80,7 @@ pub fn run(args: &Args) -> ExitCode {
     match (&args.question, args.json) {
         (_, true) => super::print(&format!("{value:#}\n")),
         (Question::Status, _) => super::print(&status(&value)),
+        (Question::Reload { dry_run }, _) => super::print(&reloaded(&value, *dry_run)),
         (Question::Explain { .. }, _) => super::print(&explanation(&value)),
     }
 }
@@ -106,6 +116,24 @@ fn status(value: &Value) -> String {
             .map(|(reason, count)| format!("{reason} {count}"))
             .collect();
         let _ = writeln!(out, "{title}: {}", if counts.is_empty() { "nobody".into() } else { counts.join(", ") });
+    }
+    out
+}
+
+fn reloaded(value: &Value, dry_run: bool) -> String {
+    let mut out = String::new();
+    let list = |key: &str| value[key].as_array().map_or(&[][..], Vec::as_slice);
+    let (taken, stays) = if dry_run { ("would be", "would stay") } else { ("is now", "stays") };
+    for change in list("changed") {
+        let (key, from, to) = (text(&change["key"]), text(&change["from"]), text(&change["to"]));
+        let _ = writeln!(out, "{key} {taken} {to}, was {from}");
+    }
+    for change in list("restart") {
+        let (key, from, to) = (text(&change["key"]), text(&change["from"]), text(&change["to"]));
+        let _ = writeln!(out, "{key} {stays} {from} until a restart, which will make it {to}");
+    }
+    if out.is_empty() {
+        out.push_str("nothing has changed\n");
     }
     out
 }

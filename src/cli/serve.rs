@@ -10,7 +10,8 @@ use maeslant::config::{self, Settings};
 /// Stays in the foreground, logs to the standard error, and says "ready" in one line when it answers on every address.
 /// Without --config it listens on 127.0.0.1:5300 and [::1]:5300 and answers this machine only.
 ///
-/// SIGTERM and SIGINT let it finish the questions at hand and end within 5 seconds.
+/// SIGHUP has it read its configuration again: what can change while serving does, the log says what needs a restart, and
+/// a file with mistakes changes nothing. SIGTERM and SIGINT let it finish the questions at hand and end within 5 seconds.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Example:
@@ -42,7 +43,7 @@ pub fn run(args: &Args) -> ExitCode {
             }
         }
     };
-    match maeslant::daemon::run(settings) {
+    match maeslant::daemon::run(settings, args.config.clone()) {
         Ok(()) => ExitCode::SUCCESS,
         // It has been logged.
         Err(error) => error.exit().into(),

@@ -4,6 +4,7 @@
 //! checking, `--print` and `--explain` all follow it. [`read()`] finds all that is wrong with a text at once.
 
 mod anchors;
+pub mod changes;
 mod check;
 pub mod dates;
 pub mod print;

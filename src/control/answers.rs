@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -29,8 +30,22 @@ impl Told {
                 (Err(_), Ok(name)) => self.explain_name(&name, now),
                 (Err(_), Err(error)) => json!({"error": format!("neither an address nor a name: {error}")}),
             },
-            _ => json!({"error": "not a question: expected `status`, `explain ADDRESS` or `explain NAME`"}),
+            (Some("reload"), None, None) => self.reload(false, now),
+            (Some("try"), Some("reload"), None) => self.reload(true, now),
+            _ => json!({
+                "error": "not a question: expected `status`, `explain ADDRESS`, `explain NAME`, `reload` or `try reload`"
+            }),
         }
+    }
+
+    /// Has the configuration read again, or only tries it.
+    pub fn reload(&self, only_try: bool, now: Moment) -> Value {
+        let Some(reload) = &self.reload else { return json!({"error": "this server has nothing to read again"}) };
+        let result = reload(only_try);
+        if !only_try {
+            *self.reloaded.lock().unwrap_or_else(PoisonError::into_inner) = Some((result.is_ok(), now));
+        }
+        result.unwrap_or_else(|problems| json!({"error": format!("nothing has changed: {}", problems.trim())}))
     }
 
     fn status(&self, now: Moment) -> Value {
@@ -72,6 +87,9 @@ impl Told {
             "observed": by_reason(|word| &word.counters.door.observed),
             "slipped": sum(|word| word.counters.door.slipped),
             "refused": sum(|word| word.counters.door.refused),
+            "last_reload": self.reloaded.lock().unwrap_or_else(PoisonError::into_inner).map(|(well, when)| json!({
+                "successful": well, "ago": seconds(now, when),
+            })),
             "refusals_kept": self.books.decisions().kept(),
             "shards": words.iter().enumerate().map(shard).collect::<Vec<_>>(),
         })

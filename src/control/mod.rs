@@ -1,6 +1,6 @@
 //! What an operator asks of a running server, over a Unix socket: one line in, one JSON object out.
 //!
-//! The questions are `status`, `explain ADDRESS` and `explain NAME`. Whoever can open the socket may ask everything, so
+//! The questions are `status`, `explain ADDRESS`, `explain NAME`, `reload` and `try reload`. Whoever can open the socket may ask everything, so
 //! that only the server's own user and root can.
 
 mod answers;
@@ -23,19 +23,40 @@ pub struct Word {
     pub since: Moment,
 }
 
+/// Reads the configuration again, or only tries to.
+type Reload = Box<dyn Fn(bool) -> Result<serde_json::Value, String> + Send + Sync>;
+
 /// What can be told: the books, which all shards write, and the last word of each shard.
-#[derive(Debug)]
 pub struct Told {
     books: Books,
     policy: Mutex<Policy>,
     shards: Vec<Mutex<Word>>,
     start: Moment,
+    reload: Option<Reload>,
+    /// How the last reload ended, and when.
+    reloaded: Mutex<Option<(bool, Moment)>>,
 }
 
 impl Told {
     /// Nothing has been said yet by any of so many shards. `start` is when the server began.
     pub fn new(books: Books, policy: Policy, shards: usize, start: Moment) -> Told {
-        Told { books, policy: Mutex::new(policy), shards: (0..shards).map(|_| Mutex::default()).collect(), start }
+        Told {
+            books,
+            policy: Mutex::new(policy),
+            shards: (0..shards).map(|_| Mutex::default()).collect(),
+            start,
+            reload: None,
+            reloaded: Mutex::default(),
+        }
+    }
+
+    /// Lets operators have the configuration read again.
+    pub fn with_reload(
+        mut self,
+        reload: impl Fn(bool) -> Result<serde_json::Value, String> + Send + Sync + 'static,
+    ) -> Told {
+        self.reload = Some(Box::new(reload));
+        self
     }
 
     /// Takes a shard's word.

@@ -15,7 +15,7 @@ use tracing::{debug, error, info, warn};
 use super::Error;
 use crate::config::{Settings, dates};
 use crate::dnssec::{Anchor, Anchors, KeyState, Rollover, Transition};
-use crate::engine::{Followed, Policy};
+use crate::engine::{Followed, Rules};
 use crate::wire::Name;
 
 /// A state of sixteen keys of two kilobits is ten kilobytes; more is something else.
@@ -139,19 +139,19 @@ impl State {
     }
 
     /// Keeps the state on a thread of its own, since a disk may be slow, for as long as somebody follows the keys. What
-    /// changes comes out of `policies`.
-    pub fn keep(self, policies: watch::Sender<Arc<Policy>>) -> Result<(Follows, JoinHandle<()>), Error> {
+    /// changes comes out of `rules`.
+    pub fn keep(self, rules: Arc<watch::Sender<Rules>>) -> Result<(Follows, JoinHandle<()>), Error> {
         let (seen, news) = mpsc::channel();
         let follows = Follows { rollovers: self.rollovers.clone(), seen };
         let mut state = self;
-        let body = move || news.into_iter().for_each(|followed| state.take(followed, &policies));
+        let body = move || news.into_iter().for_each(|followed| state.take(followed, &rules));
         let thread = std::thread::Builder::new().name("anchors".to_owned()).spawn(body);
         let thread = thread.map_err(|source| Error::System { doing: "starting a thread", source })?;
         Ok((follows, thread))
     }
 
     /// First into the file, then into effect.
-    fn take(&mut self, followed: Followed, policies: &watch::Sender<Arc<Policy>>) {
+    fn take(&mut self, followed: Followed, rules: &watch::Sender<Rules>) {
         let rollover = &followed.rollover;
         let Some(known) = self.rollovers.iter_mut().find(|known| known.zone() == rollover.zone()) else { return };
         let changed = known.anchor() != rollover.anchor();
@@ -161,7 +161,7 @@ impl State {
             error!("{error}; what was learned is lost if the server ends before it can be written");
         }
         if changed {
-            policies.send_modify(|policy| apply(&mut Arc::make_mut(policy).resolve.dnssec.anchors, rollover));
+            rules.send_modify(|rules| apply(&mut Arc::make_mut(&mut rules.policy).resolve.dnssec.anchors, rollover));
         }
         tell(&followed);
     }

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::panic;
+use std::sync::OnceLock;
 
 use tracing::error;
 use tracing_subscriber::EnvFilter;
@@ -13,6 +14,8 @@ use crate::config::{LogFormat, LogPolicy};
 /// The target of the line that says the server answers. It is logged at every level: whoever
 /// started the server waits for it.
 pub const SERVING: &str = "maeslant::serving";
+/// How the filter is changed, once there is one.
+static FILTER: OnceLock<Box<dyn Fn(EnvFilter) + Send + Sync>> = OnceLock::new();
 
 /// Logs to standard error from now on. A program that logs elsewhere already keeps doing so.
 pub fn init(policy: &LogPolicy) -> Result<(), Error> {
@@ -20,12 +23,31 @@ pub fn init(policy: &LogPolicy) -> Result<(), Error> {
     // A log that cannot be written is no reason to stop serving, nor to complain to the same place.
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
-    // It fails only if there is another subscriber, which then stays.
-    let _ = match policy.format {
-        LogFormat::Json => builder.json().flatten_event(true).finish().try_init(),
-        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).finish().try_init(),
-    };
+    // It fails only if there is another subscriber, which then stays, and keeps its level too.
+    match policy.format {
+        LogFormat::Json => {
+            let builder = builder.json().flatten_event(true).with_filter_reloading();
+            let handle = builder.reload_handle();
+            if builder.finish().try_init().is_ok() {
+                let _ = FILTER.set(Box::new(move |filter| drop(handle.reload(filter))));
+            }
+        }
+        LogFormat::Text => {
+            let builder = builder.with_ansi(std::io::stderr().is_terminal()).with_filter_reloading();
+            let handle = builder.reload_handle();
+            if builder.finish().try_init().is_ok() {
+                let _ = FILTER.set(Box::new(move |filter| drop(handle.reload(filter))));
+            }
+        }
+    }
     Ok(())
+}
+
+/// Changes what is logged from now on.
+pub fn set_level(level: &str) {
+    if let (Some(change), Ok(filter)) = (FILTER.get(), filter(level)) {
+        change(filter);
+    }
 }
 
 /// Our own lines at `level`, those of libraries from warnings upwards.

@@ -9,6 +9,7 @@ mod error;
 mod logging;
 mod notices;
 mod once;
+mod reload;
 mod shard;
 mod sieve;
 mod strain;
@@ -16,6 +17,7 @@ mod supervision;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -31,11 +33,13 @@ pub use once::{Resolved, Verdict, resolve_once};
 use crate::admission::Sizes;
 use crate::config::{CacheClock, Settings};
 use crate::control::{self, Told};
-use crate::engine::{Policy, Shared};
+use crate::engine::{Rules, Shared};
 use crate::listener::{self, Bound, Caps, Counters};
 use crate::net::clock;
 use crate::net::socket::{RECEIVE_BUFFER, can_bind, receive_buffer};
 use notices::Notices;
+pub use reload::Reloaded;
+use reload::Reloader;
 use shard::{Shard, Site};
 use supervision::Ledger;
 
@@ -46,33 +50,35 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 const STOP_LIMIT: Duration = Duration::from_millis(4_500);
 /// How long writing the trust anchors may take at the end.
 const KEEP_LIMIT: Duration = Duration::from_millis(300);
+/// How often is looked whether it is written.
+const KEEP_LOOK: Duration = Duration::from_millis(5);
 /// A shard's stack. Name-server addresses are resolved by recursion, a bounded one.
 const STACK: usize = 8 << 20;
 
 /// Serves until SIGTERM or SIGINT, which end it well: no new questions, those in flight are finished
-/// for a few seconds. An error has been logged when it comes back, and only its
+/// for a few seconds. SIGHUP reads the configuration `file` again. An error has been logged when it comes back, and only its
 /// [exit code](Error::exit) remains to be told.
-pub fn run(settings: Settings) -> Result<(), Error> {
+pub fn run(settings: Settings, file: Option<PathBuf>) -> Result<(), Error> {
     if let Err(failure) = logging::init(&settings.log) {
         // There is no log to write it to.
         let _ = writeln!(io::stderr(), "{failure}");
         return Err(failure);
     }
     logging::log_panics();
-    let served = serve(settings);
+    let served = serve(settings, file);
     if let Err(failure) = &served {
         error!("{failure}");
     }
     served
 }
 
-fn serve(settings: Settings) -> Result<(), Error> {
+fn serve(settings: Settings, file: Option<PathBuf>) -> Result<(), Error> {
     let failed = |source| Error::System { doing: "setting up signals", source };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     runtime.block_on(async {
         // Before anything answers: a signal that comes right after must find its handler.
         let mut signals = Signals::new().map_err(failed)?;
-        let handle = start(settings)?;
+        let handle = start_from(settings, file)?;
         loop {
             tokio::select! {
                 caught = signals.next() => match caught {
@@ -81,7 +87,10 @@ fn serve(settings: Settings) -> Result<(), Error> {
                         break;
                     }
                     Caught::Reload => {
-                        warn!("SIGHUP: reloading is not available in this version; restart to take a changed configuration");
+                        info!("SIGHUP: the configuration is read again");
+                        let told = Arc::clone(&handle.told);
+                        // A large one takes seconds, in which another signal may come.
+                        drop(tokio::task::spawn_blocking(move || told.reload(false, clock::read(false).mono)));
                     }
                 },
                 failure = handle.failed() => return Err(failure),
@@ -133,12 +142,19 @@ pub struct Handle {
     _control: Option<control::Socket>,
     /// Keeps the trust anchors, until no shard follows them any more.
     keeper: Option<JoinHandle<()>>,
-    policies: watch::Receiver<Arc<Policy>>,
+    reloader: Arc<Reloader>,
+    told: Arc<Told>,
 }
 
 /// Opens every address, starts every shard, and comes back when all of them answer. Does not touch
 /// logging or signals.
-pub fn start(mut settings: Settings) -> Result<Handle, Error> {
+pub fn start(settings: Settings) -> Result<Handle, Error> {
+    start_from(settings, None)
+}
+
+/// As [`start`], with the configuration `file` to read again at a [reload](Handle::reload).
+pub fn start_from(mut settings: Settings, file: Option<PathBuf>) -> Result<Handle, Error> {
+    let written = settings.clone();
     let learned = anchors::begin(&mut settings)?;
     let workers = settings.workers.max(1);
     let Bound { addresses, shards } = listener::bind(&settings.listener.listen, workers).map_err(Error::Bind)?;
@@ -153,8 +169,10 @@ pub fn start(mut settings: Settings) -> Result<Handle, Error> {
         settings.listener.tcp_connections_per_prefix,
     );
     let shared = Shared::sized(&settings.cache, &Sizes::within(settings.limits_memory), seed()?);
-    let began = clock::read(false).mono;
-    let told = Arc::new(Told::new(shared.books.clone(), settings.engine.access.clone(), workers, began));
+    let (changes, rules) = watch::channel(Rules::from(Arc::new(settings.engine.clone())));
+    let changes = Arc::new(changes);
+    let reloader = Arc::new(Reloader::new(file, written, Arc::clone(&changes)));
+    let told = Arc::new(told(&shared, &settings, workers, &reloader));
     let control = match &settings.control_socket {
         None => None,
         Some(path) => Some(
@@ -162,7 +180,6 @@ pub fn start(mut settings: Settings) -> Result<Handle, Error> {
                 .map_err(|source| Error::Control { path: path.clone(), source })?,
         ),
     };
-    let (changes, policies) = watch::channel(Arc::new(settings.engine.clone()));
     let (mut follows, keeper) = learned.map(|state| state.keep(changes)).transpose()?.unzip();
     let notices = Arc::new(Notices::default());
     let (stop, stopped) = watch::channel(false);
@@ -174,7 +191,8 @@ pub fn start(mut settings: Settings) -> Result<Handle, Error> {
         ledger,
         threads: Vec::new(),
         keeper,
-        policies: policies.clone(),
+        reloader,
+        told: Arc::clone(&told),
         _control: control,
     };
     for (number, doors) in shards.into_iter().enumerate() {
@@ -186,7 +204,7 @@ pub fn start(mut settings: Settings) -> Result<Handle, Error> {
             caps: Arc::clone(&caps),
             counters: Arc::clone(&counters),
             age_is_wall: settings.cache_clock == CacheClock::Wall,
-            policies: policies.clone(),
+            rules: rules.clone(),
             follows: follows.take(),
             shared: shared.clone(),
             engine_seed: seed()?,
@@ -202,6 +220,17 @@ pub fn start(mut settings: Settings) -> Result<Handle, Error> {
     let listed: Vec<String> = handle.addresses.iter().map(SocketAddr::to_string).collect();
     info!(target: logging::SERVING, "ready: answering on {} (UDP and TCP), {workers} shards", listed.join(", "));
     Ok(handle)
+}
+
+/// What operators are told, and the reload they can ask for.
+fn told(shared: &Shared, settings: &Settings, workers: usize, reloader: &Arc<Reloader>) -> Told {
+    let began = clock::read(false).mono;
+    let reloader = Arc::clone(reloader);
+    let reload = move |only_try: bool| {
+        let reloaded = if only_try { reloader.reload(true) } else { reloader.reload_and_log() };
+        reloaded.map(|reloaded| reloaded.json())
+    };
+    Told::new(shared.books.clone(), settings.engine.access.clone(), workers, began).with_reload(reload)
 }
 
 fn begin_shard(site: Site, ledger: Arc<Ledger>) -> Result<JoinHandle<()>, Error> {
@@ -251,6 +280,15 @@ impl Handle {
         &self.counters
     }
 
+    /// Reads the configuration file again and takes what can be taken without a restart; only says what that would be if
+    /// this is to `only_try` it.
+    ///
+    /// # Errors
+    /// What is wrong with the file; nothing has changed then.
+    pub fn reload(&self, only_try: bool) -> Result<Reloaded, String> {
+        self.reloader.reload(only_try)
+    }
+
     /// Takes no more questions, finishes those in flight for a few seconds, ends. Blocks until then.
     pub fn shutdown(mut self) -> Result<(), Error> {
         self.stop.send_replace(true);
@@ -268,13 +306,17 @@ impl Handle {
     }
 
     /// As [`shutdown`](Self::shutdown), for async callers.
-    async fn end(mut self) -> Result<(), Error> {
+    async fn end(self) -> Result<(), Error> {
         self.stop.send_replace(true);
         if tokio::time::timeout(STOP_LIMIT, self.ledger.all_ended(self.threads.len())).await.is_err() {
             warn!("some shards did not end in time and are left behind");
         }
         // Until what was learned last is written, and whoever wrote it is gone; a disk that hangs is not waited for.
-        let kept = async { while self.policies.changed().await.is_ok() {} };
+        let kept = async {
+            while self.keeper.as_ref().is_some_and(|keeper| !keeper.is_finished()) {
+                tokio::time::sleep(KEEP_LOOK).await;
+            }
+        };
         let _ = tokio::time::timeout(KEEP_LIMIT, kept).await;
         self.log_counters();
         self.ledger.failure().map_or(Ok(()), Err)

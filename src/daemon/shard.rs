@@ -21,11 +21,10 @@ use super::notices::Notices;
 use super::sieve::Sieve;
 use super::strain::{Felt, Strain};
 use crate::admission::{Door, Level};
-use crate::cache::Cache;
 use crate::clock::{Moment, Now};
 use crate::control::{Told, Word};
 use crate::engine::{
-    AskKey, Client, Disposition, Engine, Followed, LinkError, Policy, Route, Shared, Transmit, Transport,
+    AskKey, Client, Disposition, Engine, Followed, LinkError, Route, Rules, Shared, Transmit, Transport,
 };
 use crate::listener::{self, Caps, Counters, Desk, Doors, Query, Socket, Terms};
 use crate::net::batch::{BATCH, Receiver};
@@ -52,7 +51,7 @@ pub struct Site {
     pub counters: Arc<Counters>,
     pub age_is_wall: bool,
     /// What holds, and from time to time something else.
-    pub policies: watch::Receiver<Arc<Policy>>,
+    pub rules: watch::Receiver<Rules>,
     /// Follows trust anchors.
     pub follows: Option<Follows>,
     pub shared: Shared,
@@ -75,7 +74,6 @@ pub struct Shard {
     desk: Rc<Desk>,
     counters: Arc<Counters>,
     notices: Arc<Notices>,
-    cache: Arc<Cache>,
     /// Where what is seen of trust anchors goes, on the shard that follows them.
     seen: Option<mpsc::Sender<Followed>>,
     age_is_wall: bool,
@@ -102,14 +100,14 @@ impl Shard {
         let runtime = runtime.map_err(failed)?;
         // A task, not the runtime's main future: waking that one costs a system call each time.
         let life = runtime.spawn_local(async move {
-            let (stop, policies, leads) = (site.stop.clone(), site.policies.clone(), site.number == 0);
+            let (stop, rules, leads) = (site.stop.clone(), site.rules.clone(), site.number == 0);
             let mut shard = Shard::new(site)?;
             // What is learned of the root is there for all.
             if leads {
                 shard.engine.start(clock::read(shard.age_is_wall));
             }
             began();
-            shard.serve(stop, policies).await;
+            shard.serve(stop, rules).await;
             shard.drain().await;
             debug!("toward servers: {:?}", shard.upstream.counters());
             debug!("questions: {:?}", shard.engine.counters());
@@ -127,8 +125,8 @@ impl Shard {
     fn new(mut site: Site) -> io::Result<Shard> {
         let desk = Desk::new();
         let level = Rc::new(Cell::new(Level::Open));
-        let policy = Arc::clone(&site.policies.borrow_and_update());
-        let connections = Rc::new(RefCell::new(Door::beside(&policy.access, &site.shared.books)));
+        let rules = site.rules.borrow_and_update().clone();
+        let connections = Rc::new(RefCell::new(Door::beside(&rules.policy.access, &site.shared.books)));
         let terms = Rc::new(Terms {
             policy: site.listener,
             desk: Rc::clone(&desk),
@@ -141,8 +139,7 @@ impl Shard {
         for listener in site.doors.tcp {
             listener::accept(listener, Rc::clone(&terms))?;
         }
-        let cache = Arc::clone(&site.shared.cache);
-        let mut engine = Engine::new(policy, site.shared, site.engine_seed);
+        let mut engine = Engine::new(rules, site.shared, site.engine_seed);
         let seen = site.follows.map(|follows| {
             let now = clock::read(site.age_is_wall);
             follows.rollovers.into_iter().for_each(|rollover| engine.follow(now, rollover));
@@ -156,7 +153,6 @@ impl Shard {
             desk,
             counters: site.counters,
             notices: site.notices,
-            cache,
             seen,
             age_is_wall: site.age_is_wall,
             response: Vec::new(),
@@ -173,15 +169,14 @@ impl Shard {
 
     /// Turns until told to stop. While there is work, other tasks of this thread only have their
     /// turn between ours; without work all wait.
-    async fn serve(&mut self, mut stop: watch::Receiver<bool>, mut policies: watch::Receiver<Arc<Policy>>) {
+    async fn serve(&mut self, mut stop: watch::Receiver<bool>, mut rules: watch::Receiver<Rules>) {
         while !*stop.borrow() {
             // Without a sender nothing changes any more.
-            if policies.has_changed().unwrap_or(false) {
-                let policy = Arc::clone(&policies.borrow_and_update());
-                self.connections.borrow_mut().set_policy(&policy.access);
-                self.told.set_policy(&policy.access);
-                self.engine.set_policy(policy);
-                self.cache.forget_trusts();
+            if rules.has_changed().unwrap_or(false) {
+                let rules = rules.borrow_and_update().clone();
+                self.connections.borrow_mut().set_policy(&rules.policy.access);
+                self.told.set_policy(&rules.policy.access);
+                self.engine.set_rules(rules);
             }
             if self.turn(true) {
                 tokio::task::yield_now().await;
@@ -189,7 +184,7 @@ impl Shard {
                 tokio::select! {
                     biased;
                     _ = stop.wait_for(|stop| *stop) => {}
-                    Ok(()) = changed(&mut policies) => {}
+                    Ok(()) = changed(&mut rules) => {}
                     () = self.idle(true, Moment::NEVER) => {}
                 }
             }
@@ -405,9 +400,9 @@ impl Shard {
 }
 
 /// Waits for a change without taking it.
-async fn changed(policies: &mut watch::Receiver<Arc<Policy>>) -> Result<(), watch::error::RecvError> {
-    policies.changed().await?;
-    policies.mark_changed();
+async fn changed(rules: &mut watch::Receiver<Rules>) -> Result<(), watch::error::RecvError> {
+    rules.changed().await?;
+    rules.mark_changed();
     Ok(())
 }
 

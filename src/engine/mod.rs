@@ -23,7 +23,7 @@ use crate::admission::{Books, CookieReply, Door, Sizes, Turned, Verdict};
 use crate::cache::{Cache, Security};
 use crate::clock::{Moment, Now};
 use crate::dnssec::{Anchor, Rollover, Sentinel};
-use crate::local::{LocalRecord, Zones};
+use crate::local::LocalRecord;
 use crate::resolve::{self, Board, Cached, Cx, Keyed, Outcome, Plan, TaskId, Traced, Why, Work};
 use crate::servers::Servers;
 use crate::wire::{
@@ -36,7 +36,7 @@ use respond::{Asker, Extended};
 use tasks::Tasks;
 pub use types::{
     AskKey, AskTransport, Client, Counters, Disposition, DropReason, Followed, LinkError, Notice, Policy,
-    RespondPolicy, Route, Transmit, Transport,
+    RespondPolicy, Route, Rules, Transmit, Transport,
 };
 
 /// Questions in flight on one shard (Unbound: 2,048 a thread, PowerDNS: 2,048 a thread); some 10 KiB each.
@@ -107,7 +107,8 @@ pub struct Engine {
 
 impl Engine {
     /// A shard with nothing in flight. `seed` is the source of all its randomness.
-    pub fn new(policy: Arc<Policy>, shared: Shared, seed: [u8; 32]) -> Engine {
+    pub fn new(rules: impl Into<Rules>, shared: Shared, seed: [u8; 32]) -> Engine {
+        let Rules { policy, zones } = rules.into();
         let mut board = Board::new(seed);
         let keyed = Keyed::new(board.random(), board.random());
         let cx = Cx {
@@ -115,7 +116,7 @@ impl Engine {
             cache: Arc::clone(&shared.cache),
             servers: Arc::clone(&shared.servers),
             plan: Rc::new(Plan::new(&policy.resolve)),
-            zones: Rc::new(local_zones(&policy)),
+            zones,
         };
         Engine {
             door: Door::beside(&policy.access, &shared.books),
@@ -424,11 +425,15 @@ impl Engine {
         self.cx.board.borrow_mut().followed.pop_front()
     }
 
-    /// Takes a new policy; questions in flight go on under the old one.
-    pub fn set_policy(&mut self, policy: Arc<Policy>) {
+    /// Takes new rules; questions in flight go on under the old one.
+    pub fn set_rules(&mut self, rules: impl Into<Rules>) {
+        let Rules { policy, zones } = rules.into();
         self.cx.plan = Rc::new(Plan::new(&policy.resolve));
         self.door.set_policy(&policy.access);
-        self.cx.zones = Rc::new(local_zones(&policy));
+        self.cx.zones = zones;
+        if self.policy.resolve.dnssec != policy.resolve.dnssec {
+            self.cx.cache.forget_trusts();
+        }
         self.policy = policy;
         self.hot.clear();
     }
@@ -507,18 +512,6 @@ impl Engine {
             self.out.push_back(Transmit::Reply { client: waiter.client, packet });
         }
     }
-}
-
-/// The zones answered here; forward and stub zones are let through.
-fn local_zones(policy: &Policy) -> Zones {
-    // Bad records were refused with their reason when the policy was made.
-    let mut zones = Zones::new(&policy.local).unwrap_or_default();
-    for upstream in &policy.resolve.upstreams {
-        if let Ok(zone) = Name::parse(&upstream.zone) {
-            zones.open(&zone);
-        }
-    }
-    zones
 }
 
 /// The RCODE for what is not supported, if it is not.

@@ -1,8 +1,11 @@
 //! What crosses the line between the engine and its shell.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use crate::admission::Reason;
+use crate::local::Zones;
+use crate::wire::Name;
 
 /// How a client's question came in.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -139,6 +142,28 @@ pub struct Policy {
     pub resolve: crate::resolve::Policy,
     pub respond: RespondPolicy,
     pub cache_prefetch: bool,
+}
+
+/// A policy made ready for use, once for all shards: laying out a million local records takes a while, and no question
+/// may wait for it.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub policy: Arc<Policy>,
+    /// What is answered here; forward and stub zones are let through.
+    pub zones: Arc<Zones>,
+}
+
+impl From<Arc<Policy>> for Rules {
+    fn from(policy: Arc<Policy>) -> Rules {
+        // Bad records were refused with their reason when the policy was made.
+        let mut zones = Zones::new(&policy.local).unwrap_or_default();
+        for upstream in &policy.resolve.upstreams {
+            if let Ok(zone) = Name::parse(&upstream.zone) {
+                zones.open(&zone);
+            }
+        }
+        Rules { policy, zones: Arc::new(zones) }
+    }
 }
 
 /// How responses are written.

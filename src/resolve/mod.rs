@@ -53,7 +53,7 @@ pub struct Cx {
     pub servers: Arc<Servers>,
     pub plan: Rc<Plan>,
     /// What is answered here: nobody is asked for it, wherever an alias or a delegation leads.
-    pub zones: Rc<Zones>,
+    pub zones: Arc<Zones>,
 }
 
 impl Cx {

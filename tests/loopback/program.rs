@@ -78,6 +78,13 @@ impl Program {
     }
 }
 
+impl Program {
+    /// Puts something else into its configuration file.
+    pub fn rewrite(&self, config: &str) {
+        std::fs::write(&self.config, config).expect("a file");
+    }
+}
+
 impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -180,4 +187,45 @@ fn a_question_in_flight_does_not_keep_it_beyond_five_seconds() {
         assert_eq!(status.code(), Some(0), "{log:#?}");
         assert!(began.elapsed() < Duration::from_secs(5), "signal {signal}: it took {:?}", began.elapsed());
     }
+}
+
+/// How many addresses `printer.example` has, once they are not as many as `old`.
+fn printers(port: u16, old: u16) -> u16 {
+    let deadline = Instant::now() + WAIT;
+    loop {
+        // A shard takes new rules in its next turn, which is a moment after the log says so.
+        let answers = ask(address(port), 7, "printer.example", 1).answers;
+        if answers != old {
+            return answers;
+        }
+        assert!(Instant::now() < deadline, "still {old}");
+    }
+}
+
+#[test]
+fn a_changed_configuration_is_taken_while_it_serves_and_a_wrong_one_changes_nothing() {
+    let port = free_port();
+    let records = |count: u8| {
+        let records: Vec<String> = (1..=count).map(|octet| format!("\"printer.example. A 192.0.2.{octet}\"")).collect();
+        format!("[local]\nrecords = [{}]\n", records.join(", "))
+    };
+    let program = Program::start("reload", &config(&[port], &format!("{NOBODY}{}", records(1))));
+    program.log_until("ready");
+    assert_eq!(printers(port, 0), 1);
+
+    program.rewrite(&config(&[port], &format!("{NOBODY}{}colour = 5\n", records(2))));
+    program.signal("HUP");
+    let log = program.log_until("stays as it is").concat();
+    assert!(log.contains("not taken"), "{log}");
+    assert_eq!(printers(port, 0), 1);
+
+    let text = config(&[port], &format!("{NOBODY}{}", records(3))).replace("workers = 2", "workers = 3");
+    program.rewrite(&text);
+    program.signal("HUP");
+    let log = program.log_until("until a restart").concat();
+    assert!(log.contains("local.records is now") && log.contains("server.workers stays 2 until a restart"), "{log}");
+    assert_eq!(printers(port, 1), 3);
+
+    program.signal("TERM");
+    assert!(program.end().0.success());
 }

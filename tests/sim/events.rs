@@ -184,7 +184,7 @@ fn something(world: &mut World, dice: &mut Dice) {
             policy.resolve.case_randomisation = dice.happens(0.5);
             policy.respond.extended_errors = dice.happens(0.5);
             world.policy = Arc::new(policy);
-            world.engine.set_policy(world.policy.clone());
+            world.engine.set_rules(world.policy.clone());
         }
         15..=18 => world.advance(world.now + dice.below(300_000_000)),
         _ => world.advance(world.now + dice.below(400_000_000_000)),

@@ -92,8 +92,8 @@ fn what_was_learned_is_there_at_the_next_start_and_in_effect_at_once() {
     let before = settings.engine.resolve.dnssec.anchors.clone();
     let first = state(&settings);
     first.save().expect("written");
-    let (changes, mut policies) = watch::channel(Arc::new(settings.engine.clone()));
-    let (follows, keeper) = first.keep(changes).expect("a thread");
+    let (changes, mut rules) = watch::channel(Rules::from(Arc::new(settings.engine.clone())));
+    let (follows, keeper) = first.keep(Arc::new(changes)).expect("a thread");
     let zones: Vec<String> = follows.rollovers.iter().map(|rollover| rollover.zone().to_string()).collect();
     assert_eq!(zones, [".", "island.example."]);
 
@@ -109,14 +109,14 @@ fn what_was_learned_is_there_at_the_next_start_and_in_effect_at_once() {
     follows.seen.send(seen(plain.rollover, &[&revoked, &spare], UnixTime(NOW.0 + 86_400))).expect("taken");
     drop(follows);
     keeper.join().expect("a good end");
-    let now = policies.borrow_and_update().resolve.dnssec.anchors.clone();
+    let now = rules.borrow_and_update().policy.resolve.dnssec.anchors.clone();
     assert_eq!(tags(&now, "."), [spare_tag]);
     assert_eq!(tags(&now, "island.example."), tags(&before, "island.example."));
 
     let mut next = settings.clone();
     let again = load(&mut next).expect("a state").expect("a file is named");
     assert_eq!(tags(&next.engine.resolve.dnssec.anchors, "."), [spare_tag], "the old anchor does not come back");
-    let (follows, _) = again.keep(watch::channel(Arc::new(next.engine)).0).expect("a thread");
+    let (follows, _) = again.keep(Arc::new(watch::channel(Rules::from(Arc::new(next.engine))).0)).expect("a thread");
     let states: Vec<KeyState> = follows.rollovers.iter().flat_map(Rollover::keys).map(|key| key.state).collect();
     assert_eq!(states.iter().filter(|state| **state == KeyState::Revoked).count(), 1, "{states:?}");
     assert_eq!(states.iter().filter(|state| **state == KeyState::Valid).count(), 2, "{states:?}");

@@ -206,7 +206,7 @@ fn a_sentinel_tells_which_keys_are_trusted() {
     assert_eq!(rcode(&mut engine, unsigned, Flags::RD), Rcode::NOERROR, "only what is secure is touched");
 
     policy.resolve.dnssec.sentinel = false;
-    engine.set_policy(Arc::new(policy.clone()));
+    engine.set_rules(Arc::new(policy.clone()));
     assert_eq!(rcode(&mut engine, not_known, Flags::RD), Rcode::NOERROR, "switched off");
     // Another key is trusted from now on.
     policy.resolve.dnssec.sentinel = true;
@@ -216,7 +216,7 @@ fn a_sentinel_tells_which_keys_are_trusted() {
         ds: vec![vec![0, 1, 8, 2, 0]],
         dnskeys: vec![],
     });
-    engine.set_policy(Arc::new(policy));
+    engine.set_rules(Arc::new(policy));
     assert_eq!(rcode(&mut engine, is_foreign, Flags::RD), Rcode::NOERROR);
     assert_eq!(rcode(&mut engine, is_known, Flags::RD), Rcode::SERVFAIL);
 }
