@@ -1,0 +1,283 @@
+//! A generator faster than any server: one socket, batches, many client addresses, no allocation a packet.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use maeslant::net::batch::{BATCH, Receiver, Sender};
+use maeslant::net::socket::{udp_listener, widen_receive_buffer};
+
+/// Questions in flight when a server is driven as fast as it goes: few enough that every server's socket holds them.
+pub const WINDOW: usize = 128;
+/// Client addresses, in 127.1.0.0/16 and above.
+const CLIENTS: u32 = 10_000;
+/// A question without an answer for so long is lost, and its place is used for the next.
+const LOST: Duration = Duration::from_millis(200);
+/// Octets of a header.
+const HEADER: usize = 12;
+
+/// Keeps the generator on its core; servers are started on the other.
+pub fn pin() {
+    let me = std::process::id().to_string();
+    let pinned = Command::new("taskset").args(["-cp", "1", &me]).output().expect("taskset");
+    assert!(pinned.status.success(), "this bench needs two cores: {}", String::from_utf8_lossy(&pinned.stderr));
+}
+
+/// What was answered, as fast as it went.
+pub struct Volume {
+    pub asked: u64,
+    pub answered: u64,
+    pub lost: u64,
+    /// Responses that are no answer to what was asked.
+    pub wrong: u64,
+    pub span: Duration,
+    /// The generator's own CPU time, of the span.
+    pub busy: f64,
+    /// Turns in which something had arrived, of all turns: a server that always has something ready is not the limit.
+    pub served: f64,
+}
+
+impl Volume {
+    /// Answers a second.
+    pub fn rate(&self) -> f64 {
+        self.answered as f64 / self.span.as_secs_f64()
+    }
+
+    /// The share of questions without an answer.
+    pub fn loss(&self) -> f64 {
+        self.lost as f64 / self.asked.max(1) as f64
+    }
+}
+
+/// How long answers took at a steady pace.
+pub struct Latency {
+    /// Nanoseconds, sorted.
+    taken: Vec<u32>,
+    pub lost: u64,
+}
+
+impl Latency {
+    /// Microseconds at this part of all answers.
+    pub fn micros(&self, part: f64) -> f64 {
+        let last = self.taken.len().saturating_sub(1);
+        let place = (part * last as f64).round() as usize;
+        self.taken.get(place).map_or(f64::NAN, |nanos| f64::from(*nanos) / 1000.0)
+    }
+}
+
+/// Asks one server.
+pub struct Drive {
+    socket: UdpSocket,
+    server: SocketAddr,
+    receiver: Receiver,
+    sender: Sender,
+    questions: Vec<Vec<u8>>,
+    /// An echo answers with the question.
+    echo: bool,
+    dice: u64,
+    /// The name asked with each ID, and when it should have left; `None` where nothing is open.
+    open: Vec<Option<(u32, Instant)>>,
+    asked: u64,
+    wrong: u64,
+}
+
+impl Drive {
+    /// Asks `server` for the first `names` names.
+    pub fn new(server: SocketAddr, names: usize, echo: bool) -> Drive {
+        let socket = udp_listener(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), false).expect("a port");
+        widen_receive_buffer(&socket, 8 << 20);
+        let question = |number: usize| {
+            let mut packet = vec![0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+            for label in [format!("host{number:07}").as_str(), "names", "example"] {
+                packet.push(label.len() as u8);
+                packet.extend_from_slice(label.as_bytes());
+            }
+            packet.extend_from_slice(&[0, 0, 1, 0, 1]);
+            packet
+        };
+        Drive {
+            socket,
+            server,
+            receiver: Receiver::new(),
+            sender: Sender::new(),
+            questions: (0..names).map(question).collect(),
+            echo,
+            dice: 0x9e37_79b9_7f4a_7c15,
+            open: vec![None; 1 << 16],
+            asked: 0,
+            wrong: 0,
+        }
+    }
+
+    fn random(&mut self, below: u64) -> u64 {
+        self.dice ^= self.dice << 13;
+        self.dice ^= self.dice >> 7;
+        self.dice ^= self.dice << 17;
+        self.dice % below
+    }
+
+    fn put(&mut self, id: u16, name: usize, due: Instant) {
+        let client = self.random(u64::from(CLIENTS)) as u32;
+        let client = Ipv4Addr::from_bits(0x7f01_0001 + client);
+        if self.sender.is_full() {
+            self.sender.flush(self.socket.as_fd());
+        }
+        let buffer = self.sender.buffer();
+        buffer.clear();
+        buffer.extend_from_slice(&self.questions[name]);
+        buffer[..2].copy_from_slice(&id.to_be_bytes());
+        self.sender.commit(self.server, Some(IpAddr::V4(client)));
+        self.open[usize::from(id)] = Some((name as u32, due));
+        self.asked += 1;
+    }
+
+    /// Takes what has come, and tells of each answer its ID, and when its question should have left.
+    fn take(&mut self, answers: &mut Vec<(u16, Instant)>) -> usize {
+        answers.clear();
+        let count = self.receiver.receive(self.socket.as_fd()).unwrap_or(0);
+        for index in 0..count {
+            let Some(datagram) = self.receiver.datagram(index) else { continue };
+            let packet = datagram.data;
+            let Some(&[high, low]) = packet.first_chunk::<2>() else { continue };
+            let id = u16::from_be_bytes([high, low]);
+            let Some((name, due)) = self.open[usize::from(id)] else { continue };
+            let question = &self.questions[name as usize];
+            let about = packet.get(HEADER..question.len()) == Some(&question[HEADER..]);
+            // A response, NOERROR, one answer.
+            let good = packet.len() >= question.len()
+                && packet[2] & 0x80 != 0
+                && (self.echo || (packet[3] & 0x0f == 0 && packet[7] == 1 && packet.len() > question.len()));
+            if !about || !good {
+                self.wrong += 1;
+            }
+            self.open[usize::from(id)] = None;
+            answers.push((id, due));
+        }
+        count
+    }
+
+    /// Every name once, so that the cache has it; asked again until there is an answer.
+    pub fn warm(&mut self) {
+        if self.echo {
+            return;
+        }
+        let mut answers = Vec::new();
+        for name in 0..self.questions.len() {
+            let begin = Instant::now();
+            let id = (name % (1 << 16)) as u16;
+            loop {
+                let sent = Instant::now();
+                self.put(id, name, sent);
+                self.sender.flush(self.socket.as_fd());
+                while self.open[usize::from(id)].is_some() && sent.elapsed() < Duration::from_secs(1) {
+                    self.take(&mut answers);
+                }
+                if self.open[usize::from(id)].is_none() {
+                    break;
+                }
+                assert!(begin.elapsed() < Duration::from_secs(20), "no answer for name {name} from {}", self.server);
+            }
+        }
+        self.wrong = 0;
+    }
+
+    /// As fast as it goes for `span`: a fixed number of questions in flight.
+    pub fn full(&mut self, span: Duration) -> Volume {
+        self.clear();
+        let begin = Instant::now();
+        let names = self.questions.len() as u64;
+        for id in 0..WINDOW {
+            let name = self.random(names) as usize;
+            self.put(id as u16, name, begin);
+        }
+        let mut answers = Vec::with_capacity(BATCH);
+        let (mut answered, mut lost, mut turns, mut full) = (0, 0, 0u64, 0u64);
+        let mut checked = begin;
+        let cpu = cpu_nanos();
+        loop {
+            self.sender.flush(self.socket.as_fd());
+            let count = self.take(&mut answers);
+            turns += 1;
+            full += u64::from(count > 0);
+            let now = Instant::now();
+            answered += answers.len() as u64;
+            let ended = now - begin >= span;
+            if ended {
+                break;
+            }
+            for (id, _) in &answers {
+                let name = self.random(names) as usize;
+                self.put(*id, name, now);
+            }
+            if now - checked > LOST {
+                checked = now;
+                for id in 0..WINDOW {
+                    if self.open[id].is_some_and(|(_, due)| now - due > LOST) {
+                        lost += 1;
+                        let name = self.random(names) as usize;
+                        self.put(id as u16, name, now);
+                    }
+                }
+            }
+        }
+        let span = begin.elapsed();
+        let busy = (cpu_nanos() - cpu) as f64 / span.as_nanos() as f64;
+        self.settle();
+        Volume { asked: self.asked, answered, lost, wrong: self.wrong, span, busy, served: full as f64 / turns as f64 }
+    }
+
+    /// So many questions a second for `span`, each at its own moment, whatever becomes of those before.
+    pub fn paced(&mut self, rate: f64, span: Duration) -> Latency {
+        self.clear();
+        let names = self.questions.len() as u64;
+        let total = (rate * span.as_secs_f64()) as u64;
+        let mut taken = Vec::with_capacity(total as usize);
+        let mut answers = Vec::with_capacity(BATCH);
+        let begin = Instant::now();
+        let mut next = 0u64;
+        let end = span + LOST;
+        while begin.elapsed() < end && (next < total || (taken.len() as u64) < total) {
+            let due = ((begin.elapsed().as_secs_f64() * rate) as u64).min(total);
+            // Not more than a batch at once: answers have to be read meanwhile.
+            let until = due.min(next + BATCH as u64);
+            while next < until {
+                let name = self.random(names) as usize;
+                let at = begin + Duration::from_secs_f64(next as f64 / rate);
+                self.put(next as u16, name, at);
+                next += 1;
+            }
+            self.sender.flush(self.socket.as_fd());
+            self.take(&mut answers);
+            let now = Instant::now();
+            taken.extend(answers.iter().map(|(_, due)| (now - *due).as_nanos().min(u128::from(u32::MAX)) as u32));
+        }
+        taken.sort_unstable();
+        Latency { lost: next - taken.len() as u64, taken }
+    }
+
+    fn clear(&mut self) {
+        self.settle();
+        self.open.iter_mut().for_each(|open| *open = None);
+        self.asked = 0;
+        self.wrong = 0;
+    }
+
+    /// Lets what is on its way arrive.
+    fn settle(&mut self) {
+        let mut answers = Vec::new();
+        let begin = Instant::now();
+        let mut last = begin;
+        while last.elapsed() < Duration::from_millis(30) && begin.elapsed() < LOST {
+            if self.take(&mut answers) > 0 {
+                last = Instant::now();
+            }
+        }
+    }
+}
+
+/// CPU time of this process so far.
+fn cpu_nanos() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
+    text.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(0)
+}

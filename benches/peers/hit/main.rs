@@ -1,0 +1,158 @@
+//! Cache hits side by side: every resolver alone on one core with a warm cache, the same generator on the other, and a
+//! bare echo as the limit. `benches/peers/run hit` runs it as it must be run.
+
+mod echo;
+mod generator;
+#[path = "../../../tests/peers/programs.rs"]
+mod peers;
+mod servers;
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use generator::{Drive, Latency, Volume};
+use peers::authority::Authority;
+use peers::internet::package_file;
+use peers::process::{fresh_dir, require_own_network};
+use servers::Server;
+
+/// How much is done.
+struct Plan {
+    /// Names in the warm cache.
+    names: usize,
+    rounds: usize,
+    /// One measurement.
+    span: Duration,
+    chosen: Vec<Server>,
+    write: bool,
+}
+
+/// One server in one round.
+struct Measured {
+    server: Server,
+    volume: Volume,
+    /// CPU of the server an answer, user and system.
+    cpu_nanos: f64,
+    half: Latency,
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, port] = &arguments[..]
+        && flag == "--echo"
+    {
+        echo::run(port.parse().expect("a port"));
+    }
+    let smoke = arguments.iter().any(|argument| argument == "--smoke");
+    let named = |server: &Server| arguments.iter().any(|argument| argument == server.name());
+    let mut chosen: Vec<Server> = Server::ALL.into_iter().filter(named).collect();
+    let all = chosen.is_empty();
+    if all {
+        chosen = if smoke { vec![Server::Echo, Server::Maeslant] } else { Server::ALL.to_vec() };
+    }
+    let plan = if smoke {
+        Plan { names: 200, rounds: 1, span: Duration::from_millis(300), chosen, write: false }
+    } else {
+        Plan { names: 1_000, rounds: 5, span: Duration::from_secs(3), chosen, write: all }
+    };
+    require_own_network();
+    let internet = servers::internet(&fresh_dir("hit"));
+    let _serving = Authority::Nsd.serve(&internet);
+    generator::pin();
+    let mut measured = Vec::new();
+    for round in 0..plan.rounds {
+        for turn in 0..plan.chosen.len() {
+            // Each goes first, second and last in turn.
+            let server = plan.chosen[(turn + round) % plan.chosen.len()];
+            let one = measure(server, &internet, &plan);
+            println!("round {}: {}", round + 1, line(&one));
+            measured.push(one);
+        }
+    }
+    let report = report(&plan, &measured);
+    println!("\n{report}");
+    if plan.write {
+        let file = package_file("benches/peers/RESULTS.md");
+        peers::results::replace_section(&file, "Cache hits", &report);
+        println!("written to benches/peers/RESULTS.md");
+    }
+    let wrong: u64 = measured.iter().map(|one| one.volume.wrong).sum();
+    assert_eq!(wrong, 0, "answers that are none were counted");
+    assert!(measured.iter().all(|one| one.volume.answered > 0), "a server answered nothing");
+}
+
+fn measure(server: Server, internet: &peers::internet::Internet, plan: &Plan) -> Measured {
+    let mut serving = server.start(internet);
+    let mut drive = Drive::new(serving.address, plan.names, server == Server::Echo);
+    drive.warm();
+    // The first moments are not those of a server that has been up for long.
+    drive.full(plan.span / 4);
+    let before = serving.running.cpu_nanos();
+    let volume = drive.full(plan.span);
+    let cpu = serving.running.cpu_nanos() - before;
+    let half = drive.paced(volume.rate() / 2.0, plan.span);
+    serving.running.stop();
+    Measured { server, cpu_nanos: cpu as f64 / volume.answered.max(1) as f64, volume, half }
+}
+
+fn line(one: &Measured) -> String {
+    format!(
+        "{:<14} {:>8.0} answers/s, {:>6.0} ns CPU an answer, lost {:.3} %; at half load p50 {:.0}, p99 {:.0}, p99.9 {:.0} µs, lost {}; \
+         generator busy {:.0} %",
+        one.server.name(),
+        one.volume.rate(),
+        one.cpu_nanos,
+        one.volume.loss() * 100.0,
+        one.half.micros(0.5),
+        one.half.micros(0.99),
+        one.half.micros(0.999),
+        one.half.lost,
+        one.volume.busy * 100.0,
+    )
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = values.collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn report(plan: &Plan, all: &[Measured]) -> String {
+    let mut text = format!(
+        "{}\n\n{} names with one address each in a warm cache, asked over UDP from 10,000 addresses; every server alone on \
+         one core with one worker, the generator ({} questions in flight) on the other. The echo sends back what it gets with \
+         recvmmsg and sendmmsg, and does nothing else. CPU is the server's, user and system; \"of the echo\" compares it \
+         with the echo's in the same round. Latency at half of each server's own rate, from the moment a question should \
+         have left. Medians of {} runs of {} s, in turns.\n\n",
+        peers::results::circumstances(),
+        plan.names,
+        generator::WINDOW,
+        plan.rounds,
+        plan.span.as_secs_f64(),
+    );
+    text.push_str(
+        "| server | answers/s | CPU ns an answer | of the echo | p50 µs | p99 µs | p99.9 µs | lost at half load |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|\n",
+    );
+    let echoes: Vec<f64> = all.iter().filter(|one| one.server == Server::Echo).map(|one| one.cpu_nanos).collect();
+    for &server in &plan.chosen {
+        let rows: Vec<&Measured> = all.iter().filter(|one| one.server == server).collect();
+        let of = |value: &dyn Fn(&Measured) -> f64| median(rows.iter().map(|one| value(one)));
+        let ratio = median(rows.iter().zip(&echoes).map(|(one, echo)| one.cpu_nanos / echo));
+        let _ = writeln!(
+            text,
+            "| {} | {:.0}{} | {:.0} | {:.2} × | {:.0} | {:.0} | {:.0} | {:.0} |",
+            server.title(),
+            of(&|one| one.volume.rate()),
+            if of(&|one| one.volume.busy) > 0.97 && of(&|one| one.volume.served) < 0.9 { " (generator)" } else { "" },
+            of(&|one| one.cpu_nanos),
+            ratio,
+            of(&|one| one.half.micros(0.5)),
+            of(&|one| one.half.micros(0.99)),
+            of(&|one| one.half.micros(0.999)),
+            of(&|one| one.half.lost as f64),
+        );
+    }
+    text.push_str("\n\"(generator)\": the generator was the limit, not the server.\n");
+    text
+}
