@@ -8,12 +8,13 @@ use std::time::Duration;
 use hickory_proto::rr::{Name, Record, RecordType};
 use maeslant::dnssec::Sha1;
 use maeslant::engine::{Policy, Transport};
+use maeslant::lab::sign::Plan;
 use maeslant::resolve::{Hint, Minimisation, Upstream, UpstreamKind};
 
 use super::client::{Opt, Query};
 use super::script::{Action, Rule};
 use super::server::Server;
-use super::signing::{self, SigningPlan};
+use super::signing;
 use super::text::{self, Wanted};
 use super::world::Network;
 use super::zone::Zone;
@@ -296,7 +297,7 @@ impl Scenario {
 /// A zone as a scenario has it.
 struct Written {
     apex: Name,
-    plan: Option<SigningPlan>,
+    plan: Option<Plan>,
     records: Vec<Record>,
 }
 
@@ -319,7 +320,8 @@ fn describe(server: &mut Server, words: &[&str], block: &[Line]) -> Result<(), S
         match (words[0], &mut zone, &mut rule) {
             ("zone", ..) => {
                 let apex = text::name(words.get(1).copied().unwrap_or(""))?;
-                let plan = SigningPlan::parse(words.get(2..).unwrap_or(&[]))?;
+                let plan = words.get(2..).filter(|words| !words.is_empty());
+                let plan = plan.map(|words| Plan::parse(&words.join(" "))).transpose()?;
                 zone = Some(Written { apex, plan, records: Vec::new() });
             }
             ("when", ..) => rule = Some(Rule::parse(&words[1..])?),

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::rdata::CNAME;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
-use maeslant::lab::sign::Signed;
+use maeslant::lab::sign::{Plan, Signed};
 
 use super::script::Section;
-use super::signing::SigningPlan;
 use super::text;
 
 /// Aliases followed within one zone before giving up.
@@ -24,7 +23,7 @@ pub struct Zone {
     /// What signing added, if it is signed.
     pub signed: Option<Arc<Signed>>,
     /// How it is to be signed.
-    pub plan: Option<SigningPlan>,
+    pub plan: Option<Plan>,
 }
 
 type Node = BTreeMap<u16, Vec<Record>>;
@@ -291,6 +290,11 @@ fn answer(
             RData::CNAME(target) if qtype != RecordType::CNAME => Some(target.0.clone()),
             _ => None,
         };
+    }
+    let nsec = zone.signed.as_ref().filter(|_| qtype == RecordType::NSEC).map(|signed| signed.nsec(name));
+    if let Some(nsec) = nsec.filter(|nsec| !nsec.is_empty()) {
+        sections.answers.extend(nsec);
+        return None;
     }
     zone.negative(sections, ResponseCode::NoError);
     zone.prove(sections, |signed| match encloser {

@@ -90,6 +90,15 @@ impl Chain {
         plain.into_iter().flatten().chain(hashed.into_iter().flatten())
     }
 
+    pub(super) fn has(&self, name: &Name) -> bool {
+        self.names.contains(name)
+    }
+
+    /// Does a name exist that no record tells of?
+    pub(super) fn leaves_out(&self, name: &Name) -> bool {
+        self.is_hashed() && self.has(name) && self.at(name).is_none()
+    }
+
     /// The NSEC record at a name.
     pub(super) fn nsec(&self, name: &Name) -> Option<&Record> {
         match &self.links {
@@ -144,7 +153,10 @@ impl Chain {
     }
 
     pub(super) fn no_name(&self, name: &Name) -> Vec<&Record> {
-        let encloser = self.encloser(name, |name| self.names.contains(name));
+        // With opt-out, an empty non-terminal above nothing but unsigned delegations is left out too.
+        let hashed = self.is_hashed();
+        let encloser =
+            self.encloser(name, |name| if hashed { self.at(name).is_some() } else { self.names.contains(name) });
         let mut records = self.no_closer(name, &encloser);
         if self.is_hashed() {
             records.extend(self.at(&encloser));

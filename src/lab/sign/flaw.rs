@@ -71,8 +71,28 @@ pub struct Flaw {
     pub only: Option<RecordType>,
 }
 
+impl Fault {
+    /// The extended error that tells of it exactly (RFC 8914 §4).
+    pub fn error(self) -> u16 {
+        match self {
+            Fault::Expired => 7,
+            Fault::NotYetValid => 8,
+            Fault::WrongTag | Fault::OtherKeys | Fault::NoKeys => 9,
+            // The parent has no such key.
+            Fault::WrongSigner => 9,
+            Fault::NoSignature => 10,
+            Fault::NoZoneKey => 11,
+            // The name is not the wildcard's: a proof is missing.
+            Fault::TooFewLabels | Fault::NoProof | Fault::LyingProof => 12,
+            Fault::ExpiresBeforeInception => 25,
+            Fault::BadSignature | Fault::TooManyLabels | Fault::RevokedKey => 6,
+        }
+    }
+}
+
 impl Flaw {
-    pub(super) fn concerns(self, rtype: RecordType) -> bool {
+    /// Are sets of this type affected?
+    pub fn concerns(self, rtype: RecordType) -> bool {
         self.only.is_none_or(|only| only == rtype)
     }
 }

@@ -6,6 +6,7 @@
 mod chain;
 mod flaw;
 mod key;
+mod plan;
 mod rsa;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use hickory_proto::serialize::binary::{BinEncodable, BinEncoder, NameEncoding};
 pub use chain::Denial;
 pub use flaw::{Fault, Flaw};
 pub use key::Key;
+pub use plan::{ParentsWord, Plan};
 
 use chain::Chain;
 
@@ -120,7 +122,17 @@ impl Signed {
 
     /// Every NSEC or NSEC3 record of the zone.
     pub fn denials(&self) -> impl Iterator<Item = &Record> {
-        self.chain.iter()
+        self.chain.iter().filter(|_| !flaw::hides_proofs(self.how.flaw))
+    }
+
+    /// Is a name in the zone, rather than below one of its cuts or DNAMEs?
+    pub fn has_say_over(&self, name: &Name) -> bool {
+        self.chain.has(name)
+    }
+
+    /// Is a name left out of the proofs by opt-out?
+    pub fn leaves_out(&self, name: &Name) -> bool {
+        self.chain.leaves_out(name)
     }
 
     /// The RRSIG records over a set.
