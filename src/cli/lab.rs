@@ -10,14 +10,14 @@ use maeslant::config::Settings;
 use maeslant::daemon;
 use maeslant::dnssec::Anchors;
 use maeslant::lab::view::{self, Reading};
-use maeslant::lab::{self, Customers, Demand, Options, World};
+use maeslant::lab::{self, Checked, Customers, Demand, Options, World};
 
 /// Run the resolver in a small Internet on loopback, under load, and watch it.
 ///
 /// Starts some eighty authoritative servers (a root, top-level domains, zones with everything that makes resolution
-/// hard, a thousand popular sites) on addresses in 127.53.0.0/16, the resolver in front of them, and customers in
-/// 127.10.0.0/16 who ask for popular names. Nothing leaves this machine, and no root rights are needed. The answers are
-/// compared with what the zones say.
+/// hard, a thousand popular sites, zones signed right and wrong) on addresses in 127.53.0.0/16, the resolver in front of
+/// them with the lab's own root key, and customers in 127.10.0.0/16 who ask for popular names. Nothing leaves this
+/// machine, and no root rights are needed. The answers are compared with what the zones say.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -57,26 +57,52 @@ pub struct Args {
     /// Ask this resolver instead of starting one. It must ask the lab's servers on the lab's port.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub resolver: Option<SocketAddr>,
+    /// Write the trust anchor of the lab's root into this file. Its key is made at start.
+    #[arg(long, value_name = "FILE")]
+    pub anchors: Option<PathBuf>,
+    /// Which zones are signed: as in the Internet, every one, or none.
+    #[arg(long, value_enum, default_value_t = Signed::Usual)]
+    pub signed: Signed,
     /// Only the authoritative servers: no resolver, no customers.
     #[arg(long, conflicts_with = "resolver")]
     pub servers_only: bool,
-    /// Write every zone file and servers.json, which server has which zones and faults, into this folder; start nothing.
+    /// Write every zone file, with the signatures that --signed asks for (they hold for fifteen days), root.anchors with
+    /// the trust anchor, and servers.json, which server has which zones and faults, into this folder; start nothing.
     #[arg(long, value_name = "DIR")]
     pub export: Option<PathBuf>,
 }
 
+/// Which zones are signed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Signed {
+    Usual,
+    All,
+    None,
+}
+
 /// Runs the lab until its time is over, or Ctrl-C.
 pub fn run(args: &Args) -> ExitCode {
+    let atlas = lab::Atlas::new(usize::from(args.sites));
+    let atlas = match args.signed {
+        Signed::Usual => atlas,
+        Signed::All => atlas.all_signed(),
+        Signed::None => atlas.unsigned(),
+    };
     if let Some(folder) = &args.export {
-        let written = lab::Atlas::new(usize::from(args.sites)).write_to(folder);
+        let written = atlas.write_to(folder);
         return written.map_or_else(|e| fail(&format!("cannot write to {}: {e}", folder.display()), 1), |()| 0.into());
     }
     let options = Options { port: args.port, sites: usize::from(args.sites), seed: args.seed };
-    let world = match World::start(&options) {
+    let world = match World::of(atlas, &options) {
         Ok(world) => world,
         Err(error @ lab::StartError::Bind { .. }) => return fail(&error.to_string(), daemon::Exit::Bind as u8),
         Err(error) => return fail(&error.to_string(), 1),
     };
+    if let Some(file) = &args.anchors
+        && let Err(error) = std::fs::write(file, world.anchors())
+    {
+        return fail(&format!("cannot write to {}: {error}", file.display()), 1);
+    }
     if args.servers_only {
         let roots: Vec<String> =
             world.root_hints().iter().flat_map(|h| &h.addresses).map(ToString::to_string).collect();
@@ -109,18 +135,23 @@ fn settings(args: &Args, world: &World) -> Settings {
     settings.engine.resolve.root_hints = world.root_hints();
     settings.engine.resolve.server_port = world.port();
     settings.engine.resolve.do_not_query = Vec::new();
-    // The lab's root is not the one whose keys are compiled in.
-    settings.engine.resolve.dnssec.anchors = Anchors::default();
+    // The lab's root has keys of its own, made at its start.
+    settings.engine.resolve.dnssec.anchors = Anchors::parse(world.anchors()).unwrap_or_default();
     settings
 }
 
 fn watch(args: &Args, world: &World, resolver: SocketAddr) -> ExitCode {
     let demand =
         Demand { resolver, rate: args.rate, customers: args.clients, sites: usize::from(args.sites), seed: args.seed };
-    let curiosities = match lab::catalogue() {
+    let mut curiosities = match lab::catalogue() {
         Ok(questions) => questions,
         Err(error) => return fail(&error.to_string(), 1),
     };
+    // What is not as usual, and what others make of zones signed wrong, is not known.
+    if args.resolver.is_some() || args.signed != Signed::Usual {
+        curiosities.retain(|question| !matches!(question.checked, Checked::Bogus(_)));
+    }
+    curiosities.iter_mut().for_each(|question| question.expected = question.expected_checked());
     let customers = match Customers::start(&demand, &curiosities) {
         Ok(customers) => customers,
         Err(error) => return fail(&format!("the customers cannot be started: {error}"), 1),

@@ -1,12 +1,15 @@
 //! The small Internet on paper: every zone's text and every server with its addresses, zones and fault.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use hickory_proto::rr::{Name, RData, Record};
 use serde::Deserialize;
 
 use super::fault::Fault;
 use super::hostile::Script;
-use super::{embedded, population};
+use super::sign::Plan;
+use super::{embedded, population, signing};
 
 /// A master file.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,6 +59,8 @@ pub struct Atlas {
     pub sites: usize,
     /// What zones say of names they do not have, by origin.
     pub(super) scripts: Vec<(String, Script)>,
+    /// How zones are signed, by origin in lower case; those that are not here are not.
+    pub plans: BTreeMap<String, Plan>,
 }
 
 #[derive(Deserialize)]
@@ -79,7 +84,27 @@ impl Atlas {
         }
         zones.extend(population.zones);
         servers.extend(population.servers);
-        Atlas { zones, servers, sites, scripts: Vec::new() }
+        let mut atlas = Atlas { zones, servers, sites, scripts: Vec::new(), plans: BTreeMap::new() };
+        signing::plan(&mut atlas);
+        atlas
+    }
+
+    /// The same with every zone signed, by one algorithm and NSEC where nothing else is planned.
+    pub fn all_signed(mut self) -> Atlas {
+        for origin in self.zones.iter().map(|zone| zone.origin.to_lowercase()) {
+            if !self.plans.contains_key(&origin)
+                && let Ok(plan) = Plan::parse("signed")
+            {
+                self.plans.insert(origin, plan);
+            }
+        }
+        self
+    }
+
+    /// The same with no zone signed.
+    pub fn unsigned(mut self) -> Atlas {
+        self.plans.clear();
+        self
     }
 
     /// The server that has an address.
@@ -92,12 +117,19 @@ impl Atlas {
         self.servers.iter().filter(|s| s.zones.iter().any(|z| z == "."))
     }
 
-    /// Writes every master file and `servers.json` (the server map, generated servers included) into a folder, for
-    /// other name servers to serve. Creates the folder.
+    /// Writes every master file, signed by new keys where that is planned, `root.anchors` with the trust anchor, and
+    /// `servers.json` (the server map, generated servers included) into a folder, for other name servers to serve.
+    /// Creates the folder.
     pub fn write_to(&self, folder: &std::path::Path) -> std::io::Result<()> {
         std::fs::create_dir_all(folder)?;
+        let (zones, anchors) = signing::signed_zones(self).map_err(std::io::Error::other)?;
         for zone in &self.zones {
-            std::fs::write(folder.join(zone.file_name()), &zone.text)?;
+            let signed = Name::from_ascii(&zone.origin).ok().and_then(|origin| zones.get(&origin));
+            let added: String = signed.into_iter().flat_map(|zone| zone.signing_records()).map(generic).collect();
+            std::fs::write(folder.join(zone.file_name()), zone.text.clone() + "\n" + &added)?;
+        }
+        if !anchors.is_empty() {
+            std::fs::write(folder.join("root.anchors"), anchors)?;
         }
         let fault = |f: &Fault| format!("{:?}", f.behaviour);
         let servers = self.servers.iter().map(|s| {
@@ -110,4 +142,12 @@ impl Atlas {
         let text = serde_json::to_string_pretty(&servers.collect::<Vec<_>>())?;
         std::fs::write(folder.join("servers.json"), text)
     }
+}
+
+/// A record in the form of RFC 3597 §5, which every name server reads.
+fn generic(record: Record) -> String {
+    let RData::Unknown { rdata, .. } = &record.data else { return String::new() };
+    let digits = data_encoding::HEXLOWER.encode(&rdata.anything);
+    let (length, rtype) = (rdata.anything.len(), u16::from(record.record_type()));
+    format!("{} {} IN TYPE{rtype} \\# {length} {digits}\n", record.name.to_ascii(), record.ttl)
 }

@@ -10,6 +10,8 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::atlas::Atlas;
 use super::fault::Behaviour;
+use super::signing::signed_zones;
+use super::verdict::{Checked, Verdicts};
 use super::world::{StartError, read_zones};
 use super::zone::{Key, Node, Zone, ZoneSet, dname_target, key};
 
@@ -70,13 +72,21 @@ pub struct Question {
     pub rtype: u16,
     pub expected: Expected,
     /// The records of the answer section, presentation format without TTL, sorted; what a resolver adds or leaves
-    /// out of the chain does not count as their difference. Empty for `ServFail`.
+    /// out of the chain does not count as their difference. Empty for `ServFail`, and where it holds keys or what is
+    /// made of them: those are new at each start.
     pub answer: Vec<String>,
+    /// What a validator makes of it, by the default policy.
+    pub checked: Checked,
     /// Why resolvers may rightly differ here.
     pub note: Option<&'static str>,
 }
 
 impl Question {
+    /// What a resolver that validates says in the end.
+    pub fn expected_checked(&self) -> Expected {
+        if matches!(self.checked, Checked::Bogus(_)) { Expected::ServFail } else { self.expected }
+    }
+
     /// `A`, `MX`, `TYPE65280`.
     pub fn type_name(&self) -> String {
         type_name(RecordType::from(self.rtype))
@@ -94,7 +104,7 @@ fn type_name(rtype: RecordType) -> String {
 /// type.
 pub fn catalogue() -> Result<Vec<Question>, StartError> {
     let atlas = Atlas::new(0);
-    let zones = read_zones(&atlas)?;
+    let (zones, _) = signed_zones(&atlas)?;
     let mut asked: BTreeSet<(String, u16)> = BTreeSet::new();
     let mut ask = |name: &str, rtype: RecordType| {
         asked.insert((name.to_owned(), u16::from(rtype)));
@@ -116,15 +126,22 @@ pub fn catalogue() -> Result<Vec<Question>, StartError> {
         ask(name, RecordType::NS);
     }
     let walk = Walk::new(&atlas, &zones);
+    let verdicts = Verdicts::new(&atlas, &zones);
     let question = |(name, rtype): (String, u16)| {
         let parsed = Name::from_ascii(&name).ok()?;
-        let (expected, answer) = walk.resolve(&parsed, RecordType::from(rtype));
-        Some(Question { note: walk.note(&parsed, expected, &answer), name, rtype, expected, answer: texts(&answer) })
+        let (expected, answer, way) = walk.resolve_by(&parsed, RecordType::from(rtype));
+        let note = walk.note(&parsed, expected, &answer);
+        let checked = verdicts.of_way(&way, RecordType::from(rtype));
+        Some(Question { note, name, rtype, expected, answer: texts(&answer), checked })
     };
     Ok(asked.into_iter().filter_map(question).collect())
 }
 
 fn texts(answer: &[Record]) -> Vec<String> {
+    let of_keys = |r: &Record| matches!(r.record_type(), RecordType::DS | RecordType::DNSKEY | RecordType::NSEC3PARAM);
+    if answer.iter().any(of_keys) {
+        return Vec::new();
+    }
     let text = |r: &Record| match dname_target(r).filter(|_| r.record_type() == RecordType::DNAME) {
         Some(target) => format!("{} DNAME {target}", r.name),
         None => format!("{} {} {}", r.name, type_name(r.record_type()), r.data),
@@ -182,6 +199,13 @@ impl<'a> Walk<'a> {
 
     /// The outcome, and the answer section a resolver builds.
     pub(super) fn resolve(&self, qname: &Name, qtype: RecordType) -> (Expected, Vec<Record>) {
+        let (expected, answer, _) = self.resolve_by(qname, qtype);
+        (expected, answer)
+    }
+
+    /// The same, and which zones were asked for which names.
+    fn resolve_by(&self, qname: &Name, qtype: RecordType) -> (Expected, Vec<Record>, Vec<(&'a Zone, Name)>) {
+        let mut way = Vec::new();
         let mut answer: Vec<Record> = Vec::new();
         let mut name = qname.clone();
         let mut seen = HashSet::new();
@@ -191,6 +215,7 @@ impl<'a> Walk<'a> {
             }
             let Some(zone) = self.authority(&name, qtype) else { break };
             let reply = zone.answer(&name, qtype);
+            way.push((zone, name.clone()));
             let wanted = |r: &Record| r.record_type() == qtype;
             let (done, before) = (reply.answers.iter().any(wanted), reply.answers.len());
             // What the zone said of names beyond its cuts is asked again there.
@@ -205,7 +230,7 @@ impl<'a> Walk<'a> {
                 _ => None,
             };
             if let Some(outcome) = outcome {
-                return (outcome, answer);
+                return (outcome, answer, way);
             }
             match answer.iter().rev().find_map(|r| if let RData::CNAME(c) = &r.data { Some(&c.0) } else { None }) {
                 Some(target) => name = target.clone(),
@@ -216,7 +241,7 @@ impl<'a> Walk<'a> {
                 break;
             }
         }
-        (Expected::ServFail, Vec::new())
+        (Expected::ServFail, Vec::new(), way)
     }
 
     /// The zone that has the last word on a name, if it can be reached from the root.
@@ -352,7 +377,7 @@ mod tests {
             ("www.g1.com.", "A", Records, 1),
             ("www.six.", "A", Records, 1),
             ("www.sib1.com.", "A", Records, 1),
-            ("ordinary.org.", "TYPE43", Records, 1),
+            ("ordinary.org.", "TYPE43", Records, 0),
             ("www.circa.com.", "A", ServFail, 0),
             ("no-such-name.lame.com.", "A", ServFail, 0),
             ("no-such-zone.void.", "A", ServFail, 0),

@@ -410,7 +410,14 @@ mod tests {
     use super::*;
 
     fn question(name: &str, expected: Expected) -> Question {
-        Question { name: name.to_owned(), rtype: 1, expected, answer: Vec::new(), note: None }
+        Question {
+            name: name.to_owned(),
+            rtype: 1,
+            expected,
+            answer: Vec::new(),
+            note: None,
+            checked: crate::lab::Checked::Insecure,
+        }
     }
 
     fn demand(resolver: SocketAddr, sites: usize) -> Demand {

@@ -3,6 +3,9 @@
 /// The server map.
 pub(super) const SERVERS: &str = include_str!("../../zones/lab/servers.toml");
 
+/// Which zones are signed.
+pub(super) const SIGNING: &str = include_str!("../../zones/lab/signing.toml");
+
 macro_rules! zones {
     ($($origin:literal $file:literal)*) => {
         /// Origin and text of every master file.
@@ -33,6 +36,7 @@ zones! {
     "deep.nl." "deep.nl.zone"
     "dname.com." "dname.com.zone"
     "dname.net." "dname.net.zone"
+    "dnssec.nl." "dnssec.nl.zone"
     "dual.com." "dual.com.zone"
     "ent.org." "ent.org.zone"
     "formerr.com." "formerr.com.zone"

@@ -201,9 +201,11 @@ struct Authority {
 #[async_trait::async_trait]
 impl RequestHandler for Authority {
     async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, mut out: R) -> ResponseInfo {
+        let dnssec_ok = request.edns.as_ref().is_some_and(|edns| edns.flags().dnssec_ok);
         let edns = request.edns.as_ref().map(|_| {
             let mut edns = Edns::new();
             edns.set_max_payload(1232);
+            edns.set_dnssec_ok(dnssec_ok);
             edns
         });
         let builder = MessageResponseBuilder::new(&request.queries, edns.as_ref());
@@ -212,7 +214,7 @@ impl RequestHandler for Authority {
             (OpCode::Query, Ok(info)) if info.query.query_class() == DNSClass::IN => {
                 let (name, qtype) = (info.query.original().name(), info.query.query_type());
                 let zone = self.zones.find(name, qtype).ok_or(ResponseCode::Refused);
-                zone.map(|zone| zone.answer(name, qtype))
+                zone.map(|zone| zone.answer_signed(name, qtype, dnssec_ok))
             }
             (OpCode::Query, Ok(_)) => Err(ResponseCode::Refused),
             (OpCode::Query, Err(_)) => Err(ResponseCode::FormErr),

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::atlas::Atlas;
 use super::fault::Fault;
 use super::server::{Counts, Faults, Front, serve_tcp, serve_udp};
+use super::signing::signed_zones;
 use super::zone::{Zone, ZoneSet, key};
 use crate::resolve::Hint;
 
@@ -79,6 +80,7 @@ pub struct ServerCounts {
 pub struct World {
     atlas: Atlas,
     zones: ZoneSet,
+    anchors: String,
     fronts: Vec<(String, Arc<Front>)>,
     faults: Arc<Faults>,
     port: u16,
@@ -102,7 +104,7 @@ impl World {
 
     /// As [`World::start`], of a map that may have more than the usual zones.
     pub fn of(atlas: Atlas, options: &Options) -> Result<World, StartError> {
-        let zones = read_zones(&atlas)?;
+        let (zones, anchors) = signed_zones(&atlas)?;
         let (port, sockets) = bind_all(&atlas, options.port)?;
         let faults = Arc::new(Faults::default());
         let mut fronts = Vec::new();
@@ -127,7 +129,7 @@ impl World {
         let (stop, stopped) = watch::channel(false);
         let serving = fronts.iter().map(|(_, front)| Arc::clone(front)).zip(sockets).collect();
         let thread = spawn(serving, stopped).map_err(StartError::Thread)?;
-        Ok(World { atlas, zones, fronts, faults, port, stop, thread: Some(thread) })
+        Ok(World { atlas, zones, anchors, fronts, faults, port, stop, thread: Some(thread) })
     }
 
     /// The port of every server: the resolver's `server_port`.
@@ -149,6 +151,11 @@ impl World {
     pub fn root_hints(&self) -> Vec<Hint> {
         let hint = |s: &super::Server| Hint { name: s.name.clone(), addresses: s.addresses.clone() };
         self.atlas.root_servers().map(hint).collect()
+    }
+
+    /// The trust anchor of the root, as a file of trust anchors has it. Its key was made at the start of this world.
+    pub fn anchors(&self) -> &str {
+        &self.anchors
     }
 
     /// Puts a fault on one address, or takes it away with `Fault::default()`. Holds for queries from now on.

@@ -13,6 +13,7 @@ use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 
 use super::hostile::Script;
 use super::master::{self, MasterError};
+use super::sign::Signed;
 
 /// A name as a key: uncompressed wire format, lower case.
 pub(super) type Key = Vec<u8>;
@@ -64,6 +65,8 @@ pub struct Zone {
     negative_soa: Record,
     /// What it says of names it does not have, where that is not the truth.
     pub(super) script: Option<Script>,
+    /// What signing added, if it is signed.
+    pub(super) signed: Option<Arc<Signed>>,
 }
 
 /// What a zone says, section by section.
@@ -79,11 +82,19 @@ pub struct Reply {
 /// What one name in a zone leads to.
 enum Step {
     Records(Vec<Record>),
-    Alias { records: Vec<Record>, target: Name },
-    Referral(Vec<Record>),
+    Alias {
+        records: Vec<Record>,
+        target: Name,
+    },
+    Referral {
+        servers: Vec<Record>,
+        ds: Vec<Record>,
+    },
     NoData,
     NxDomain,
     TooLong(Vec<Record>),
+    /// One of the others, by the wildcard below this name.
+    Wildcard(Box<Step>, Name),
 }
 
 impl Zone {
@@ -112,7 +123,55 @@ impl Zone {
         if let RData::SOA(fields) = &soa.data {
             negative_soa.ttl = soa.ttl.min(fields.minimum);
         }
-        Ok(Zone { origin: origin.clone(), origin_key, nodes, negative_soa, script: None })
+        Ok(Zone { origin: origin.clone(), origin_key, nodes, negative_soa, script: None, signed: None })
+    }
+
+    /// Adds a record at a name that has others.
+    pub(super) fn add(&mut self, record: Record) {
+        let node = self.nodes.entry(key(&record.name)).or_default();
+        let rtype = record.record_type();
+        match node.rrsets.iter_mut().find(|(t, _)| *t == rtype) {
+            Some((_, records)) => records.push(record),
+            None => node.rrsets.push((rtype, vec![record])),
+        }
+    }
+
+    /// Every record, in no order.
+    pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
+        self.nodes.values().flat_map(|node| &node.rrsets).flat_map(|(_, records)| records)
+    }
+
+    /// Is there a zone cut at this name?
+    pub(super) fn has_cut(&self, name: &Name) -> bool {
+        let at = key(name);
+        at != self.origin_key && self.nodes.get(&at).is_some_and(|node| node.get(RecordType::NS).is_some())
+    }
+
+    /// What signing adds, all of it: for other name servers to serve.
+    pub(super) fn signing_records(&self) -> Vec<Record> {
+        let Some(signed) = self.signed.as_deref() else { return Vec::new() };
+        let mut added = Vec::new();
+        for (rtype, set) in self.nodes.values().flat_map(|node| &node.rrsets) {
+            let Some(first) = set.first() else { continue };
+            if matches!(rtype, RecordType::DNSKEY | RecordType::NSEC3PARAM | RecordType::DS) {
+                added.extend_from_slice(set);
+            }
+            let of_parent = !self.has_cut(&first.name) || *rtype == RecordType::DS;
+            if of_parent && signed.has_say_over(&first.name) {
+                added.extend(signed.signatures(set));
+            }
+        }
+        for proof in signed.denials() {
+            added.push(proof.clone());
+            added.extend(signed.signatures(std::slice::from_ref(proof)));
+        }
+        added
+    }
+
+    /// Makes it the signed zone that `signed` is the rest of.
+    pub(super) fn sign(&mut self, signed: Signed) {
+        signed.apex().iter().for_each(|record| self.add(record.clone()));
+        self.signed = Some(Arc::new(signed));
     }
 
     /// The name of the apex.
@@ -125,8 +184,13 @@ impl Zone {
         self.nodes.iter()
     }
 
-    /// Answers a question for a name at or below the apex.
+    /// Answers a question for a name at or below the apex, without the records of DNSSEC.
     pub fn answer(&self, qname: &Name, qtype: RecordType) -> Reply {
+        self.answer_signed(qname, qtype, false)
+    }
+
+    /// The same; with signatures and proofs where the zone is signed and they are wanted (DO).
+    pub fn answer_signed(&self, qname: &Name, qtype: RecordType, dnssec_ok: bool) -> Reply {
         if let Some(reply) = self.script.as_ref().and_then(|script| script.answer(qname, qtype, self)) {
             return reply;
         }
@@ -137,45 +201,103 @@ impl Zone {
             authority: Vec::new(),
             additional: Vec::new(),
         };
+        let signed = self.signed.as_deref().filter(|_| dnssec_ok);
+        reply.answers = self.of_signing(qname, qtype, dnssec_ok);
+        if !reply.answers.is_empty() {
+            return reply;
+        }
         let mut name = qname.clone();
         for _ in 0..MAX_ALIASES {
-            match self.step(&name, qtype) {
+            let (step, encloser) = match self.step(&name, qtype) {
+                Step::Wildcard(step, encloser) => (*step, Some(encloser)),
+                step => (step, None),
+            };
+            let star = encloser.as_ref().filter(|_| !matches!(step, Step::NoData));
+            if let (Some(signed), Some(encloser)) = (signed, star) {
+                reply.authority.extend(signed.no_closer(&name, encloser));
+            }
+            match step {
                 Step::Records(records) => {
                     if qtype == RecordType::NS {
                         reply.additional = self.addresses(&records);
                     }
-                    reply.answers.extend(records);
+                    reply.answers.extend(with_signatures(signed, records, encloser.as_ref()));
                     return reply;
                 }
                 Step::Alias { records, target } => {
                     let seen =
                         reply.answers.iter().any(|r| r.name == target) || records.iter().any(|r| r.name == target);
-                    reply.answers.extend(records);
+                    reply.answers.extend(with_signatures(signed, records, encloser.as_ref()));
                     if seen || !self.holds(&key(&target)) {
                         return reply;
                     }
                     name = target;
                 }
-                Step::Referral(servers) => {
+                Step::Referral { servers, ds } => {
                     reply.authoritative = !reply.answers.is_empty();
                     reply.additional = self.addresses(&servers);
-                    reply.authority = servers;
+                    self.refer(&mut reply, signed, servers, ds);
                     return reply;
-                }
-                Step::NoData => break,
-                Step::NxDomain => {
-                    reply.rcode = ResponseCode::NXDomain;
-                    break;
                 }
                 Step::TooLong(records) => {
                     reply.rcode = ResponseCode::YXDomain;
-                    reply.answers.extend(records);
+                    reply.answers.extend(with_signatures(signed, records, None));
+                    return reply;
+                }
+                negative => {
+                    self.deny(&mut reply, signed, &name, &negative, encloser.as_ref());
                     return reply;
                 }
             }
         }
-        reply.authority = vec![self.negative_soa.clone()];
+        self.deny(&mut reply, None, &name, &Step::NoData, None);
         reply
+    }
+
+    /// What there is of NSEC or RRSIG at a name, for who asks for that.
+    fn of_signing(&self, name: &Name, rtype: RecordType, dnssec_ok: bool) -> Vec<Record> {
+        let node = self.nodes.get(&key(name)).filter(|_| !self.has_cut(name));
+        let (Some(signed), Some(node)) = (&self.signed, node) else { return Vec::new() };
+        match rtype {
+            RecordType::NSEC => signed.nsec(name).into_iter().take(if dnssec_ok { 2 } else { 1 }).collect(),
+            RecordType::RRSIG => node.rrsets.iter().flat_map(|(_, set)| signed.signatures(set)).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn refer(&self, reply: &mut Reply, signed: Option<&Signed>, servers: Vec<Record>, ds: Vec<Record>) {
+        let cut = servers.first().map(|server| server.name.clone());
+        reply.authority.extend(servers);
+        if let (Some(signed), Some(cut)) = (signed, cut) {
+            match ds.is_empty() {
+                true => reply.authority.extend(signed.no_ds(&cut)),
+                false => reply.authority.extend(with_signatures(Some(signed), ds, None)),
+            }
+        }
+    }
+
+    /// The SOA, and what proves that there is no such name or no such type.
+    fn deny(&self, reply: &mut Reply, signed: Option<&Signed>, name: &Name, step: &Step, encloser: Option<&Name>) {
+        let missing = matches!(step, Step::NxDomain);
+        if missing {
+            reply.rcode = ResponseCode::NXDomain;
+        }
+        let ttl = self.negative_soa.ttl;
+        let proofs = std::mem::take(&mut reply.authority);
+        reply.authority.push(self.negative_soa.clone());
+        if let Some(signed) = signed {
+            let soa = self.nodes.get(&self.origin_key).and_then(|apex| apex.get(RecordType::SOA)).unwrap_or_default();
+            reply.authority.extend(signed.signatures(soa).into_iter().map(|mut signature| {
+                signature.ttl = ttl;
+                signature
+            }));
+            reply.authority.extend(match encloser {
+                _ if missing => signed.no_name(name),
+                Some(encloser) => signed.no_data_of_wildcard(name, encloser),
+                None => signed.no_data(name),
+            });
+        }
+        reply.authority.extend(proofs);
     }
 
     /// Whether a name is in it, empty non-terminals included.
@@ -200,7 +322,10 @@ impl Zone {
             let servers = if depth == apex { None } else { node.get(RecordType::NS) };
             match servers {
                 Some(_) if depth == 0 && qtype == RecordType::DS => return at_node(node, qtype, None),
-                Some(servers) => return Step::Referral(servers.to_vec()),
+                Some(servers) => {
+                    let ds = node.get(RecordType::DS).unwrap_or_default().to_vec();
+                    return Step::Referral { servers: servers.to_vec(), ds };
+                }
                 None if depth == 0 => return at_node(node, qtype, None),
                 None => {}
             }
@@ -213,10 +338,9 @@ impl Zone {
 
     fn wildcard(&self, name: &Name, qtype: RecordType, encloser: &[u8]) -> Step {
         let star = [&[1, b'*'], encloser].concat();
-        match self.nodes.get(&star) {
-            Some(node) => at_node(node, qtype, Some(name)),
-            None => Step::NxDomain,
-        }
+        let Some(node) = self.nodes.get(&star) else { return Step::NxDomain };
+        let labels = label_starts(encloser).len() - 1;
+        Step::Wildcard(Box::new(at_node(node, qtype, Some(name))), name.trim_to(labels))
     }
 
     /// The addresses this zone has for name servers, glue below its cuts included.
@@ -226,6 +350,34 @@ impl Zone {
         let of = |rtype| nodes.iter().filter_map(move |n| n.get(rtype)).flatten().cloned();
         of(RecordType::A).chain(of(RecordType::AAAA)).collect()
     }
+}
+
+/// The records, each set with its signatures; those from the wildcard below `encloser` are signed as such.
+fn with_signatures(signed: Option<&Signed>, records: Vec<Record>, encloser: Option<&Name>) -> Vec<Record> {
+    let Some(signed) = signed else { return records };
+    let has_dname = records.iter().any(|record| record.record_type() == RecordType::DNAME);
+    let star = encloser.and_then(|encloser| encloser.prepend_label("*").ok());
+    let mut all = Vec::with_capacity(records.len() * 2);
+    for set in records.chunk_by(|a, b| a.record_type() == b.record_type()) {
+        all.extend_from_slice(set);
+        // What a DNAME makes is not signed.
+        if has_dname && set[0].record_type() == RecordType::CNAME {
+            continue;
+        }
+        let signatures = match &star {
+            None => signed.signatures(set),
+            Some(star) => {
+                let mut original = set.to_vec();
+                original.iter_mut().for_each(|record| record.name = star.clone());
+                signed.signatures(&original)
+            }
+        };
+        all.extend(signatures.into_iter().map(|mut signature| {
+            signature.name = set[0].name.clone();
+            signature
+        }));
+    }
+    all
 }
 
 /// The data of a node, under its own name or, from a wildcard, under `owner`.
