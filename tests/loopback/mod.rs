@@ -6,3 +6,4 @@ mod program;
 mod resolution;
 mod signed;
 mod validation;
+mod verdicts;

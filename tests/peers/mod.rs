@@ -3,7 +3,7 @@
 mod differential;
 mod lab_zones;
 #[path = "programs.rs"]
-mod programs;
+pub mod programs;
 mod questions;
 mod real_servers;
 

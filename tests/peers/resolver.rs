@@ -64,11 +64,16 @@ impl Resolver {
     ///
     /// `prefix` are words put before the command, such as `taskset -c 0`.
     pub fn start(self, internet: &Internet, prefix: &[&str]) -> Resolving {
+        self.start_with(internet, None, prefix)
+    }
+
+    /// The same; validating by the trust anchors in a file where there is one, SHA-1 included.
+    pub fn start_with(self, internet: &Internet, anchors: Option<&Path>, prefix: &[&str]) -> Resolving {
         let dir = fresh_dir(self.name());
         let words = match self {
-            Resolver::Maeslant => maeslant(&dir, internet, self.port()),
-            Resolver::Unbound => unbound(&dir, internet, self.port()),
-            Resolver::Knot => kresd(&dir, internet, self.port()),
+            Resolver::Maeslant => maeslant(&dir, internet, anchors, self.port()),
+            Resolver::Unbound => unbound(&dir, internet, anchors, self.port()),
+            Resolver::Knot => kresd(&dir, internet, anchors, self.port()),
         };
         let all: Vec<&str> = prefix.iter().copied().chain(words.iter().map(String::as_str)).collect();
         let (program, arguments) = all.split_first().expect("a command has a first word");
@@ -92,11 +97,15 @@ fn write(dir: &Path, name: &str, text: &str) -> String {
     path.display().to_string()
 }
 
-fn maeslant(dir: &Path, internet: &Internet, port: u16) -> Vec<String> {
+fn maeslant(dir: &Path, internet: &Internet, anchors: Option<&Path>, port: u16) -> Vec<String> {
+    let validation = match anchors {
+        Some(file) => format!("[dnssec]\ntrust_anchors = \"{}\"\nsha1 = \"validate\"\n", file.display()),
+        None => String::new(),
+    };
     let text = format!(
         "[server]\nlisten = [\"127.0.0.1:{port}\", \"[::1]:{port}\"]\nworkers = 1\n\
          [resolver]\nroot_hints = \"{}\"\nserver_port = {}\ndo_not_query = []\n\
-         [local]\nspecial_use = false\n[cache]\nmemory = \"512MiB\"\n",
+         [local]\nspecial_use = false\n[cache]\nmemory = \"512MiB\"\n{validation}",
         internet.root_hints.display(),
         internet.port
     );
@@ -105,7 +114,12 @@ fn maeslant(dir: &Path, internet: &Internet, port: u16) -> Vec<String> {
 }
 
 /// Unbound asks port 53 and no other.
-fn unbound(dir: &Path, internet: &Internet, port: u16) -> Vec<String> {
+fn unbound(dir: &Path, internet: &Internet, anchors: Option<&Path>, port: u16) -> Vec<String> {
+    // Debian's build has SHA-1; clients that set CD are answered as RFC 4035 has it either way.
+    let (modules, anchor) = match anchors {
+        Some(file) => ("validator iterator", format!("  trust-anchor-file: \"{}\"\n  ede: yes\n", file.display())),
+        None => ("iterator", String::new()),
+    };
     let here = dir.display();
     let hints = internet.root_hints.display();
     // Its built-in answers for special names would hide the small Internet's own.
@@ -115,7 +129,7 @@ fn unbound(dir: &Path, internet: &Internet, port: u16) -> Vec<String> {
     let text = format!(
         "server:\n  interface: 127.0.0.1@{port}\n  interface: ::1@{port}\n  access-control: 0.0.0.0/0 allow\n  \
          access-control: ::/0 allow\n  do-daemonize: no\n  username: \"\"\n  chroot: \"\"\n  directory: \"{here}\"\n  \
-         pidfile: \"{here}/pid\"\n  use-syslog: no\n  verbosity: 0\n  num-threads: 1\n  module-config: \"iterator\"\n  \
+         pidfile: \"{here}/pid\"\n  use-syslog: no\n  verbosity: 0\n  num-threads: 1\n  module-config: \"{modules}\"\n{anchor}  \
          root-hints: \"{hints}\"\n  do-not-query-localhost: no\n  unblock-lan-zones: yes\n  insecure-lan-zones: yes\n  \
          edns-buffer-size: 1232\n  incoming-num-tcp: 100\n  \
          msg-cache-size: 256m\n  rrset-cache-size: 256m\n{special}remote-control:\n  control-enable: no\n"
@@ -125,13 +139,17 @@ fn unbound(dir: &Path, internet: &Internet, port: u16) -> Vec<String> {
 }
 
 /// Knot Resolver asks port 53 and no other.
-fn kresd(dir: &Path, internet: &Internet, port: u16) -> Vec<String> {
+fn kresd(dir: &Path, internet: &Internet, anchors: Option<&Path>, port: u16) -> Vec<String> {
+    let anchors = match anchors {
+        Some(file) => format!("trust_anchors.add_file('{}', true)\n", file.display()),
+        None => String::new(),
+    };
     let hints = internet.root_hints.display();
     let text = format!(
         "net.listen('127.0.0.1', {port}, {{ kind = 'dns' }})\nnet.listen('::1', {port}, {{ kind = 'dns' }})\n\
          log_level('err')\ncache.size = 512 * MB\ntrust_anchors.remove('.')\n\
          modules.unload('ta_update')\nmodules.unload('ta_sentinel')\nmodules.unload('ta_signal_query')\n\
-         modules.load('hints')\nhints.root_file('{hints}')\nmodules.unload('policy')\n"
+         {anchors}modules.load('hints')\nhints.root_file('{hints}')\nmodules.unload('policy')\n"
     );
     let file = write(dir, "kresd.conf", &text);
     vec!["kresd".into(), "-n".into(), "-c".into(), file, dir.display().to_string()]

@@ -95,6 +95,10 @@ pub struct Answer {
     pub authoritative: bool,
     pub truncated: bool,
     pub recursion_available: bool,
+    /// AD: everything in it has been validated.
+    pub authentic: bool,
+    /// The codes of the extended errors (RFC 8914).
+    pub errors: Vec<u16>,
     /// The answer section in the order of the message.
     pub records: Vec<Record>,
 }
@@ -115,6 +119,9 @@ impl Answer {
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(rcode_name(self.rcode))?;
+        if self.authentic {
+            f.write_str(" ad")?;
+        }
         for record in &self.records {
             write!(f, " | {record}")?;
         }
@@ -135,9 +142,29 @@ pub enum Over {
     Tcp,
 }
 
+/// What a client says of validation.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub struct Wishes {
+    /// DO: it wants signatures.
+    pub dnssec_ok: bool,
+    /// CD: it validates itself.
+    pub checking_disabled: bool,
+}
+
 /// Asks `server` once. By UDP with EDNS and 1232 octets, and again by TCP when truncated.
 pub fn ask(server: SocketAddr, name: &str, kind: Type, over: Over, patience: Duration) -> io::Result<Answer> {
-    let query = compose(name, kind)?;
+    ask_with(server, (name, kind), Wishes::default(), over, patience)
+}
+
+/// The same with wishes.
+pub fn ask_with(
+    server: SocketAddr,
+    (name, kind): (&str, Type),
+    wishes: Wishes,
+    over: Over,
+    patience: Duration,
+) -> io::Result<Answer> {
+    let query = compose(name, kind, wishes)?;
     let answer = match over {
         Over::Udp => ask_udp(server, &query, patience)?,
         Over::Tcp => ask_tcp(server, &query, patience)?,
@@ -213,14 +240,16 @@ fn name_to_wire(name: &str) -> io::Result<Vec<u8>> {
     Ok(wire)
 }
 
-fn compose(name: &str, kind: Type) -> io::Result<Vec<u8>> {
+fn compose(name: &str, kind: Type, wishes: Wishes) -> io::Result<Vec<u8>> {
     static NEXT_ID: AtomicU16 = AtomicU16::new(1);
     let mut message = NEXT_ID.fetch_add(1, Ordering::Relaxed).to_be_bytes().to_vec();
-    message.extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 1]); // RD, one question, one additional
+    let flags = if wishes.checking_disabled { 0x10 } else { 0 };
+    message.extend_from_slice(&[1, flags, 0, 1, 0, 0, 0, 0, 0, 1]); // RD, one question, one additional
     message.extend_from_slice(&name_to_wire(name)?);
     message.extend_from_slice(&kind.0.to_be_bytes());
     message.extend_from_slice(&[0, 1]);
-    message.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]); // OPT, 1232 octets
+    let flags = if wishes.dnssec_ok { 0x80 } else { 0 };
+    message.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, flags, 0, 0, 0]); // OPT, 1232 octets
     Ok(message)
 }
 
@@ -290,6 +319,20 @@ fn read_data(message: &[u8], at: usize, length: usize, kind: Type) -> io::Result
     Ok(data)
 }
 
+/// The codes in the options of an OPT record.
+fn extended_errors(mut options: &[u8]) -> Vec<u16> {
+    let mut errors = Vec::new();
+    while let [a, b, high, low, rest @ ..] = options {
+        let length = usize::from(u16::from_be_bytes([*high, *low])).min(rest.len());
+        let (data, after) = rest.split_at(length);
+        if let ([0, 15], [high, low, ..]) = ([*a, *b], data) {
+            errors.push(u16::from_be_bytes([*high, *low]));
+        }
+        options = after;
+    }
+    errors
+}
+
 fn parse(message: &[u8], query: &[u8]) -> io::Result<Answer> {
     let flags = u16_at(message, 2)?;
     if message.get(..2) != query.get(..2) || flags & 0x8000 == 0 {
@@ -309,11 +352,24 @@ fn parse(message: &[u8], query: &[u8]) -> io::Result<Answer> {
         at = after + 10 + length;
         records.push(Record { owner, kind, data });
     }
+    let others = u16_at(message, 8)? + u16_at(message, 10)?;
+    let mut errors = Vec::new();
+    for _ in 0..others {
+        let after = read_name(message, at)?.1;
+        let length = usize::from(u16_at(message, after + 8)?);
+        let data = message.get(after + 10..after + 10 + length).ok_or_else(|| malformed("record data"))?;
+        if u16_at(message, after)? == 41 {
+            errors = extended_errors(data);
+        }
+        at = after + 10 + length;
+    }
     Ok(Answer {
         rcode: flags.to_be_bytes()[1] & 15,
         authoritative: flags & 0x0400 != 0,
         truncated: flags & 0x0200 != 0,
         recursion_available: flags & 0x0080 != 0,
+        authentic: flags & 0x0020 != 0,
+        errors,
         records,
     })
 }
