@@ -33,13 +33,15 @@ pub enum Behaviour {
     NoAa,
     /// Eight packets that are no answer come before each by UDP.
     Junk,
+    /// Forged answers come before each by UDP, with IDs guessed at random and an address of the forger's.
+    Guesses,
     /// By UDP truncated; by TCP a message of 64 KiB whose names are long chains of pointers.
     Staircase,
 }
 
 impl Behaviour {
     /// All of them, by the words for them.
-    pub const ALL: [(&'static str, Behaviour); 13] = [
+    pub const ALL: [(&'static str, Behaviour); 14] = [
         ("honest", Behaviour::Honest),
         ("silent", Behaviour::Silent),
         ("servfail", Behaviour::Servfail),
@@ -52,6 +54,7 @@ impl Behaviour {
         ("no-tcp", Behaviour::NoTcp),
         ("no-aa", Behaviour::NoAa),
         ("junk", Behaviour::Junk),
+        ("guesses", Behaviour::Guesses),
         ("staircase", Behaviour::Staircase),
     ];
 }
@@ -89,8 +92,9 @@ impl Fault {
 
     /// Whether a patient resolver gets an answer in the end.
     pub fn is_survivable(&self) -> bool {
-        use Behaviour::{FormerrOnEdns, Honest, Junk, NoAa, NoTcp, Truncate, WrongCase, WrongId};
-        let honest = [Honest, FormerrOnEdns, Truncate, WrongCase, WrongId, NoTcp, NoAa, Junk].contains(&self.behaviour);
+        use Behaviour::{FormerrOnEdns, Guesses, Honest, Junk, NoAa, NoTcp, Truncate, WrongCase, WrongId};
+        let honest =
+            [Honest, FormerrOnEdns, Truncate, WrongCase, WrongId, NoTcp, NoAa, Junk, Guesses].contains(&self.behaviour);
         honest && self.loss < 1.0 && self.delay < Duration::from_secs(1)
     }
 }

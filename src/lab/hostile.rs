@@ -307,6 +307,28 @@ pub(super) fn junk(answer: &[u8]) -> Vec<Vec<u8>> {
     (0..JUNK).map(|kind| spoil(answer.to_vec(), kind)).collect()
 }
 
+/// Forged answers in front of the real one.
+const GUESSES: usize = 32;
+/// The address that a forger wants believed.
+pub(super) const FORGED: [u8; 4] = [203, 0, 113, 66];
+
+/// What a forger sends who knows the server, the question and the port, but neither the ID nor the case of the letters.
+pub(super) fn guesses(head: &[u8], mut draw: impl FnMut() -> u64) -> Vec<Vec<u8>> {
+    let guess = |id: u16| {
+        let mut packet = head.to_vec();
+        let name = 12..packet.len().saturating_sub(4).max(12);
+        packet[name].make_ascii_lowercase();
+        packet[..2].copy_from_slice(&id.to_be_bytes());
+        // Authoritative, one answer: the name asked for has the forger's address, for a day.
+        packet[2..4].copy_from_slice(&[0x84, 0]);
+        packet[7] = 1;
+        packet.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 1, 0x51, 0x80, 0, 4]);
+        packet.extend_from_slice(&FORGED);
+        packet
+    };
+    (0..GUESSES).map(|_| guess(draw() as u16)).collect()
+}
+
 fn spoil(mut packet: Vec<u8>, kind: usize) -> Vec<u8> {
     match kind {
         0 => packet.truncate(11),
@@ -362,6 +384,20 @@ mod tests {
 
     fn ask(zone: &Zone, name: &str) -> Reply {
         zone.answer(&Name::from_ascii(name).unwrap(), RecordType::A)
+    }
+
+    #[test]
+    fn a_forger_knows_neither_the_id_nor_the_case() {
+        // HTTPS is type 65, which is no letter.
+        let head = b"\x12\x34\x80\0\0\x01\0\0\0\0\0\0\x03wWw\x04EVIL\x03com\0\0\x41\0\x01";
+        let dice = super::super::dice::Dice::new(7);
+        let forged = guesses(head, || dice.next());
+        let ids: std::collections::HashSet<&[u8]> = forged.iter().map(|packet| &packet[..2]).collect();
+        assert!(ids.len() > 30);
+        for packet in &forged {
+            assert_eq!(&packet[12..30], b"\x03www\x04evil\x03com\0\0\x41\0\x01");
+            assert!(packet.ends_with(&FORGED) && packet[7] == 1, "{packet:?}");
+        }
     }
 
     #[test]

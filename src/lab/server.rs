@@ -23,7 +23,7 @@ use tokio::time::{sleep, timeout};
 
 use super::dice::Dice;
 use super::fault::{Behaviour, Fault};
-use super::hostile::{junk, staircase};
+use super::hostile::{guesses, junk, staircase};
 use super::zone::{Key, ZoneSet};
 
 /// The largest UDP payload a server sends, whatever the client allows.
@@ -154,7 +154,11 @@ impl Front {
                 packet
             }
         };
-        let before = if by_udp && fault.behaviour == Behaviour::Junk { junk(&packet) } else { Vec::new() };
+        let before = match fault.behaviour {
+            Behaviour::Junk if by_udp => junk(&packet),
+            Behaviour::Guesses if by_udp => guesses(&bare(&request, ResponseCode::NoError, true), || self.dice.next()),
+            _ => Vec::new(),
+        };
         Some(Answer { packet, delay: fault.delay + fault.jitter.mul_f64(self.dice.share()), before })
     }
 

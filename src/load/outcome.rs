@@ -201,6 +201,16 @@ impl Row {
 impl Outcome {
     /// The counts and verdicts of a run; what surrounds it is left for the caller.
     pub fn new(scenario: &Scenario, ledger: &Ledger, samples: Vec<Sample>) -> Outcome {
+        Outcome::beside(scenario, &[], ledger, samples)
+    }
+
+    /// As [`new`](Self::new), where the ledger has accounts behind those of the scenario's streams: their names and roles.
+    pub fn beside(
+        scenario: &Scenario,
+        others: &[(String, &'static str)],
+        ledger: &Ledger,
+        samples: Vec<Sample>,
+    ) -> Outcome {
         let mut outcome = Outcome {
             format: FORMAT,
             tool: format!("maeslant {}", env!("CARGO_PKG_VERSION")),
@@ -216,7 +226,7 @@ impl Outcome {
         outcome.attacked = spans(seconds, |second| scenario.is_attacked(second));
         outcome.faulty = spans(seconds, |second| scenario.is_faulty(second));
         let names = scenario.streams.iter().map(|s| (s.name.clone(), s.role.name()));
-        outcome.count(names, ledger);
+        outcome.count(names.chain(others.iter().cloned()), ledger);
         let rows = |name: &str, from: usize, to: usize| {
             let index = scenario.streams.iter().position(|s| s.name == name)?;
             let (sum, latencies) = ledger.accounts.get(index)?.sum(from, to);
@@ -227,7 +237,7 @@ impl Outcome {
     }
 
     /// Fills in the streams, and what makes the run invalid.
-    pub fn count<'a>(&mut self, names: impl Iterator<Item = (String, &'a str)>, ledger: &Ledger) {
+    fn count<'a>(&mut self, names: impl Iterator<Item = (String, &'a str)>, ledger: &Ledger) {
         for ((name, role), account) in names.zip(&ledger.accounts) {
             let (sum, latencies) = account.sum(0, usize::MAX);
             let row = |index: usize| {

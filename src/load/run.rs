@@ -31,6 +31,8 @@ pub enum Refusal {
     Other { target: SocketAddr, owned: IpAddr },
     /// There is no bound on the rate.
     NoCap(SocketAddr),
+    /// This network was to have no way out, and has one.
+    NotEnclosed,
 }
 
 impl std::fmt::Display for Refusal {
@@ -46,6 +48,7 @@ impl std::fmt::Display for Refusal {
                 write!(f, "the target is {}, --i-own-this-target says {owned}", target.ip())
             }
             Refusal::NoCap(target) => write!(f, "{target} is not on this machine: --rate-cap has to bound the rate"),
+            Refusal::NotEnclosed => write!(f, "this is no network of its own: it has other interfaces than loopback"),
         }
     }
 }
@@ -53,8 +56,8 @@ impl std::fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 impl Permit {
-    /// The only way to ask anyone: this machine's loopback, or an address that the user says is theirs, at a bounded
-    /// rate.
+    /// The right to ask this machine's loopback, or an address that the user says is theirs, at a bounded rate. There is
+    /// no other way to ask anyone but [`enclosed`](Self::enclosed).
     ///
     /// # Errors
     /// The target is neither.
@@ -68,6 +71,17 @@ impl Permit {
             Some(_) if cap.is_none() => Err(Refusal::NoCap(target)),
             Some(_) => Ok(Permit { target, cap }),
         }
+    }
+
+    /// The right to ask anyone in a network of which loopback is the only interface, so that nothing can leave it.
+    ///
+    /// # Errors
+    /// This network has others.
+    pub fn enclosed(target: SocketAddr, cap: Option<u32>) -> Result<Permit, Refusal> {
+        let text = std::fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
+        let mut names = text.lines().skip(2).filter_map(|line| Some(line.split_once(':')?.0.trim()));
+        let alone = names.next() == Some("lo") && names.next().is_none();
+        if alone { Ok(Permit { target, cap }) } else { Err(Refusal::NotEnclosed) }
     }
 
     /// Who is asked.

@@ -161,6 +161,70 @@ fn others_are_not_asked() {
 }
 
 #[test]
+fn a_resolver_that_is_killed_in_the_middle_serves_again() {
+    let scratch = Scratch::new("restart");
+    let events =
+        "[[event]]\nat = \"1s\"\naction = \"restart\"\n[[event]]\nat = \"2500ms\"\naction = \"reload\"\nrecords = 50\n";
+    let text = SHORT
+        .replace("\"2s\"", "\"4s\"")
+        .replace("[[expect]]\nstream", &format!("{events}[[expect]]\nwindow = [\"3s\", \"4s\"]\nstream"));
+    let file = scratch.write("s.toml", &text);
+    let output = load(&["run", &file, "--listen", "127.0.0.1:0", "--json", &scratch.path("r.json")]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
+    assert!(!out(&output).contains("failed:"), "{}", out(&output));
+    let outcome: serde_json::Value = serde_json::from_str(&scratch.read("r.json")).expect("JSON");
+    assert!(outcome["samples"][3]["memory"].as_u64().is_some_and(|n| n > 1 << 20), "the new process is measured");
+    let bad = scratch.write("b.toml", &text.replace("restart", "restrat").replace("2500ms", "9s"));
+    let told = err(&load(&["run", &bad, "--check"]));
+    assert!(told.contains("did you mean \"restart\"?") && told.contains("within the run"), "{told}");
+}
+
+/// A fault on a zone that is not there would never be in force, and its servers never be asked too much.
+#[test]
+fn zones_and_servers_that_are_not_there_are_told() {
+    let scratch = Scratch::new("places");
+    let fault = |place: &str| {
+        SHORT.replace("[[expect]]\nstream", &format!("[[fault]]\n{place}\ndrop = 0.5\n[[expect]]\nstream"))
+    };
+    for (text, wanted) in [
+        (fault("zone = \"bnak.com.\""), "no zone \"bnak.com.\"; did you mean \"bank.com.\"?"),
+        (fault("server = \"ns9.nowhere.com.\""), "no server \"ns9.nowhere.com.\""),
+        (SHORT.replace("upstream_zone = \"bank.com\"", "upstream_zone = \"bnak.com\""), "did you mean \"bank.com.\"?"),
+    ] {
+        let output = load(&["run", &scratch.write("s.toml", &text), "--check"]);
+        assert!(output.status.code() == Some(2) && err(&output).contains(wanted), "{wanted}: {}", err(&output));
+    }
+    assert_eq!(
+        load(&["run", &scratch.write("s.toml", &fault("zone = \"bank.com\"")), "--check"]).status.code(),
+        Some(0)
+    );
+}
+
+#[test]
+fn what_a_scenario_asks_can_be_written_without_sending_it() {
+    let scratch = Scratch::new("record");
+    let file = scratch.write("s.toml", SHORT);
+    for name in ["a.pcap", "a.txt"] {
+        let record = scratch.path(name);
+        let output = load(&["run", &file, "--check", "--target", "127.0.0.1:53", "--record", &record]);
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        let stats: serde_json::Value = serde_json::from_str(&out(&load(&["stats", &record, "--json"]))).expect("JSON");
+        assert_eq!((stats["queries"].as_u64(), stats["clients"].as_u64() > Some(60)), (Some(250), true), "{stats}");
+    }
+    let again = scratch.path("b.txt");
+    let output = load(&["run", &file, "--check", "--target", "127.0.0.1:53", "--record", &again]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(scratch.read("a.txt"), scratch.read("b.txt"), "the same seed asks the same");
+    // What was sent is what is written.
+    let echo = Echo::start();
+    let sent = scratch.path("c.txt");
+    load(&["run", &file, "--target", &echo.address, "--record", &sent]);
+    let plain =
+        |text: String| text.lines().map(|line| line.split(" ; ").next().unwrap_or("").to_owned()).collect::<Vec<_>>();
+    assert_eq!(plain(scratch.read("c.txt")), plain(scratch.read("a.txt")));
+}
+
+#[test]
 fn an_interrupt_ends_in_a_report_of_what_was_seen() {
     let scratch = Scratch::new("interrupt");
     let file = scratch.write("s.toml", &SHORT.replace("\"2s\"", "\"60s\""));
@@ -198,6 +262,13 @@ fn records_are_sent_counted_cut_and_converted() {
     assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
     let outcome: serde_json::Value = serde_json::from_str(&scratch.read("r.json")).expect("JSON");
     assert_eq!(outcome["streams"][0]["total"]["answered"], 600);
+    // With customers beside it, who are expected to be served rightly: an echo does not.
+    let beside = scratch.write("s.toml", SHORT);
+    let output = load(&["replay", &queries, "--target", &echo.address, "--with", &beside, "--json", &json]);
+    assert_eq!(output.status.code(), Some(1), "{}", out(&output));
+    let outcome: serde_json::Value = serde_json::from_str(&scratch.read("r.json")).expect("JSON");
+    assert_eq!(outcome["streams"][2]["total"]["answered"], 100, "the record");
+    assert!(out(&output).contains("customers: success") && outcome["attacked"][0][0] == 1, "{}", out(&output));
     let captures = ["c.pcapng", "c.pcap", "c.dnstap"].map(|name| scratch.path(name));
     let mut from = queries.clone();
     for to in &captures {

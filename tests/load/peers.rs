@@ -113,6 +113,32 @@ fn a_capture_of_dnsperf_is_counted_as_tshark_counts_it_and_replayed_whole() {
     }
 }
 
+/// In a network of its own, IPv6 clients have addresses of their own, and any address there may be asked.
+#[test]
+#[ignore = "needs root"]
+fn clients_of_ipv6_have_addresses_of_their_own_in_a_network_of_its_own() {
+    let scratch = Scratch::new("own-network");
+    let text = SHORT.replace("retry = ", "sources = [\"fd00::/64\"]\nretry = ");
+    let text = text.replace("role = \"attack\"\n", "role = \"attack\"\nsources = [\"fd00::/64\"]\n");
+    let allow = "[resolver]\nconfig = \"\"\"\n[access]\nallow = [\"fd00::/64\"]\n\"\"\"\n[lab]";
+    let file = scratch.write("s.toml", &text.replace("[lab]", allow));
+    let (json, record) = (scratch.path("r.json"), scratch.path("r.txt"));
+    let run = ["run", &file, "--own-network", "--listen", "[fd00::53]:5397", "--json", &json, "--record", &record];
+    let output = load(&run);
+    assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
+    let outcome: serde_json::Value = serde_json::from_str(&scratch.read("r.json")).expect("JSON");
+    assert_eq!(
+        (&outcome["streams"][0]["total"]["answered"], &outcome["target"]),
+        (&200.into(), &"[fd00::53]:5397".into())
+    );
+    let record = scratch.read("r.txt");
+    assert!(record.lines().all(|line| line.contains(" fd00::")), "{record}");
+    // Outside such a network, nothing of the kind.
+    let output = load(&["run", &file, "--own-network", "--inside", "--target", "192.0.2.1:53"]);
+    let enclosed = std::fs::read_to_string("/proc/self/net/dev").is_ok_and(|text| text.lines().count() == 3);
+    assert!(enclosed || err(&output).contains("no network of its own"), "{}", err(&output));
+}
+
 /// BIND gives up frames when more wait for its writer than its queue holds, so the queue here has room for all of them.
 #[test]
 #[ignore = "needs root, named with dnstap, dnstap-read, dnsperf"]

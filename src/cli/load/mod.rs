@@ -1,6 +1,9 @@
 //! `maeslant load`: traffic for a resolver, and what its customers felt.
 
 mod against;
+mod child;
+mod enclosure;
+mod record;
 mod replay;
 mod run;
 mod stage;
@@ -11,6 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use maeslant::load::Permit;
 
 /// Send a resolver traffic, and measure what its legitimate clients feel.
 ///
@@ -23,6 +27,7 @@ Examples:
   maeslant load replay yesterday.pcapng --target 127.0.0.1:5300 --speed 2 --map-net 127.20.0.0/16
   maeslant load stats yesterday.dnstap
   maeslant load convert yesterday.pcapng queries.txt --anonymise --hash-names
+  maeslant load run my.toml --check --record queries.pcap
 
 Exit codes:
   0  what the scenario expects came out
@@ -58,6 +63,24 @@ pub struct Aim {
     /// Questions a second at most.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     pub rate_cap: Option<u32>,
+    /// Do it in a network of its own with a loopback interface alone, to which 198.18.0.0/15, 2001:2::/48 and fd00::/64
+    /// belong too: IPv6 clients have addresses of their own there, and nothing can leave it. Needs root.
+    #[arg(long, conflicts_with = "i_own_this_target")]
+    pub own_network: bool,
+    /// In the network that was made for it.
+    #[arg(long, hide = true)]
+    pub inside: bool,
+}
+
+impl Aim {
+    /// The right to ask a target.
+    fn permit(&self, target: SocketAddr) -> Result<Permit, stage::Failure> {
+        let permit = match self.own_network && self.inside {
+            true => Permit::enclosed(target, self.rate_cap),
+            false => Permit::new(target, self.i_own_this_target, self.rate_cap),
+        };
+        permit.map_err(|refusal| (refusal.to_string(), super::UNUSABLE))
+    }
 }
 
 /// Where the results go.

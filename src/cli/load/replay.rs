@@ -9,17 +9,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ipnet::IpNet;
 use maeslant::load::capture::{self, Message};
 use maeslant::load::feed::{Feed, Pace, Recorded};
-use maeslant::load::outcome::{FORMAT, Sample};
+use maeslant::load::outcome::Sample;
 use maeslant::load::report::Glance;
 use maeslant::load::run::manners;
 use maeslant::load::scenario::Role;
 use maeslant::load::sender::Manners;
-use maeslant::load::{Outcome, Permit, Run, Scenario, process};
+use maeslant::load::{Outcome, Run, Scenario, process};
 
 use super::run::{View, finish, wait};
 use super::stage::{self, Stage};
 use super::tools::Selection;
-use super::{Aim, Reports, fail};
+use super::{Aim, Reports, enclosure, fail};
 
 /// Queries of a record that are kept in memory.
 const MOST_QUERIES: usize = 20_000_000;
@@ -97,6 +97,9 @@ fn queries(args: &Args) -> Result<(Vec<Recorded>, capture::Summary), String> {
 
 /// Replays a record.
 pub fn run(args: &Args) -> ExitCode {
+    if args.aim.own_network && !args.aim.inside {
+        return enclosure::enter();
+    }
     let (queries, summary) = match queries(args) {
         Ok(found) => found,
         Err(error) => return fail(&error, super::super::UNUSABLE),
@@ -119,7 +122,7 @@ pub fn run(args: &Args) -> ExitCode {
 /// A scenario of nothing, for a record alone.
 fn empty(name: String, duration: Duration) -> Scenario {
     let (about, text) = Default::default();
-    let (streams, zones, faults, expects) = Default::default();
+    let (streams, zones, faults, events, expects) = Default::default();
     Scenario {
         name,
         about,
@@ -133,6 +136,7 @@ fn empty(name: String, duration: Duration) -> Scenario {
         streams,
         zones,
         faults,
+        events,
         expects,
         text,
     }
@@ -150,10 +154,10 @@ fn play(
     let scenario = beside.unwrap_or_else(|| empty(name.clone(), length));
     let mut stage = match args.aim.target.or(scenario.target) {
         Some(target) => Stage::foreign(&scenario, target, args.aim.server_pid, args.lab_port)?,
-        None => Stage::own(&scenario, args.listen, args.lab_port.unwrap_or(0))?,
+        None if scenario.events.is_empty() => Stage::own(&scenario, args.listen, args.lab_port.unwrap_or(0))?,
+        None => Stage::apart(&scenario, args.listen, args.lab_port.unwrap_or(0))?,
     };
-    let permit = Permit::new(stage.target, args.aim.i_own_this_target, args.aim.rate_cap)
-        .map_err(|refusal| (refusal.to_string(), super::super::UNUSABLE))?;
+    let permit = args.aim.permit(stage.target)?;
     let target = permit.target().ip();
     let local = |query: &Recorded| query.client.is_some_and(|client| client.is_loopback());
     let elsewhere = target.is_loopback() && target.is_ipv4() && !queries.iter().all(local);
@@ -165,35 +169,30 @@ fn play(
     let pace = Pace { speed: args.speed, rounds: args.rounds, copies: args.scale_clients, into: moved, target };
     let timeout = Duration::from_secs(5);
     let manner = Manners { retry: Vec::new(), timeout, follow_truncation: false, holds: None };
-    let mut feeds = vec![(Feed::recorded(Arc::new(queries), pace), manner)];
-    let mut streams = vec![(name, Role::Legit)];
     let popular = stage::popular(&scenario)?;
+    let (mut feeds, mut streams) = (Vec::new(), Vec::new());
     for stream in &scenario.streams {
         feeds.push((Feed::generated(stream, scenario.duration, scenario.seed, &popular, target), manners(stream)));
         streams.push((stream.name.clone(), stream.role));
     }
+    feeds.push((Feed::recorded(Arc::new(queries), pace), manner));
+    streams.push((name.clone(), Role::Legit));
     let duration = length.max(if scenario.streams.is_empty() { length } else { scenario.duration });
     let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_secs());
     stage.sample(&scenario, Duration::from_secs(1));
     let run = Run::feeds(feeds, permit, MOST_SENT, scenario.late_after)
         .map_err(|error| (format!("cannot send: {error}"), 1))?;
-    let mut outcome = Outcome {
-        format: FORMAT,
-        tool: format!("maeslant {}", env!("CARGO_PKG_VERSION")),
-        scenario: format!("replay of {}", streams[0].0),
-        about: summary.line(),
-        seed: scenario.seed,
-        duration: duration.as_secs_f64(),
-        started,
-        target: stage.target.to_string(),
-        server: stage.server.clone(),
-        environment: process::machine(),
-        text: scenario.text.clone(),
-        ..Outcome::default()
-    };
-    outcome.samples = follow(&run, &mut stage, &scenario, &streams, duration)?;
-    let ledger = run.finish();
-    outcome.count(streams.iter().map(|(name, role)| (name.clone(), role.name())), &ledger);
+    let samples = follow(&run, &mut stage, &scenario, &streams, duration)?;
+    let record = [(name.clone(), Role::Legit.name())];
+    let mut outcome = Outcome::beside(&scenario, &record, &run.finish(), samples);
+    outcome.scenario = format!("replay of {name}");
+    outcome.about = summary.line();
+    outcome.duration = duration.as_secs_f64();
+    outcome.started = started;
+    outcome.target = stage.target.to_string();
+    outcome.server = stage.server.clone();
+    outcome.environment = process::machine();
+    outcome.notes.extend(stage.notes());
     stage.close();
     Ok(outcome)
 }
@@ -212,9 +211,11 @@ fn follow(
     wait(|| {
         let elapsed = run.elapsed();
         stage.faults(scenario, elapsed);
+        stage.events(scenario, elapsed);
         if elapsed.as_secs() as usize > samples.len() && elapsed < duration + Duration::from_secs(1) {
             let sample = stage.sample(scenario, Duration::from_secs(1));
             let mut glance = run.look(|ledger| Glance::new(streams, ledger, elapsed, duration));
+            glance.attacked = scenario.is_attacked(samples.len());
             (glance.upstream, glance.cpu, glance.memory) = (sample.upstream, sample.cpu, sample.memory);
             samples.push(sample);
             view.draw(&glance, &title);

@@ -10,11 +10,12 @@ use maeslant::lab::{self, Behaviour};
 use maeslant::load::outcome::Sample;
 use maeslant::load::report::{self, Glance};
 use maeslant::load::scenario::{self, Role, Vocabulary};
-use maeslant::load::{Outcome, Permit, Run, Scenario, process};
+use maeslant::load::{Outcome, Run, Scenario, process};
 
-use super::against::{self, Other};
+use super::against;
+use super::child::Other;
 use super::stage::{self, Failure, Stage};
-use super::{Aim, Reports, fail};
+use super::{Aim, Reports, enclosure, fail, record};
 
 /// How often faults and the end are looked for.
 const TICK: Duration = Duration::from_millis(50);
@@ -49,12 +50,13 @@ pub struct Args {
     /// root, and the servers installed.
     #[arg(long, value_name = "NAME", value_delimiter = ',', conflicts_with_all = ["target", "check", "baseline"])]
     pub against: Vec<Other>,
-    /// In the network that --against made.
-    #[arg(long, hide = true, requires = "against")]
-    pub inside: bool,
     /// Only say what is wrong with the scenario and what it would send.
     #[arg(long)]
     pub check: bool,
+    /// Write the questions too, each when it was due, repetitions left out: .pcap, .pcapng, .dnstap or .txt. With
+    /// --check, nothing is sent.
+    #[arg(long, value_name = "FILE", conflicts_with = "against")]
+    pub record: Option<PathBuf>,
 }
 
 /// Reads a scenario, or says what is wrong with it.
@@ -77,26 +79,55 @@ pub fn run(args: &Args) -> ExitCode {
     };
     scenario.seed = args.seed.unwrap_or(scenario.seed);
     if args.check {
-        return check(&scenario);
+        return check(&scenario, args);
     }
-    if args.inside {
-        return against::inside(args, &scenario);
-    }
-    if !args.against.is_empty() {
-        return against::outside(args);
+    match (args.against.is_empty(), args.aim.inside) {
+        (false, false) => return against::outside(args),
+        (false, true) => return against::inside(args, &scenario),
+        (true, false) if args.aim.own_network => return enclosure::enter(),
+        (true, _) => {}
     }
     let stage = match args.aim.target.or(scenario.target) {
         Some(target) => Stage::foreign(&scenario, target, args.aim.server_pid, args.lab_port),
-        None => Stage::own(&scenario, args.listen, args.lab_port.unwrap_or(0)),
+        None if scenario.events.is_empty() => Stage::own(&scenario, args.listen, args.lab_port.unwrap_or(0)),
+        None => Stage::apart(&scenario, args.listen, args.lab_port.unwrap_or(0)),
     };
-    let played = stage.and_then(|stage| play(&scenario, stage, &args.aim));
+    let played = stage.and_then(|stage| {
+        let target = stage.target;
+        Ok((target, play(&scenario, stage, &args.aim)?))
+    });
     match played {
-        Ok(outcome) => finish(&outcome, &args.reports),
+        Ok((target, outcome)) => {
+            let end = outcome.streams.iter().map(|stream| stream.seconds.len()).max().unwrap_or(0);
+            let end = Duration::from_secs(end as u64);
+            let recorded = record(&scenario, args, target, Duration::from_secs(outcome.started), end);
+            let code = finish(&outcome, &args.reports);
+            recorded.map_or_else(|(message, code)| fail(&message, code), |()| code)
+        }
         Err((message, code)) => fail(&message, code),
     }
 }
 
-fn check(scenario: &Scenario) -> ExitCode {
+fn record(
+    scenario: &Scenario,
+    args: &Args,
+    target: SocketAddr,
+    started: Duration,
+    end: Duration,
+) -> Result<(), Failure> {
+    let Some(path) = &args.record else { return Ok(()) };
+    let popular = stage::popular(scenario)?;
+    match record::write(path, scenario, &popular, target, started, end) {
+        Ok(0) => Ok(()),
+        Ok(left_out) => {
+            eprintln!("{}: {left_out} packets have no place in it", path.display());
+            Ok(())
+        }
+        Err(error) => Err((format!("cannot write {}: {error}", path.display()), 1)),
+    }
+}
+
+fn check(scenario: &Scenario, args: &Args) -> ExitCode {
     if let Err(error) = stage::atlas(scenario).and_then(|_| stage::resolver(scenario)) {
         return fail(&error, super::super::UNUSABLE);
     }
@@ -106,16 +137,22 @@ fn check(scenario: &Scenario) -> ExitCode {
         let peak = stream.rate.peak();
         text.push_str(&format!("  {} ({}): {total:.0}, at most {peak:.0}/s\n", stream.name, stream.role.name()));
     }
+    let target = args.aim.target.or(scenario.target).unwrap_or(args.listen);
+    if let Err((message, code)) = record(scenario, args, target, Duration::ZERO, scenario.duration) {
+        return fail(&message, code);
+    }
     super::super::print(&text)
 }
 
 /// Runs a scenario on a stage.
 pub fn play(scenario: &Scenario, mut stage: Stage, aim: &Aim) -> Result<Outcome, Failure> {
-    let permit = Permit::new(stage.target, aim.i_own_this_target, aim.rate_cap)
-        .map_err(|refusal| (refusal.to_string(), super::super::UNUSABLE))?;
+    let permit = aim.permit(stage.target)?;
     let popular = stage::popular(scenario)?;
     let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_secs());
     let mut environment = process::machine();
+    if !stage.is_own() && !scenario.events.is_empty() {
+        environment.push(("events".into(), "left out: the target was not started here".into()));
+    }
     if stage.world.is_none() && !(scenario.zones.is_empty() && scenario.faults.is_empty()) {
         environment.push(("zones and faults".into(), "not served: the target has servers of its own".into()));
     }
@@ -129,6 +166,7 @@ pub fn play(scenario: &Scenario, mut stage: Stage, aim: &Aim) -> Result<Outcome,
     wait(|| {
         let elapsed = run.elapsed();
         stage.faults(scenario, elapsed);
+        stage.events(scenario, elapsed);
         if elapsed.as_secs() as usize > samples.len() && samples.len() < seconds {
             let sample = stage.sample(scenario, Duration::from_secs(1));
             let mut glance = run.look(|ledger| Glance::new(&streams, ledger, elapsed, scenario.duration));
@@ -146,7 +184,7 @@ pub fn play(scenario: &Scenario, mut stage: Stage, aim: &Aim) -> Result<Outcome,
     outcome.environment = environment;
     outcome.target = stage.target.to_string();
     outcome.server = stage.server.clone();
-    outcome.notes.extend(stage.note());
+    outcome.notes.extend(stage.notes());
     stage.close();
     Ok(outcome)
 }

@@ -12,9 +12,12 @@ use maeslant::lab::{self, Addition, Atlas, Behaviour, Fault, World};
 use maeslant::load::outcome::Sample;
 use maeslant::load::packet::Known;
 use maeslant::load::process::{Process, Use};
-use maeslant::load::scenario::{FaultPlace, NameSource, Names, Subject, Traffic};
+use maeslant::load::scenario::{Action, FaultEntry, FaultPlace, NameSource, Names, Subject, Traffic};
 use maeslant::load::{Popular, Scenario};
+use maeslant::text;
 use maeslant::wire::Name;
+
+use super::child::{Resolver, Which};
 
 /// Everything around the traffic.
 pub struct Stage {
@@ -27,6 +30,12 @@ pub struct Stage {
     meter: Meter,
     /// Which faults are in force.
     active: Vec<bool>,
+    /// A resolver in a process of its own.
+    child: Option<Resolver>,
+    /// Events of the scenario that have happened.
+    happened: usize,
+    /// What went wrong with them.
+    mishaps: Vec<String>,
 }
 
 /// The last reading of the meters.
@@ -63,7 +72,41 @@ pub fn atlas(scenario: &Scenario) -> Result<Atlas, String> {
             atlas.add(&Addition { origin, kind, size: zone.size, records })?;
         }
     }
+    places(scenario, &atlas)?;
     Ok(atlas)
+}
+
+/// Whether the zones and servers that faults and expectations name are there: one that is not would never be faulty, and
+/// never be asked too much.
+fn places(scenario: &Scenario, atlas: &Atlas) -> Result<(), String> {
+    let unknown = |entry: &str, kind: &str, name: &str, known: &[&str]| {
+        let near = text::nearest(name, known.iter().copied());
+        let near = near.map_or_else(String::new, |near| format!("; did you mean \"{near}\"?"));
+        Err(format!("{entry}: the lab has no {kind} \"{name}\"{near}"))
+    };
+    // Both of a pair that point at each other are asked of their parent.
+    let pairs = |zone: &str| scenario.zones.iter().any(|entry| entry.kind == "tsuname" && entry.name == zone);
+    let zones: Vec<&str> = atlas.zones.iter().map(|zone| zone.origin.as_str()).collect();
+    let servers: Vec<&str> = atlas.servers.iter().map(|server| server.name.as_str()).collect();
+    let check = |entry: &str, pattern: &str| {
+        let missing = self::zones(scenario, pattern).into_iter().find(|zone| !zones.contains(&zone.as_str()));
+        missing.filter(|_| !pairs(pattern)).map_or(Ok(()), |zone| unknown(entry, "zone", &zone, &zones))
+    };
+    for fault in &scenario.faults {
+        match &fault.place {
+            FaultPlace::Zone(zone) => check("[[fault]]", zone)?,
+            FaultPlace::Server(name) if !servers.iter().any(|known| known.eq_ignore_ascii_case(name)) => {
+                unknown("[[fault]]", "server", name, &servers)?;
+            }
+            FaultPlace::Server(_) | FaultPlace::Everywhere => {}
+        }
+    }
+    for expect in &scenario.expects {
+        if let Subject::Upstream { zone: Some(zone), .. } = &expect.subject {
+            check(&format!("[[expect]] in line {}", expect.line), zone)?;
+        }
+    }
+    Ok(())
 }
 
 /// The resolver's settings as the scenario has them.
@@ -106,6 +149,9 @@ impl Stage {
             process: pid.map(Process::Other),
             meter: Meter::default(),
             active: vec![false; scenario.faults.len()],
+            child: None,
+            happened: 0,
+            mishaps: Vec::new(),
         })
     }
 
@@ -123,47 +169,86 @@ impl Stage {
             process: Some(Process::Threads(vec!["shard-"])),
             meter: Meter::default(),
             active: vec![false; scenario.faults.len()],
+            child: None,
+            happened: 0,
+            mishaps: Vec::new(),
         })
     }
 
     /// A resolver in a process of its own, in front of a small Internet that runs already.
-    pub fn beside(scenario: &Scenario, world: World, target: SocketAddr, pid: u32, server: String) -> Stage {
+    pub fn beside(scenario: &Scenario, world: World, target: SocketAddr, resolver: Resolver, server: String) -> Stage {
         Stage {
             world: Some(world),
             resolver: None,
             target,
             server,
-            process: Some(Process::Other(pid)),
+            process: Some(Process::Other(resolver.pid())),
             meter: Meter::default(),
             active: vec![false; scenario.faults.len()],
+            child: Some(resolver),
+            happened: 0,
+            mishaps: Vec::new(),
+        }
+    }
+
+    /// The small Internet with this program's resolver in front of it, in a process of its own, to which things can
+    /// happen.
+    pub fn apart(scenario: &Scenario, mut listen: SocketAddr, lab_port: u16) -> Result<Stage, Failure> {
+        let world = start_world(scenario, lab_port, false)?;
+        if listen.port() == 0 {
+            // Drawn here, as the resolver must find it free again after a restart.
+            let drawn = std::net::UdpSocket::bind(listen).and_then(|socket| socket.local_addr());
+            listen = drawn.map_err(|error| (format!("{listen}: {error}"), daemon::Exit::Bind as u8))?;
+        }
+        resolver(scenario).map_err(|error| (error, super::super::UNUSABLE))?;
+        let resolver = Resolver::start(Which::Own, scenario, &world, listen)?;
+        let version = format!("maeslant {}", env!("CARGO_PKG_VERSION"));
+        Ok(Stage::beside(scenario, world, listen, resolver, version))
+    }
+
+    /// Whether the resolver was started here.
+    pub fn is_own(&self) -> bool {
+        self.child.is_some() || self.resolver.is_some()
+    }
+
+    /// Lets happen what the scenario has in store up to now.
+    pub fn events(&mut self, scenario: &Scenario, elapsed: Duration) {
+        let Some(child) = &mut self.child else { return };
+        while let Some(event) = scenario.events.get(self.happened).filter(|event| event.at <= elapsed) {
+            self.happened += 1;
+            let done = match event.action {
+                Action::Restart => child.restart(),
+                Action::Reload { records } => child.reload(records),
+            };
+            if let Err(error) = done {
+                self.mishaps.push(format!("the {} at {:?} failed: {error}", event.action.name(), event.at));
+            }
+            self.process = Some(Process::Other(child.pid()));
+            if event.action == Action::Restart {
+                self.meter.used = None;
+            }
         }
     }
 
     /// Puts faults in force and takes them away as their time comes.
     pub fn faults(&mut self, scenario: &Scenario, elapsed: Duration) {
         let Some(world) = &self.world else { return };
-        for (index, entry) in scenario.faults.iter().enumerate() {
-            let wanted = (entry.from..entry.to).contains(&elapsed);
-            if self.active[index] == wanted {
-                continue;
-            }
-            self.active[index] = wanted;
-            let word = entry.behaviour.unwrap_or("honest");
-            let behaviour = Behaviour::ALL.iter().find(|(name, _)| *name == word).map(|(_, b)| *b).unwrap_or_default();
-            let fault = Fault { delay: entry.delay, jitter: entry.jitter, loss: entry.drop, behaviour };
-            let fault = wanted.then_some(fault);
-            match &entry.place {
-                FaultPlace::Everywhere => world.fault_everywhere(fault),
-                FaultPlace::Zone(pattern) => {
-                    for zone in zones(scenario, pattern) {
-                        world.fault_zone(&zone, fault.clone());
-                    }
-                }
-                FaultPlace::Server(name) => {
-                    world.fault_server(name, &fault.unwrap_or_default());
-                }
+        let wanted: Vec<bool> = scenario.faults.iter().map(|f| (f.from..f.to).contains(&elapsed)).collect();
+        if wanted == self.active {
+            return;
+        }
+        // First what has ended: of two faults in one place, the end of one is not the end of the other.
+        for (index, entry) in scenario.faults.iter().enumerate().filter(|(index, _)| self.active[*index]) {
+            if !wanted[index] {
+                put(world, scenario, entry, false);
             }
         }
+        for (index, entry) in scenario.faults.iter().enumerate() {
+            if wanted[index] {
+                put(world, scenario, entry, true);
+            }
+        }
+        self.active = wanted;
     }
 
     /// What happened since the last reading, which was `span` ago.
@@ -192,9 +277,10 @@ impl Stage {
     }
 
     /// What a reader should know of the meters.
-    pub fn note(&self) -> Option<String> {
+    pub fn notes(&self) -> Vec<String> {
         let note = "memory is that of one process: the resolver, the small Internet, and who asks";
-        self.resolver.is_some().then(|| note.to_owned())
+        let own = self.resolver.is_some().then(|| note.to_owned());
+        own.into_iter().chain(self.mishaps.iter().cloned()).collect()
     }
 
     /// Ends what was started here.
@@ -202,6 +288,28 @@ impl Stage {
         if let Some(resolver) = self.resolver {
             // What it has to say of its end is in the log; the verdict stands.
             let _ = resolver.shutdown();
+        }
+    }
+}
+
+/// Puts a fault in force, or takes it away.
+fn put(world: &World, scenario: &Scenario, entry: &FaultEntry, on: bool) {
+    let word = entry.behaviour.unwrap_or("honest");
+    let behaviour = Behaviour::ALL.iter().find(|(name, _)| *name == word).map(|(_, b)| *b).unwrap_or_default();
+    let fault = Fault { delay: entry.delay, jitter: entry.jitter, loss: entry.drop, behaviour };
+    let fault = on.then_some(fault);
+    match &entry.place {
+        FaultPlace::Everywhere => world.fault_everywhere(fault),
+        FaultPlace::Zone(pattern) => {
+            for zone in zones(scenario, pattern) {
+                world.fault_zone(&zone, fault.clone());
+            }
+        }
+        FaultPlace::Server(name) => {
+            // What is always wrong with it comes back.
+            let own = || world.atlas().servers.iter().find(|s| s.name.eq_ignore_ascii_case(name));
+            let fault = fault.or_else(|| own().map(|server| server.fault.clone()));
+            world.fault_server(name, &fault.unwrap_or_default());
         }
     }
 }

@@ -47,6 +47,8 @@ pub struct Scenario {
     pub streams: Vec<Stream>,
     pub zones: Vec<ZoneEntry>,
     pub faults: Vec<FaultEntry>,
+    /// What happens to the resolver, in the order of time.
+    pub events: Vec<Event>,
     pub expects: Vec<Expect>,
     /// The file as it was written.
     pub text: String,
@@ -228,6 +230,32 @@ pub struct FaultEntry {
     pub delay: Duration,
     pub jitter: Duration,
     pub behaviour: Option<&'static str>,
+}
+
+/// Something that is done to the resolver at a moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Event {
+    pub at: Duration,
+    pub action: Action,
+}
+
+/// What is done to the resolver.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// It is killed, and started again at once.
+    Restart,
+    /// It reads its configuration again, to which so many local records were added.
+    Reload { records: u32 },
+}
+
+impl Action {
+    /// As scenarios write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Action::Restart => "restart",
+            Action::Reload { .. } => "reload",
+        }
+    }
 }
 
 /// Where something goes wrong.

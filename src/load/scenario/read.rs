@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
 
 use super::form::Form;
-use super::{FaultEntry, FaultPlace, LONGEST, MOST, Role, Scenario, Stream, ZoneEntry, expect, traffic};
+use super::{Action, Event, FaultEntry, FaultPlace, LONGEST, MOST, Role, Scenario, Stream, ZoneEntry, expect, traffic};
 use crate::load::packet;
 use crate::load::schedule::{Rate, Step};
 use crate::text::nearest;
@@ -19,6 +19,9 @@ use crate::text::units;
 
 /// The greatest rate of a stream, queries a second.
 const FASTEST: f64 = 10_000_000.0;
+
+/// Transports that scenarios will have as soon as the server has them.
+const ENCRYPTED: [&str; 3] = ["dot", "doh", "doq"];
 
 /// Words that the small Internet knows.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +66,7 @@ fn whole(root: &Form<'_>, text: &str, folder: &Path, vocabulary: &Vocabulary) ->
         streams: Vec::new(),
         zones: Vec::new(),
         faults: Vec::new(),
+        events: Vec::new(),
         expects: Vec::new(),
         text: text.to_owned(),
     };
@@ -92,6 +96,10 @@ fn whole(root: &Form<'_>, text: &str, folder: &Path, vocabulary: &Vocabulary) ->
     for form in root.tables("fault", "[[fault]]") {
         scenario.faults.extend(fault(&form, &scenario, vocabulary));
     }
+    for form in root.tables("event", "[[event]]") {
+        scenario.events.extend(event(&form, scenario.duration));
+    }
+    scenario.events.sort_by_key(|event| event.at);
     for form in root.tables("stream", "[[stream]]") {
         let found = stream(&form, folder);
         if let Some(found) = found {
@@ -261,6 +269,13 @@ fn transports(form: &Form<'_>) -> f64 {
     let Some(own) = form.table("transports", "`transports`") else { return 0.0 };
     let udp = own.number("udp", 0.0, 1e9);
     let tcp = own.number("tcp", 0.0, 1e9);
+    for key in ENCRYPTED {
+        if let Some(value) = own.get(key) {
+            let message = format!("there is no {key} to be had: no resolver that this starts speaks it yet");
+            let problem = Problem::error(Code::BadValue, message).at(value.span(), "not possible yet");
+            own.fail(problem.help("leave it out, or give its share to tcp, whose costs are the nearest"));
+        }
+    }
     own.finish();
     let (udp, tcp) = (udp.unwrap_or(0.0), tcp.unwrap_or(0.0));
     if udp + tcp > 0.0 { tcp / (udp + tcp) } else { 0.0 }
@@ -288,6 +303,25 @@ fn zone(form: &Form<'_>, vocabulary: &Vocabulary) -> Option<ZoneEntry> {
     }
     let name = name.map(|name| if name.ends_with('.') { name } else { name + "." });
     form.finish().then_some(ZoneEntry { name: name?, count, kind: kind?, size, records })
+}
+
+fn event(form: &Form<'_>, duration: Duration) -> Option<Event> {
+    let at = form.duration("at");
+    if at.is_none() && form.get("at").is_none() {
+        form.missing("at", "\"30s\"");
+    }
+    if at.is_some_and(|at| at >= duration) {
+        form.wrong(form.place("at"), "an event is within the run", "after its end");
+    }
+    let action = form.word("action", &["restart", "reload"]);
+    if action.is_none() && form.get("action").is_none() {
+        form.missing("action", "\"restart\"");
+    }
+    let action = match action? {
+        "restart" => Action::Restart,
+        _ => Action::Reload { records: form.count("records", 0, 1_000_000).unwrap_or(0) as u32 },
+    };
+    form.finish().then_some(Event { at: at?, action })
 }
 
 fn fault(form: &Form<'_>, scenario: &Scenario, vocabulary: &Vocabulary) -> Option<FaultEntry> {
