@@ -4,6 +4,7 @@
 //! An answer comes in here when it has been composed from the cache, and stays until one of its records ends or comes
 //! near its end: from then on the slow path sees it again.
 
+use std::borrow::Cow;
 use std::hash::Hasher;
 use std::time::Duration;
 
@@ -13,9 +14,9 @@ use smallvec::SmallVec;
 use crate::cache::RrSet;
 use crate::clock::Moment;
 use crate::resolve::{Keyed, Life, Outcome};
-use crate::wire::{Flags, HEADER, QueryView, Rtype};
+use crate::wire::{Flags, HEADER, QueryView, Rtype, option};
 
-use super::respond::{Asker, OPT};
+use super::respond::{Asker, COOKIE, OPT};
 use super::types::{RespondPolicy, Transport};
 
 /// Places a shard has; with answers of the usual size some 8 MiB. The hottest names of an ISP are some thousands.
@@ -24,6 +25,8 @@ const PLACES: usize = 1 << 14;
 const LARGEST: usize = 1024;
 /// Records whose TTL is patched in one answer.
 const MOST_RECORDS: usize = 32;
+/// A cookie in its option.
+const COOKIE_OPTION: usize = 4 + COOKIE;
 
 /// What a response depends on beside the question.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,7 +38,7 @@ impl Form {
         let bit = |on: bool, bit: u8| if on { 1 << bit } else { 0 };
         let mut form = bit(view.flags.has(Flags::CD), 0) | bit(view.flags.has(Flags::AD), 1);
         if let Some(edns) = view.edns {
-            if edns.version > 0 || edns.nsid || edns.cookie.is_some() || edns.keepalive && transport == Transport::Tcp {
+            if edns.version > 0 || edns.nsid || edns.keepalive && transport == Transport::Tcp {
                 return None;
             }
             form |= bit(true, 2) | bit(edns.dnssec_ok, 3);
@@ -78,27 +81,32 @@ impl Hot {
         self.places.iter_mut().for_each(|place| *place = None);
     }
 
+    /// Of the question in lower case, eight octets at a time.
     fn hash(&self, question: &[u8], form: Form) -> u64 {
-        let mut lower = [0u8; 260];
         let mut hasher: SipHasher13 = std::hash::BuildHasher::build_hasher(&self.keyed);
-        let end = question.len().min(lower.len());
-        for (to, from) in lower.iter_mut().zip(question) {
-            *to = from.to_ascii_lowercase();
+        let (words, rest) = question.as_chunks::<8>();
+        for word in words {
+            hasher.write_u64(lower(u64::from_le_bytes(*word)));
         }
-        hasher.write(lower.get(..end).unwrap_or(&[]));
+        // Its length stands in the octet that the rest leaves free, so that no two questions look the same.
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        last[7] = rest.len() as u8;
+        hasher.write_u64(lower(u64::from_le_bytes(last)));
         hasher.write_u8(form.0);
         hasher.finish()
     }
 
-    /// Writes the response to `view` into `out`, if it is here. `false`: it is not.
+    /// Writes the response to `view` into `out`, if it is here. `false`: it is not. `asker` has the cookie that goes with it.
     pub fn answer(
         &self,
         view: &QueryView<'_>,
-        transport: Transport,
+        asker: &Asker,
         policy: &RespondPolicy,
         age: Moment,
         out: &mut Vec<u8>,
     ) -> bool {
+        let transport = asker.transport;
         let Some(form) = Form::of(view, transport) else { return false };
         let hash = self.hash(view.question, form);
         let Some(known) = self.places.get(hash as usize % PLACES).and_then(Option::as_ref) else { return false };
@@ -107,7 +115,9 @@ impl Hot {
         }
         let end = HEADER + usize::from(known.question);
         let same = known.packet.get(HEADER..end).is_some_and(|question| question.eq_ignore_ascii_case(view.question));
-        if !same || known.packet.len() > limit(view, transport, policy) {
+        let cookie = asker.edns.and_then(|edns| edns.cookie);
+        let length = known.packet.len() + if cookie.is_some() { COOKIE_OPTION } else { 0 };
+        if !same || length > limit(view, transport, policy) {
             return false;
         }
         out.clear();
@@ -126,6 +136,12 @@ impl Hot {
                 ttl.copy_from_slice(&field.life.left(age).to_be_bytes());
             }
         }
+        if let Some(cookie) = cookie {
+            // The OPT record is the last one, and has no other option.
+            out.truncate(out.len() - 2);
+            out.extend_from_slice(&[0, COOKIE_OPTION as u8, 0, option::COOKIE as u8, 0, COOKIE as u8]);
+            out.extend_from_slice(&cookie);
+        }
         true
     }
 
@@ -137,14 +153,38 @@ impl Hot {
             return;
         }
         let dnssec_ok = asker.edns.is_some_and(|edns| edns.dnssec_ok);
-        let Some((ages, until)) = ages(outcome, dnssec_ok, age, packet, view.question.len()) else { return };
+        let Some(packet) = without_cookie(packet, asker) else { return };
+        let Some((ages, until)) = ages(outcome, dnssec_ok, age, &packet, view.question.len()) else { return };
         let hash = self.hash(view.question, form);
         let question = u16::try_from(view.question.len()).unwrap_or(0);
-        let encoded = Encoded { hash, form, packet: packet.into(), question, ages, until };
+        let encoded = Encoded { hash, form, packet: packet.into_owned().into_boxed_slice(), question, ages, until };
         if let Some(place) = self.places.get_mut(hash as usize % PLACES) {
             *place = Some(Box::new(encoded));
         }
     }
+}
+
+/// A response that was written with a cookie, without it.
+fn without_cookie<'a>(packet: &'a [u8], asker: &Asker) -> Option<Cow<'a, [u8]>> {
+    if asker.edns.is_none_or(|edns| edns.cookie.is_none()) {
+        return Some(Cow::Borrowed(packet));
+    }
+    let (rest, option) = packet.split_at_checked(packet.len().checked_sub(COOKIE_OPTION)?)?;
+    let (rest, length) = rest.split_at_checked(rest.len().checked_sub(2)?)?;
+    if length != [0, COOKIE_OPTION as u8] || option.get(..4)? != [0, option::COOKIE as u8, 0, COOKIE as u8] {
+        return None;
+    }
+    Some(Cow::Owned([rest, &[0, 0]].concat()))
+}
+
+/// ASCII letters of a word in lower case: each octet by itself, without a branch.
+fn lower(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let low = word & (0x7f * ONES);
+    let from_a = low + (0x80 - b'A' as u64) * ONES;
+    let beyond_z = low + (0x7f - b'Z' as u64) * ONES;
+    let upper = (from_a ^ beyond_z) & !word & (0x80 * ONES);
+    word | upper >> 2
 }
 
 fn limit(view: &QueryView<'_>, transport: Transport, policy: &RespondPolicy) -> usize {
@@ -203,6 +243,23 @@ fn skip_name(packet: &[u8], mut at: usize) -> Option<usize> {
             0 => return Some(at + 1),
             0xc0..=0xff => return Some(at + 2),
             length => at += usize::from(length) + 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_lowered_octet_by_octet() {
+        for octet in 0..=255u8 {
+            for at in 0..8 {
+                let mut octets = *b"aZ[@{\xc1\x7f\0";
+                octets[at] = octet;
+                let expected = u64::from_le_bytes(octets.map(|octet| octet.to_ascii_lowercase()));
+                assert_eq!(lower(u64::from_le_bytes(octets)), expected, "{octet} at {at}");
+            }
         }
     }
 }

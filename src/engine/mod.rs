@@ -204,7 +204,7 @@ impl Engine {
             return Disposition::Answered;
         }
         let pass = Pass { admitted, received: packet.len() };
-        if self.hot.answer(&view, client.transport, &self.policy.respond, now.age, out) {
+        if self.hot.answer(&view, &asker, &self.policy.respond, now.age, out) {
             self.counters.cache_hits += 1;
             return match self.part(now.mono, &pass, &asker, true, out) {
                 None => Disposition::Answered,

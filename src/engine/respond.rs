@@ -16,7 +16,7 @@ const PLAIN_UDP: usize = 512;
 /// The octets of an extended error's text that are sent.
 const MAX_TEXT: usize = 160;
 /// A client cookie and a server cookie (RFC 9018).
-const COOKIE: usize = 24;
+pub(super) const COOKIE: usize = 24;
 /// An OPT record without options.
 pub(super) const OPT: usize = 11;
 

@@ -69,6 +69,8 @@ struct Asked {
     /// UDP size and DO.
     edns: Option<(u16, bool)>,
     upper: u32,
+    /// Octets of a cookie option.
+    cookie: Option<usize>,
     at: u64,
 }
 
@@ -92,7 +94,12 @@ fn query(asked: &Asked, id: u16) -> Vec<u8> {
     let mut composer = Composer::new(&mut packet, id, asked.flags, 512);
     composer.question(&question);
     if let Some((size, dnssec_ok)) = asked.edns {
-        composer.edns(size, 0, dnssec_ok, &[]);
+        let mut options = Vec::new();
+        if let Some(length) = asked.cookie {
+            options.extend_from_slice(&[0, 10, 0, length as u8]);
+            options.resize(4 + length, 7);
+        }
+        composer.edns(size, 0, dnssec_ok, &options);
     }
     composer.finish();
     packet
@@ -101,13 +108,17 @@ fn query(asked: &Asked, id: u16) -> Vec<u8> {
 fn asked() -> impl Strategy<Value = Asked> {
     let flags = prop::sample::subsequence(vec![Flags::RD, Flags::AD, Flags::CD], 0..=3);
     let edns = prop::option::of((prop::sample::select(vec![0u16, 512, 1232, 4096]), any::<bool>()));
-    (0usize..5, flags, edns, any::<u32>(), 0u64..330 * SECOND).prop_map(|(which, flags, edns, upper, at)| Asked {
-        which,
-        flags: flags.into_iter().fold(0, |sum, bit| sum | bit),
-        edns,
-        upper,
-        at,
-    })
+    let cookie = prop::sample::select(vec![None, Some(8), Some(24), Some(5)]);
+    (0usize..5, flags, edns, any::<u32>(), cookie, 0u64..330 * SECOND).prop_map(
+        |(which, flags, edns, upper, cookie, at)| Asked {
+            which,
+            flags: flags.into_iter().fold(0, |sum, bit| sum | bit),
+            edns,
+            upper,
+            cookie,
+            at,
+        },
+    )
 }
 
 proptest! {
@@ -138,7 +149,7 @@ proptest! {
 fn a_hot_answer_ages_and_ends() {
     let shared = filled();
     let mut engine = engine(&shared);
-    let asked = Asked { which: 0, flags: Flags::RD, edns: None, upper: 0, at: 0 };
+    let asked = Asked { which: 0, flags: Flags::RD, edns: None, upper: 0, cookie: None, at: 0 };
     let mut out = Vec::new();
     let mut ttl = |second: u64| {
         let now = Now::simulated(second * SECOND);
