@@ -4,6 +4,7 @@
 //! moka bounds the octets and chooses what stays; whether an entry is fresh is decided here, by `now`.
 
 mod delegation;
+mod ranges;
 mod rrset;
 
 use std::hash::{BuildHasherDefault, Hasher};
@@ -13,8 +14,10 @@ use std::time::Duration;
 
 use moka::sync::Cache as Moka;
 use siphasher::sip128::{Hasher128, SipHasher13};
+use smallvec::SmallVec;
 
 pub use delegation::{Delegation, DsWord, NameServer};
+pub use ranges::{Hashing, MAX_RANGE_ITERATIONS, Proof, Ranges};
 pub use rrset::{Rank, RrSet, Security};
 
 use crate::clock::Moment;
@@ -32,6 +35,12 @@ const LONGEST_HOLD: Duration = Duration::from_secs(30);
 const HOLD_MEMORY: Duration = Duration::from_secs(60);
 /// A referral whose TTL is smaller is kept this long: a zone cut is not looked up twice for one page.
 const SHORTEST_DELEGATION: u32 = 5;
+
+/// A zone's share of the memory for denial ranges is one part in this many, so that zones that are flooded, or made for
+/// it, do not crowd out others.
+const ZONES_WITH_RANGES: usize = 8;
+/// A zone needs no more octets for its ranges than this: some 8,000 of them.
+const MOST_OF_A_ZONE: usize = 4 << 20;
 
 /// How much is kept, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,13 +176,16 @@ impl Traces {
 /// The caches of all shards.
 pub struct Cache {
     keys: (u64, u64),
-    /// Of DNAMEs and of names that do not exist, which are looked for at every name above a name.
+    /// Of DNAMEs, wildcards, names that do not exist and zones with ranges, which are looked for at every name above a name.
     traces: Traces,
     rrsets: Store<RrSet>,
     negatives: Store<Negative>,
     failures: Store<Failed>,
     delegations: Store<Delegation>,
     trusts: Store<Trust>,
+    ranges: Store<Ranges>,
+    /// Octets of ranges that one zone may have.
+    ranges_of_a_zone: usize,
     min_ttl: u32,
     max_ttl: u32,
     max_negative_ttl: u32,
@@ -199,8 +211,8 @@ impl Cache {
             keys: (word(16), word(24)),
             traces: Traces::new(TRACES),
             // Answers are what people ask for; the other kinds are small and few.
-            rrsets: store(share(62), RrSet::weight),
-            negatives: store(share(15), |negative: &Negative| {
+            rrsets: store(share(58), RrSet::weight),
+            negatives: store(share(13), |negative: &Negative| {
                 let proof: usize = negative.proof.iter().map(RrSet::weight).sum();
                 size_of::<Negative>() + proof + negative.soa.as_ref().map_or(0, |soa| soa.weight() + 32)
             }),
@@ -209,6 +221,8 @@ impl Cache {
             trusts: store(share(6), |trust: &Trust| {
                 size_of::<Trust>() + if let TrustVerdict::Secure(keys) = &trust.verdict { keys.weight() } else { 0 }
             }),
+            ranges: store(share(6), Ranges::weight),
+            ranges_of_a_zone: (share(6) as usize / ZONES_WITH_RANGES).min(MOST_OF_A_ZONE),
             min_ttl: seconds(policy.min_ttl),
             max_ttl: seconds(policy.max_ttl),
             max_negative_ttl: seconds(policy.max_negative_ttl),
@@ -265,7 +279,7 @@ impl Cache {
                 return old;
             }
         }
-        if set.rtype == Rtype::DNAME {
+        if set.rtype == Rtype::DNAME || set.owner.is_wildcard() {
             self.traces.leave(key);
         }
         self.rrsets.insert(key, Arc::clone(&set));
@@ -286,6 +300,27 @@ impl Cache {
                 return Some(set);
             }
         }
+    }
+
+    /// The validated wildcard closest above `name`, within `zone`: of this type, or an alias.
+    pub fn wildcard_above(&self, name: &Name, zone: &Name, rtype: Rtype, age: Moment) -> Option<Arc<RrSet>> {
+        let mut wire = name.wire();
+        while wire.len() > zone.wire().len() {
+            wire = wire.get(usize::from(*wire.first()?) + 1..)?;
+            let mut owner: SmallVec<[u8; 64]> = SmallVec::from_slice(b"\x01*");
+            owner.extend_from_slice(wire);
+            for rtype in [rtype, Rtype::CNAME] {
+                let key = self.key_of(0, &owner, rtype);
+                if self.traces.may_have(key)
+                    && let Some(set) = self.rrsets.get(&key)
+                    && set.security == Security::Secure
+                    && set.ttl_at(age).is_some()
+                {
+                    return Some(set);
+                }
+            }
+        }
+        None
     }
 
     /// Is NODATA known of exactly this name and type?
@@ -418,24 +453,65 @@ impl Cache {
         trust
     }
 
-    /// Forgets what is known of all zones' keys: the anchors have changed.
+    /// Forgets what is known of all zones' keys, and what follows from it for names nobody asked for: the anchors have
+    /// changed.
     pub fn forget_trusts(&self) {
         self.trusts.invalidate_all();
+        self.ranges.invalidate_all();
+    }
+
+    /// Keeps validated NSEC and NSEC3 sets of `zone` for at most `ttl` seconds, and the SOA that came with them.
+    pub fn keep_ranges(&self, zone: &Name, sets: &[RrSet], soa: Option<&RrSet>, ttl: u32) {
+        let key = self.key(5, zone, Rtype::NSEC);
+        let ranges = self.ranges.get(&key).unwrap_or_else(|| Arc::new(Ranges::new(zone)));
+        ranges.take(sets.iter(), soa, ttl.min(self.max_negative_ttl), self.ranges_of_a_zone);
+        if !ranges.is_empty() {
+            self.traces.leave(key);
+            // Once more, also if it was there: it is weighed when it is put in.
+            self.ranges.insert(key, ranges);
+        }
+    }
+
+    /// The ranges of the closest known zone at or above `name`; `None` if it has none.
+    pub fn ranges_above(&self, name: &Name, age: Moment) -> Option<Arc<Ranges>> {
+        let mut wire = name.wire();
+        let mut cuts: SmallVec<[&[u8]; 8]> = SmallVec::new();
+        loop {
+            let key = self.key_of(5, wire, Rtype::NSEC);
+            if self.traces.may_have(key)
+                && let Some(ranges) = self.ranges.get(&key)
+            {
+                // A zone cut between them: what is said above it says nothing of names below.
+                let cut = cuts.iter().any(|wire| {
+                    let cut = self.delegations.get(&self.key_of(3, wire, Rtype::NS));
+                    cut.is_some_and(|cut| cut.expires > age)
+                });
+                return Some(ranges).filter(|_| !cut);
+            }
+            cuts.push(wire);
+            let length = usize::from(*wire.first()?);
+            if length == 0 {
+                return None;
+            }
+            wire = wire.get(length + 1..)?;
+        }
     }
 
     /// Entries and octets of each kind, as moka counts them: for reports and tests.
-    pub fn sizes(&self) -> [(&'static str, u64, u64); 5] {
+    pub fn sizes(&self) -> [(&'static str, u64, u64); 6] {
         self.rrsets.run_pending_tasks();
         self.negatives.run_pending_tasks();
         self.failures.run_pending_tasks();
         self.delegations.run_pending_tasks();
         self.trusts.run_pending_tasks();
+        self.ranges.run_pending_tasks();
         [
             ("rrset", self.rrsets.entry_count(), self.rrsets.weighted_size()),
             ("negative", self.negatives.entry_count(), self.negatives.weighted_size()),
             ("failure", self.failures.entry_count(), self.failures.weighted_size()),
             ("delegation", self.delegations.entry_count(), self.delegations.weighted_size()),
             ("trust", self.trusts.entry_count(), self.trusts.weighted_size()),
+            ("ranges", self.ranges.entry_count(), self.ranges.weighted_size()),
         ]
     }
 }

@@ -119,6 +119,11 @@ impl RrSet {
         RrSet { security, ttl: self.ttl.min(ttl), ..self.clone() }
     }
 
+    /// The same records at another name, without a proof: a wildcard and what it makes.
+    pub fn owned_by(self, owner: Name) -> RrSet {
+        RrSet { owner, proof: None, ..self }
+    }
+
     /// The data of each record, names uncompressed.
     pub fn rdatas(&self) -> impl Iterator<Item = &[u8]> + Clone {
         self.data.iter()

@@ -107,3 +107,108 @@ fn memory_stays_within_its_cap() {
     assert!(total <= policy.memory, "{total}");
     assert!(total > policy.memory / 2, "{total}");
 }
+
+/// A range of `zone` from `owner` to `next`, where `owner` has the types in `bits` (window 0).
+fn range(owner: &str, next: &str, bits: &[u8], ttl: u32, stored: u64) -> RrSet {
+    let mut data = name(next).wire().to_vec();
+    data.extend([0, u8::try_from(bits.len()).expect("short")]);
+    data.extend(bits);
+    RrSet::new(name(owner), Rtype::NSEC, ttl, Rank::Authority, at(stored), [data.as_slice()])
+        .judged(Security::Secure, ttl)
+}
+
+fn owner(proof: Option<Proof>) -> Option<String> {
+    proof.map(|proof| proof[0].owner.to_string())
+}
+
+#[test]
+fn a_range_is_found_by_any_name_in_it_and_ends() {
+    let cache = cache();
+    let sets = [range("b.example", "d.example", &[0x40], 100, 0), range("d.example", "example", &[0x40], 100, 0)];
+    cache.keep_ranges(&name("example"), &sets, None, 60);
+    let found = |text: &str, second| {
+        let ranges = cache.ranges_above(&name(text), at(second))?;
+        owner(ranges.nsec(&name(text), at(second)))
+    };
+    assert_eq!(found("c.example", 1).as_deref(), Some("b.example."));
+    assert_eq!(found("b.example", 1).as_deref(), Some("b.example."));
+    assert_eq!(found("x.d.example", 59).as_deref(), Some("d.example."));
+    assert_eq!(found("a.example", 1), None);
+    assert_eq!(found("c.example", 60), None, "no longer than it was said to hold");
+    assert_eq!(found("c.test", 1), None);
+}
+
+#[test]
+fn ranges_say_nothing_below_a_known_zone_cut() {
+    let cache = cache();
+    cache.keep_ranges(&name("example"), &[range("a.example", "example", &[0x40], 100, 0)], None, 100);
+    assert!(cache.ranges_above(&name("x.sub.example"), at(1)).is_some());
+    let server = vec![NameServer { name: name("ns.example"), glue: Default::default() }];
+    cache.keep_delegation(name("sub.example"), server, None, 50, at(0));
+    assert!(cache.ranges_above(&name("x.sub.example"), at(1)).is_none());
+    assert!(cache.ranges_above(&name("sub.example"), at(1)).is_none());
+    assert!(cache.ranges_above(&name("x.sub.example"), at(51)).is_some(), "the cut has ended");
+}
+
+#[test]
+fn ranges_that_are_not_to_be_used_for_other_names_are_not_kept() {
+    let cache = cache();
+    for (owner, next) in [
+        // Out of the zone, or back (CVE-2026-13321).
+        ("a.example", "z.test"),
+        ("a.test", "z.example"),
+        ("c.example", "b.example"),
+        // Made for one name (RFC 9824).
+        ("a.example", "\\000.a.example"),
+        ("a.example", "a\\000.example"),
+    ] {
+        cache.keep_ranges(&name("example"), &[range(owner, next, &[0x40], 100, 0)], None, 100);
+        assert!(cache.ranges_above(&name("b.example"), at(1)).is_none(), "{owner} to {next}");
+    }
+    let hashed = |flags: u8, iterations: u8, next: [u8; 20]| {
+        let data = [&[1, flags, 0, iterations, 0, 20], next.as_slice(), &[0, 1, 0x40]].concat();
+        let owner = format!("{}.example", "0".repeat(32));
+        RrSet::new(name(&owner), Rtype::NSEC3, 100, Rank::Authority, at(0), [data.as_slice()])
+    };
+    let mut close = [0; 20];
+    close[19] = 2;
+    for set in [hashed(1, 0, [9; 20]), hashed(0, 11, [9; 20]), hashed(0, 0, close)] {
+        cache.keep_ranges(&name("example"), &[set], None, 100);
+        assert!(cache.ranges_above(&name("b.example"), at(1)).is_none());
+    }
+    cache.keep_ranges(&name("example"), &[hashed(0, 10, [9; 20])], None, 100);
+    let ranges = cache.ranges_above(&name("b.example"), at(1)).expect("ranges");
+    assert!(ranges.nsec3(&[5; 20], at(1)).is_some());
+    assert_eq!(ranges.hashing().map(|hashing| hashing.iterations), Some(10));
+}
+
+#[test]
+fn a_zone_full_of_ranges_costs_others_nothing() {
+    let policy = Policy { memory: 8 << 20, ..Policy::default() };
+    let cache = Cache::new(&policy, &[7; 32]);
+    cache.keep_ranges(&name("quiet.test"), &[range("a.quiet.test", "quiet.test", &[0x40], 900, 0)], None, 900);
+    for zone in 0..4 {
+        for n in 0..5_000 {
+            let set = range(&format!("h{n}.z{zone}.test"), &format!("h{n}x.z{zone}.test"), &[0x40], 900, 1);
+            cache.keep_ranges(&name(&format!("z{zone}.test")), &[set], None, 900);
+        }
+    }
+    let (kind, entries, octets) = cache.sizes()[5];
+    assert_eq!((kind, entries), ("ranges", 5));
+    assert!(octets < (8 << 20) / 100 * 6 && octets > 100_000, "{octets}");
+    let ranges = cache.ranges_above(&name("b.quiet.test"), at(2)).expect("ranges");
+    assert_eq!(owner(ranges.nsec(&name("b.quiet.test"), at(2))).as_deref(), Some("a.quiet.test."));
+}
+
+#[test]
+fn a_range_in_use_outlives_a_flood_of_others() {
+    let ranges = Ranges::new(&name("example"));
+    let most = 20_000;
+    ranges.take([range("a.example", "b.example", &[0x40], 900, 0)].iter(), None, 900, most);
+    for n in 0..2_000 {
+        let set = range(&format!("h{n}.example"), &format!("h{n}x.example"), &[0x40], 900, 1);
+        ranges.take([set].iter(), None, 900, most);
+        assert!(ranges.nsec(&name("aa.example"), at(2)).is_some(), "after {n}");
+    }
+    assert!(ranges.len() > 10 && ranges.len() < 100, "{}", ranges.len());
+}

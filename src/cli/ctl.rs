@@ -99,11 +99,12 @@ fn status(value: &Value) -> String {
     );
     let _ = writeln!(
         out,
-        "queries {}  answered {}  waiting {}  from the cache {}",
+        "queries {}  answered {}  waiting {}  from the cache {}  from proofs in it {}",
         number("queries"),
         number("answered"),
         number("waiting"),
-        number("cache_hits")
+        number("cache_hits"),
+        number("deduced")
     );
     for (title, key) in
         [("turned away", "turned_away"), ("would have been (observed)", "observed"), ("not answered", "dropped")]

@@ -80,6 +80,7 @@ impl Told {
             "waiting": sum(|word| word.counters.waiting),
             "gone": sum(|word| word.counters.gone),
             "cache_hits": sum(|word| word.counters.cache_hits),
+            "deduced": sum(|word| word.counters.deduced),
             "dropped": dropped,
             "proven": sum(|word| word.counters.door.proven),
             "unproven": sum(|word| word.counters.door.unproven),

@@ -153,7 +153,7 @@ impl Budget {
     }
 
     /// The NSEC3 hash of a name, paid once a question.
-    pub(super) fn nsec3_hash(&self, name: &Name, salt: &[u8], iterations: u16) -> Result<[u8; 20], Overrun> {
+    pub fn nsec3_hash(&self, name: &Name, salt: &[u8], iterations: u16) -> Result<[u8; 20], Overrun> {
         let known = |k: &&Known| k.name == *name && k.iterations == iterations && *k.salt == *salt;
         if let Some(known) = self.hashes.borrow().iter().find(known) {
             return Ok(known.hash);

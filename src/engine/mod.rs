@@ -266,7 +266,8 @@ impl Engine {
         let why = match self.known(now, &wanted) {
             Ok(known) => {
                 respond::outcome(out, asker, respond, &before, &known, now.age);
-                if before.is_empty() {
+                // What is deduced is mostly for names that are asked once: a flood of them leaves the hot ones in place.
+                if before.is_empty() && !known.deduced {
                     self.hot.keep(view, asker, &known, now.age, out);
                 }
                 if known.ripe && policy.cache_prefetch {
@@ -288,9 +289,13 @@ impl Engine {
     fn known(&mut self, now: Now, wanted: &Wanted) -> Result<Outcome, Why> {
         let question = &wanted.question;
         let security = if wanted.checking { Security::Insecure } else { Security::Unchecked };
-        let why = match resolve::from_cache(&self.shared.cache, question, security, now.age) {
+        let why = match resolve::from_cache(&self.cx, question, security, now.age) {
             Cached::Whole(outcome) => {
                 self.counters.cache_hits += 1;
+                if outcome.deduced {
+                    self.counters.deduced += 1;
+                    self.cx.note_deduced(question);
+                }
                 return Ok(self.heed_sentinel(wanted, outcome));
             }
             Cached::Part => Why::Part,
@@ -498,6 +503,7 @@ impl Engine {
                 self.door.settle_failure(self.cx.now().mono, &first.pass.admitted);
             }
         }
+        self.counters.deduced += u64::from(outcome.deduced);
         let now = self.cx.now();
         let outcome = self.heed_sentinel(&wanted, outcome);
         for waiter in pending.waiters {

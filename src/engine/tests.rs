@@ -25,20 +25,24 @@ fn client() -> Client {
 fn engine(shared: &Shared) -> Engine {
     let mut policy = Policy { cache_prefetch: true, ..Policy::default() };
     policy.resolve.prime = false;
+    policy.resolve.dnssec.anchors = crate::dnssec::Anchors::built_in();
     // What is not known stays pending: nobody carries packets here.
     policy.resolve.root_hints =
         vec![crate::resolve::Hint { name: "a.root.".to_owned(), addresses: vec![Ipv4Addr::new(192, 0, 2, 53).into()] }];
     Engine::new(Arc::new(policy), shared.clone(), [3; 32])
 }
 
-/// Caches with an address, a chain of two lives, and two negative answers.
+/// RRSIG data that names nl. as the zone that made it.
+const SIGNATURE: &[u8] = b"\0\x01\x0d\x02\0\0\x01\x2c\x7f\0\0\0\0\0\0\0\0\x01\x02nl\0signature";
+
+/// Caches with an address, a chain of two lives, two negative answers, and what others follow from.
 fn filled() -> Shared {
     let shared = Shared::new(&crate::cache::Policy::default(), [5; 32]);
     let set = |owner: &str, rtype, ttl, at: u64, data: &[&[u8]]| {
         let stored = Moment::from_nanos(at);
         let set = RrSet::new(name(owner), rtype, ttl, Rank::AuthoritativeAnswer, stored, data.iter().copied())
-            .with_signatures([b"\0\x01signature".as_slice()]);
-        shared.cache.keep(set, stored)
+            .with_signatures([SIGNATURE]);
+        shared.cache.keep(set.judged(Security::Secure, ttl), stored)
     };
     set("www.example.nl", Rtype::A, 300, 0, &[&[192, 0, 2, 1], &[192, 0, 2, 2]]);
     set("cdn.example.nl", Rtype::CNAME, 60, SECOND / 3, &[b"\x03WwW\x07exaMple\x02nl\0"]);
@@ -53,12 +57,25 @@ fn filled() -> Shared {
         rcode,
         soa: Some(Arc::clone(&soa)),
         proof: Arc::new([]),
-        security: Security::Unchecked,
+        security: Security::Secure,
         ttl: 120,
         stored: Moment::from_nanos(SECOND / 2),
     };
     shared.cache.keep_negative(&name("gone.nl"), Rtype::A, negative(Rcode::NXDOMAIN));
     shared.cache.keep_negative(&name("www.example.nl"), Rtype::MX, negative(Rcode::NOERROR));
+    set("*.wild.nl", Rtype::TXT, 200, SECOND / 4, &[b"\x03any"]);
+    // From the apex to cdn.example.nl., from there to www.example.nl., to *.wild.nl., and back.
+    for (owner, ttl, at, data) in [
+        ("nl", 180, 0, b"\x03cdn\x07example\x02nl\0\0\x01\x22".as_slice()),
+        ("cdn.example.nl", 240, SECOND / 5, b"\x03www\x07example\x02nl\0\0\x01\x04"),
+        ("www.example.nl", 100, SECOND / 2, b"\x01*\x04wild\x02nl\0\0\x01\x40"),
+        ("*.wild.nl", 310, SECOND / 7, b"\x02nl\0\0\x03\0\0\x80"),
+    ] {
+        let stored = Moment::from_nanos(at);
+        let range = RrSet::new(name(owner), Rtype::NSEC, ttl, Rank::Authority, stored, [data]);
+        let range = range.with_signatures([SIGNATURE]).judged(Security::Secure, ttl);
+        shared.cache.keep_ranges(&name("nl"), &[range], Some(&soa), ttl.max(300));
+    }
     shared
 }
 
@@ -81,6 +98,14 @@ fn query(asked: &Asked, id: u16) -> Vec<u8> {
         ("gone.nl", Rtype::A),
         ("www.example.nl", Rtype::MX),
         ("cdn.example.nl", Rtype::CNAME),
+        // These follow from ranges.
+        ("aaa.nl", Rtype::A),
+        ("foo.zoo.nl", Rtype::A),
+        ("example.nl", Rtype::A),
+        ("www.example.nl", Rtype::TXT),
+        ("x.wild.nl", Rtype::TXT),
+        ("y.wild.nl", Rtype::A),
+        ("x.wild.nl", Rtype::DS),
     ][asked.which];
     let mut question = name(owner).wire().to_vec();
     for (index, octet) in question.iter_mut().enumerate() {
@@ -109,7 +134,7 @@ fn asked() -> impl Strategy<Value = Asked> {
     let flags = prop::sample::subsequence(vec![Flags::RD, Flags::AD, Flags::CD], 0..=3);
     let edns = prop::option::of((prop::sample::select(vec![0u16, 512, 1232, 4096]), any::<bool>()));
     let cookie = prop::sample::select(vec![None, Some(8), Some(24), Some(5)]);
-    (0usize..5, flags, edns, any::<u32>(), cookie, 0u64..330 * SECOND).prop_map(
+    (0usize..12, flags, edns, any::<u32>(), cookie, 0u64..330 * SECOND).prop_map(
         |(which, flags, edns, upper, cookie, at)| Asked {
             which,
             flags: flags.into_iter().fold(0, |sum, bit| sum | bit),
@@ -143,6 +168,35 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_follows_from_ranges_is_answered_while_they_last() {
+    let shared = filled();
+    let mut engine = engine(&shared);
+    let mut answer = |which: usize, second: u64| {
+        let asked = Asked { which, flags: Flags::RD, edns: Some((1232, true)), upper: 0, cookie: None, at: 0 };
+        let mut out = Vec::new();
+        let now = Now::simulated(second * SECOND);
+        let disposition = engine.handle_query(now, client(), &query(&asked, 1), &mut out);
+        (disposition == Disposition::Answered).then(|| {
+            let message = Message::parse(&out).expect("a response");
+            assert!(message.flags.has(Flags::AD));
+            let ttls = message.answers().iter().chain(message.authorities()).map(|record| record.ttl);
+            (message.rcode(), message.answers().len(), message.authorities().len(), ttls.max().expect("records"))
+        })
+    };
+    // SOA with its signature, and two records for each range: at once the least of their TTLs.
+    assert_eq!(answer(5, 10), Some((Rcode::NXDOMAIN, 0, 4, 170)));
+    assert_eq!(answer(6, 10), Some((Rcode::NXDOMAIN, 0, 6, 170)), "and the wildcard's range");
+    assert_eq!(answer(7, 10), Some((Rcode::NOERROR, 0, 4, 170)));
+    assert_eq!(answer(8, 10), Some((Rcode::NOERROR, 0, 4, 91)));
+    assert_eq!(answer(9, 10), Some((Rcode::NOERROR, 2, 2, 301)));
+    assert_eq!(answer(10, 10), Some((Rcode::NOERROR, 0, 4, 300)));
+    assert_eq!(answer(9, 199), Some((Rcode::NOERROR, 2, 2, 112)), "the proof lives on");
+    // Each ends with the first thing it is made of.
+    assert_eq!([answer(8, 101), answer(5, 181), answer(9, 201)], [None, None, None]);
+    assert_eq!(engine.counters().deduced, 7);
 }
 
 #[test]

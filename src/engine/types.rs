@@ -208,6 +208,8 @@ pub struct Counters {
     /// Clients waiting for an answer now.
     pub waiting: u64,
     pub cache_hits: u64,
+    /// Questions that were answered in whole or in part from proofs and wildcards in the cache (RFC 8198).
+    pub deduced: u64,
     pub failure_hits: u64,
     /// Queries that joined a question in flight.
     pub joined: u64,

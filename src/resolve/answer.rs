@@ -1,16 +1,18 @@
 //! The whole answer to a client's question: from the cache where it can be, along its aliases.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
 use crate::cache::{Cache, Negative, Rank, RrSet, Security};
 use crate::clock::Moment;
-use crate::dnssec::Sentinel;
+use crate::dnssec::{Budget, Sentinel};
 use crate::local::{self, LocalRecord};
 use crate::wire::{Name, Question, Rcode, Rtype, leading_name};
 
 use super::Cx;
+use super::aggressive::{Absent, Deduced, deduce, small_budget};
 use super::budget::{MAX_ALIASES, Work};
 use super::chain::judge;
 use super::classify::synthesise;
@@ -26,6 +28,11 @@ pub struct Life {
 }
 
 impl Life {
+    /// When it ends.
+    pub fn end(self) -> Moment {
+        self.stored + Duration::from_secs(u64::from(self.ttl))
+    }
+
     /// Seconds left; zero once it has ended.
     pub fn left(self, age: Moment) -> u32 {
         self.ttl.saturating_sub(u32::try_from(age.seconds_since(self.stored)).unwrap_or(u32::MAX))
@@ -59,6 +66,8 @@ pub struct Outcome {
     pub ripe: bool,
     /// All of it has been validated: AD (RFC 4035 §3.2.3).
     pub secure: bool,
+    /// Some of it was said by nobody, but follows from what was (RFC 8198).
+    pub deduced: bool,
     /// The records that prove a negative answer, or that nothing closer than a wildcard exists.
     pub proof: SmallVec<[Arc<[RrSet]>; 1]>,
 }
@@ -72,6 +81,7 @@ impl Outcome {
             failure: None,
             ripe: false,
             secure: true,
+            deduced: false,
             proof: SmallVec::new(),
         }
     }
@@ -107,6 +117,14 @@ impl Outcome {
         self
     }
 
+    fn absent(mut self, absent: Absent) -> Outcome {
+        self.rcode = absent.rcode;
+        self.deduced = true;
+        self.proof.extend(absent.proof);
+        self.soa = Some(absent.soa);
+        self
+    }
+
     /// Takes what is known beforehand. Returns where it leads, if it is an alias.
     fn local(&mut self, answer: local::Answer, rtype: Rtype, age: Moment) -> Option<Name> {
         let set = |records: &[LocalRecord]| {
@@ -127,7 +145,11 @@ impl Outcome {
     }
 
     fn push(&mut self, set: Arc<RrSet>, age: Moment) {
-        self.ripe |= set.is_ripe(age);
+        // Only what a wildcard was found to make has both.
+        let deduced = set.rank == Rank::Local && set.proof.is_some();
+        self.deduced |= deduced;
+        // Nobody is asked ahead of time for what nobody was asked for.
+        self.ripe |= !deduced && set.is_ripe(age);
         self.secure &= set.security == Security::Secure;
         self.proof.extend(set.proof.iter().map(Arc::clone));
         // A chain may come by the same DNAME twice.
@@ -142,6 +164,7 @@ enum Known {
     Answer(Arc<RrSet>),
     Alias(Vec<Arc<RrSet>>, Name),
     Negative(Arc<Negative>),
+    Absent(Absent),
 }
 
 impl Known {
@@ -149,12 +172,23 @@ impl Known {
         match self {
             Known::Answer(set) => set.is_ripe(age),
             Known::Alias(sets, _) => sets.iter().any(|set| set.is_ripe(age)),
-            Known::Negative(_) => false,
+            Known::Negative(_) | Known::Absent(_) => false,
         }
     }
 }
 
-fn look_up(cache: &Cache, name: &Name, rtype: Rtype, wanted: Security, age: Moment) -> Option<Known> {
+fn look_up(cx: &Cx, name: &Name, rtype: Rtype, wanted: Security, crypto: &Budget, age: Moment) -> Option<Known> {
+    said(&cx.cache, name, rtype, wanted, age).or_else(|| {
+        Some(match deduce(cx, name, rtype, age, crypto)? {
+            Deduced::Denied(absent) => Known::Absent(absent),
+            Deduced::Answer(set) => Known::Answer(set),
+            Deduced::Alias(set, target) => Known::Alias(vec![set], target),
+        })
+    })
+}
+
+/// What somebody has said of this very name and type.
+fn said(cache: &Cache, name: &Name, rtype: Rtype, wanted: Security, age: Moment) -> Option<Known> {
     if let Some(set) = cache.rrset_of(name, rtype, wanted, age) {
         return Some(Known::Answer(set));
     }
@@ -183,25 +217,30 @@ pub enum Cached {
 }
 
 /// Looks a question up. `ANY` is not looked up here.
-pub fn from_cache(cache: &Cache, question: &Question, wanted: Security, age: Moment) -> Cached {
+pub fn from_cache(cx: &Cx, question: &Question, wanted: Security, age: Moment) -> Cached {
     let mut outcome = Outcome::new();
-    match whole(cache, question, wanted, age, &mut outcome) {
+    match whole(cx, question, wanted, age, &mut outcome) {
         Some(()) => Cached::Whole(outcome),
         None if outcome.answer.is_empty() => Cached::Nothing,
         None => Cached::Part,
     }
 }
 
-fn whole(cache: &Cache, question: &Question, wanted: Security, age: Moment, outcome: &mut Outcome) -> Option<()> {
+fn whole(cx: &Cx, question: &Question, wanted: Security, age: Moment, outcome: &mut Outcome) -> Option<()> {
     let mut name = question.name.clone();
+    let crypto = small_budget();
     for _ in 0..=MAX_ALIASES {
-        match look_up(cache, &name, question.rtype, wanted, age)? {
+        match look_up(cx, &name, question.rtype, wanted, &crypto, age)? {
             Known::Answer(set) => {
                 outcome.push(set, age);
                 return Some(());
             }
             Known::Negative(negative) => {
                 *outcome = std::mem::replace(outcome, Outcome::new()).negative(&negative);
+                return Some(());
+            }
+            Known::Absent(absent) => {
+                *outcome = std::mem::replace(outcome, Outcome::new()).absent(absent);
                 return Some(());
             }
             Known::Alias(sets, target) => {
@@ -287,13 +326,17 @@ async fn follow(cx: &Cx, work: &Work, question: &Question, why: Why) -> Outcome 
         }
         // The caller has looked for the first name already.
         let skip = why == Why::Unknown && name == question.name || question.rtype == Rtype::ANY;
-        let known = if skip { None } else { look_up(&cx.cache, &name, question.rtype, work.wanted(), age) };
+        let known = if skip { None } else { look_up(cx, &name, question.rtype, work.wanted(), &work.crypto, age) };
         let known = known.filter(|known| why != Why::Refresh || !known.is_ripe(age));
         let found = match known {
             Some(Known::Answer(set)) => Found::Answer(vec![set]),
             Some(Known::Alias(sets, _)) if question.rtype == Rtype::CNAME => Found::Answer(sets),
             Some(Known::Alias(sets, target)) => Found::Alias { sets, target },
             Some(Known::Negative(negative)) => Found::Negative(negative),
+            Some(Known::Absent(absent)) => {
+                cx.conclude(work, || format!("{step}: {} follows from validated proofs (RFC 8198)", absent.rcode));
+                return outcome.absent(absent);
+            }
             None => {
                 if name != question.name
                     && let Some(failed) = cx.cache.failed(&step, age).filter(|failed| work.checking || !failed.bogus)

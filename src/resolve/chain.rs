@@ -142,8 +142,21 @@ fn judge_wildcard(
     let (denied, found) =
         deny(cx, work, keys, proof, |denial| denial.wildcard_answer(&set.owner, encloser, &work.crypto));
     set.ttl = set.ttl.min(found.ttl);
+    let security = conclude(denied, found.worst)?;
+    if security == Security::Secure && cx.plan.deduces {
+        cx.cache.keep_ranges(keys.zone(), &found.used, None, found.ttl);
+        keep_wildcard(cx, set, encloser);
+    }
     set.proof = Some(found.used.into());
-    conclude(denied, found.worst)
+    Ok(security)
+}
+
+/// Keeps the wildcard itself, as the answer to a question for it would be: it may stand for other names.
+fn keep_wildcard(cx: &Cx, set: &RrSet, encloser: &Name) {
+    if let Some(owner) = encloser.with_prefix(b"\x01*") {
+        let wildcard = set.judged(Security::Secure, cx.cache.clamp_ttl(set.ttl)).owned_by(owner);
+        cx.cache.keep(wildcard, cx.now().age);
+    }
 }
 
 /// What became of the proofs in a response.
@@ -227,6 +240,10 @@ async fn judge_negative(
         let verified = check(cx, work, soa, keys).map_err(Failure::Bogus)?;
         soa.security = Security::Secure;
         negative.ttl = negative.ttl.min(verified.ttl_cap);
+    }
+    if negative.security == Security::Secure && cx.plan.deduces {
+        // No longer than the negative answer itself (RFC 9077 §3).
+        cx.cache.keep_ranges(keys.zone(), &negative.proof, negative.soa.as_ref(), negative.ttl);
     }
     Ok(())
 }

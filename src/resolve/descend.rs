@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::cache::{Delegation, Negative, RrSet, Security};
 use crate::wire::{Message, Name, Question, Rcode, Rtype};
 
+use super::aggressive::{Deduced, deduce};
 use super::ask::{Cut, Heard, Silence, Who, ask_zone};
 use super::budget::{MAX_REFERRALS, Work};
 use super::classify::{Asked, NegativeReading, Reading, own_servers, proofs};
@@ -59,6 +60,7 @@ pub(super) fn addresses_of<'a>(
         }
         if cx.cache.negative(&question.name, question.rtype, Security::Unchecked, age).is_some()
             || cx.cache.rrset(&question.name, Rtype::CNAME, age).is_some()
+            || matches!(deduce(cx, &question.name, question.rtype, age, &work.crypto), Some(Deduced::Denied(_)))
         {
             return Ok(Vec::new());
         }

@@ -4,6 +4,7 @@
 //! aliases, `descend` the referrals, `ask` one zone's servers, `exchange` is one packet. It awaits only
 //! what `board` offers, and pays for everything from one account (`budget`).
 
+mod aggressive;
 mod answer;
 mod ask;
 mod board;
@@ -78,6 +79,16 @@ impl Cx {
         let at = board.now.mono;
         if let Some(trace) = &mut board.trace {
             trace.push(Traced { at, depth: work.depth().saturating_sub(1), step: step() });
+        }
+    }
+
+    /// Notes that a question was answered without asking anybody.
+    pub fn note_deduced(&self, question: &Question) {
+        let mut board = self.board.borrow_mut();
+        let at = board.now.mono;
+        if let Some(trace) = &mut board.trace {
+            let step = TraceStep::Conclude(format!("{question} follows from validated proofs in the cache (RFC 8198)"));
+            trace.push(Traced { at, depth: 0, step });
         }
     }
 
@@ -160,7 +171,7 @@ pub struct Dnssec {
     pub validation: bool,
     pub anchors: dnssec::Anchors,
     pub policy: dnssec::Policy,
-    /// Answer from proofs of what does not exist (RFC 8198): written down, not acted on yet.
+    /// Answer from proofs of what does not exist, and from wildcards (RFC 8198).
     pub aggressive: bool,
     /// Answer questions about which root keys are trusted (RFC 8509).
     pub sentinel: bool,

@@ -39,6 +39,8 @@ pub struct Plan {
     pub dnssec: super::Dnssec,
     /// Is there anything to validate by?
     pub validates: bool,
+    /// Are questions answered from proofs of what does not exist (RFC 8198)?
+    pub deduces: bool,
     fixed: BTreeMap<Name, Fixed>,
 }
 
@@ -79,6 +81,7 @@ impl Plan {
             ipv6: policy.ipv6,
             dnssec: policy.dnssec.clone(),
             validates: validates(policy),
+            deduces: validates(policy) && policy.dnssec.aggressive,
             fixed,
         }
     }

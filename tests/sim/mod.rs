@@ -1,5 +1,6 @@
 //! A simulated Internet around the real engine: simulated time, seeded faults, scenarios in text files.
 
+mod aggressive;
 mod client;
 mod dice;
 mod events;

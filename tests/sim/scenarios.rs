@@ -39,6 +39,7 @@ scenarios! {
     a_far_away_server_is_waited_for
     a_forged_answer_with_an_old_signature_is_bogus
     a_forged_answer_with_no_signature_is_bogus
+    a_forward_zone_below_a_signed_one_is_not_denied
     a_forward_zone_is_asked_of_its_servers_alone
     a_forward_zone_may_have_its_own_port
     a_glueless_delegation_is_resolved
@@ -60,6 +61,8 @@ scenarios! {
     a_negative_answer_by_opt_out_is_not_secure
     a_negative_answer_lives_no_longer_than_the_ceiling
     a_negative_answer_with_a_forged_soa_is_bogus
+    a_new_name_is_found_when_the_proofs_end
+    a_parents_proof_denies_nothing_below_its_cuts
     a_popular_answer_is_refreshed_ahead_of_its_end
     a_proof_about_another_name_proves_nothing
     a_proof_that_denies_what_is_there_does_not_hide_it
@@ -76,6 +79,7 @@ scenarios! {
     a_response_without_a_question_is_asked_for_again
     a_second_forwarder_answers_where_the_first_is_dead
     a_second_question_is_answered_from_the_cache
+    a_secondary_with_old_signatures_is_passed_over
     a_server_name_that_is_an_alias_is_not_followed
     a_server_that_answers_formerr_to_edns_is_asked_without
     a_server_that_answers_notimp_to_edns_is_asked_without
@@ -87,7 +91,6 @@ scenarios! {
     a_server_that_sends_only_junk_is_left_for_the_other
     a_server_that_strips_signatures_is_passed_over
     a_server_without_tcp_that_truncates_does_not_hang_the_question
-    a_secondary_with_old_signatures_is_passed_over
     a_set_of_two_hundred_records_is_passed_on_whole
     a_set_too_large_to_keep_is_not_cut_in_half
     a_shorter_deadline_is_kept
@@ -107,6 +110,7 @@ scenarios! {
     a_wildcard_alias_leads_on
     a_wildcard_answer_without_its_proof_is_bogus
     a_wildcard_answers_for_the_name_asked
+    a_wildcard_answers_names_nobody_asked_for
     a_wildcard_does_not_answer_for_a_name_that_exists
     a_wildcard_is_proven_by_nsec
     a_wildcard_is_proven_by_nsec3
@@ -184,6 +188,7 @@ scenarios! {
     nodata_without_soa_is_nodata
     nothing_below_a_missing_top_level_domain_is_asked_twice
     nothing_exists_below_a_name_that_does_not_exist
+    nothing_follows_from_what_is_not_secure
     nsec3_at_the_limit_of_iterations_is_secure
     nsec3_with_too_many_iterations_is_insecure
     nxdomain_for_an_empty_non_terminal_is_believed_when_strict
@@ -199,6 +204,7 @@ scenarios! {
     parent_and_child_signed_on_one_server
     parent_and_child_zone_on_one_server
     priming_asks_the_root_for_itself
+    ranges_with_opt_out_deny_nothing_else
     records_of_another_class_are_not_taken
     responses_are_minimal
     retransmissions_of_a_waiting_client_cause_no_packets
@@ -240,9 +246,11 @@ scenarios! {
     two_hundred_guessed_ids_change_nothing
     unknown_edns_options_are_ignored
     unknown_types_pass_through
+    what_a_proof_denies_is_not_asked_again
     what_does_not_exist_is_proven_by_nsec
     what_does_not_exist_is_proven_by_nsec3
     when_the_fast_server_dies_the_slow_one_serves_and_later_the_fast_one_again
+    with_aggressive_use_off_every_name_is_asked
     with_ipv4_off_no_packet_leaves_by_ipv4
     with_ipv6_off_no_packet_leaves_by_ipv6
     with_special_use_off_everything_is_asked

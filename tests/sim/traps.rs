@@ -206,6 +206,19 @@ fn a_proof_as_wide_as_other_zones_proves_nothing() {
 }
 
 #[test]
+fn nothing_follows_from_a_proof_as_wide_as_other_zones() {
+    // The same beside a proof that holds, so that the response is secure and its proofs are kept (RFC 8198).
+    let next = |name: &[u8]| [name, b"\x00\x06\x40\x00\x00\x00\x00\x03"].concat();
+    let wide = generic("zz.trap.net.", "NSEC", &next(b"\x03zzz\x03net\x00"));
+    let rules = "  when missing.trap.net. A\n    from-zone\n    prove zz.trap.net. NSEC\n";
+    let story = "ask missing.trap.net. A do\nexpect NXDOMAIN ad\nreset\nask zzz.trap.net. A do\n\
+         expect SERVFAIL\nsent trap >= 1\nask www.bare.net. A\nexpect NOERROR any\nsent bare 1\nreset\n\
+         ask u.net. A do\nexpect NXDOMAIN ad\nsent net 1\n\
+         ask www.host.net. A do\nexpect NOERROR ad any\nask ns.trap.net. A do\nexpect NOERROR ad any\n";
+    steps::play_text(&(world_with("signed", &wide, rules) + story));
+}
+
+#[test]
 fn proofs_of_another_zone_prove_nothing() {
     // The child's own proofs about names of its parent and of its parent's other children, and the other way round.
     let rules = "  when missing.trap.net. A\n    rcode NXDOMAIN\n    of authority zzz.other.net. A\n  \
