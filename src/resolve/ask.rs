@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use crate::cache::NameServer;
 use crate::clock::Moment;
-use crate::servers::{Candidate, State, choose};
+use crate::servers::{Candidate, State, choose, choose_lame};
 use crate::wire::{Flags, Message, Name, Question, Rcode, Rtype};
 
 use super::board::{Ask, AskKey, AskTransport, First, Held, LinkError, Reply};
@@ -27,6 +27,13 @@ const MAX_OPEN: usize = 4;
 const TCP_TIMEOUT: Duration = Duration::from_millis(2500);
 /// No wait for a datagram is longer, so that others are asked while there is time.
 const LONGEST_TIMEOUT: Duration = Duration::from_millis(1500);
+/// Unanswered datagrams to a server that answers others before TCP is tried: a server that limits its rate drops datagrams,
+/// not connections.
+const TCP_AFTER: u8 = 3;
+/// Servers that seemed lame and are asked all the same, for one question, when nobody else is left.
+const LAME_TRIES: usize = 2;
+/// Silences upon a shortened name before the whole one is asked: some servers drop what they do not know.
+const SHORTENED_TRIES: u8 = 2;
 /// Servers of one zone taken into consideration.
 const MAX_CANDIDATES: usize = 32;
 
@@ -107,6 +114,12 @@ struct Asking<'a> {
     unknown: Vec<Name>,
     /// The parent's name servers are among them.
     parents_named: bool,
+    /// Those of the lame ones that may be asked all the same.
+    resorts: SmallVec<[usize; 2]>,
+    /// Timeouts so far.
+    timeouts: u8,
+    /// There is an address of a family that is switched off.
+    other_family: bool,
 }
 
 /// Asks the servers of `cut`. `shortened`: `name` is only part of what is wanted.
@@ -138,18 +151,22 @@ pub(super) async fn ask_zone(
                 }
                 continue;
             }
-            if asking.look_up_a_server().await? {
+            if asking.look_up_a_server().await? || asking.admit_a_lame_one() {
                 continue;
             }
             let failure = asking.failure();
             return asking.give_up(failure);
         };
-        let until = match asking.send(index, AskTransport::Udp) {
+        let until = match asking.send(index, asking.transport(index)) {
             Ok(until) => until,
             Err(failure) => return asking.give_up(failure),
         };
         if let Some(heard) = asking.wait(until, true).await? {
             return Ok(heard);
+        }
+        if shortened && asking.timeouts >= SHORTENED_TRIES {
+            cx.conclude(work, || format!("silence about {name}: perhaps not about the whole name"));
+            return Err(Silence::Stumbled);
         }
     }
 }
@@ -174,6 +191,9 @@ impl<'a> Asking<'a> {
             spare: None,
             unknown: Vec::new(),
             parents_named: false,
+            resorts: SmallVec::new(),
+            timeouts: 0,
+            other_family: false,
         };
         match &cut.who {
             Who::Fixed(servers, _) => {
@@ -228,7 +248,9 @@ impl<'a> Asking<'a> {
 
     fn add_address(&mut self, address: IpAddr) {
         let address = address.to_canonical();
-        if self.cx.plan.speaks(address) && !self.cx.plan.is_forbidden(address) {
+        if !self.cx.plan.speaks(address) {
+            self.other_family = true;
+        } else if !self.cx.plan.is_forbidden(address) {
             self.add(SocketAddr::new(address, self.cx.plan.server_port));
         }
     }
@@ -246,10 +268,12 @@ impl<'a> Asking<'a> {
 
     fn choose(&mut self) -> Option<usize> {
         let now = self.cx.now().mono;
-        for (candidate, done) in self.candidates.iter_mut().zip(&self.done) {
+        for (index, (candidate, done)) in self.candidates.iter_mut().zip(&self.done).enumerate() {
             candidate.report = self.cx.servers.report(candidate.server, self.zone_hash, now);
             if *done || candidate.asked >= MAX_TRIES || self.work.avoids(candidate.server) {
-                candidate.report.state = State::Lame;
+                candidate.report.state = State::Done;
+            } else if candidate.report.state == State::Lame && self.resorts.contains(&index) {
+                candidate.report.state = State::Usable;
             }
         }
         let choice = choose(&self.candidates, self.cx.random())?;
@@ -257,6 +281,27 @@ impl<'a> Asking<'a> {
             self.cx.servers.probing(self.candidates.get(choice.index)?.server, now);
         }
         Some(choice.index)
+    }
+
+    /// Lets one that seemed lame be asked, where nobody else is left. `true`: there is one.
+    fn admit_a_lame_one(&mut self) -> bool {
+        if self.resorts.len() >= LAME_TRIES {
+            return false;
+        }
+        let Some(index) = choose_lame(&self.candidates, self.cx.random()) else { return false };
+        self.resorts.push(index);
+        true
+    }
+
+    /// How to ask a candidate next.
+    fn transport(&self, index: usize) -> AskTransport {
+        match self.candidates.get(index) {
+            Some(candidate) if candidate.asked >= TCP_AFTER && candidate.report.alive => {
+                self.cx.board.borrow_mut().counters.last_by_tcp += 1;
+                AskTransport::Tcp
+            }
+            _ => AskTransport::Udp,
+        }
     }
 
     /// Sends to a candidate. Returns until when to wait before somebody else is asked.
@@ -354,6 +399,7 @@ impl<'a> Asking<'a> {
     fn note_timeout(&mut self, newest: usize) {
         let now = self.cx.now().mono;
         let Some(one) = self.open.get(newest) else { return };
+        self.timeouts = self.timeouts.saturating_add(1);
         let Some(candidate) = self.candidates.get(one.candidate) else { return };
         let (server, after) = (candidate.server, now.since(one.since));
         if !one.joined {
@@ -382,10 +428,14 @@ impl<'a> Asking<'a> {
                 }
                 self.take_message(one, server, message)
             }
-            Reply::NearMiss | Reply::CaseMismatch | Reply::Malformed => {
+            Reply::NearMiss | Reply::CaseMismatch | Reply::Malformed | Reply::Oversized => {
                 self.last = Some((
                     server,
-                    if matches!(reply, Reply::Malformed) { Useless::Malformed } else { Useless::Mismatch },
+                    match reply {
+                        Reply::Malformed => Useless::Malformed,
+                        Reply::Oversized => Useless::Fragments,
+                        _ => Useless::Mismatch,
+                    },
                 ));
                 self.cx.conclude(self.work, || format!("{server}: {}: asking by TCP", describe(&reply)));
                 self.by_tcp(one)
@@ -438,7 +488,8 @@ impl<'a> Asking<'a> {
         }
         let plain = self.candidates.get(one.candidate).is_none_or(|candidate| candidate.report.plain);
         let stumbled = matches!(rcode, Rcode::FORMERR | Rcode::NOTIMP | Rcode::BADVERS);
-        if stumbled && message.edns.is_none() && !plain && !self.plain[one.candidate] {
+        let unheard = message.edns.is_none() || rcode == Rcode::BADVERS;
+        if stumbled && unheard && !plain && !self.plain[one.candidate] {
             self.cx.conclude(self.work, || format!("{server}: {rcode}: asking without EDNS"));
             self.plain[one.candidate] = true;
             return Ok(Next::Again(self.send(one.candidate, one.transport)?));
@@ -490,13 +541,24 @@ impl<'a> Asking<'a> {
                 self.cx.board.borrow_mut().counters.lame += 1;
                 Ok(Next::Other)
             }
+            Reading::Excessive => {
+                self.done[one.candidate] = true;
+                self.last = Some((server, Useless::Excessive));
+                self.cx.board.borrow_mut().counters.excessive += 1;
+                Ok(Next::Other)
+            }
             Reading::Recursive(reading) => {
                 // Others may know better; if none does, its word is what there is.
                 self.done[one.candidate] = true;
                 self.spare = Some(self.heard(server, *reading, message));
                 Ok(Next::Other)
             }
-            reading => Ok(Next::Heard(Box::new(self.heard(server, reading, message)))),
+            reading => {
+                if self.resorts.contains(&one.candidate) {
+                    self.cx.servers.serves(server, self.zone_hash, now);
+                }
+                Ok(Next::Heard(Box::new(self.heard(server, reading, message))))
+            }
         }
     }
 
@@ -577,6 +639,7 @@ impl<'a> Asking<'a> {
         let zone = self.cut.zone.clone();
         match self.last {
             Some((server, what)) => Failure::Useless { zone, server, what },
+            None if self.candidates.is_empty() && self.other_family => Failure::NoFamily { zone },
             None if self.candidates.is_empty() => Failure::NoAddress { zone },
             None => Failure::Unreachable { zone },
         }
@@ -600,6 +663,7 @@ fn describe(reply: &Reply) -> &'static str {
         Reply::NearMiss => "a response that does not match",
         Reply::CaseMismatch => "a response in another case",
         Reply::Malformed => "a response that cannot be read",
+        Reply::Oversized => "a response larger than was offered, in fragments that may be forged",
         Reply::Message(..) => "a response",
         Reply::Link(_) => "no response",
     }
@@ -616,6 +680,7 @@ fn summarise(message: &Message, reading: &Reading) -> String {
         Reading::Lame => "lame: it does not serve the zone".to_owned(),
         Reading::Recursive(_) => "answered from a cache".to_owned(),
         Reading::Error(rcode) => format!("error {rcode}"),
+        Reading::Excessive => "more records than an answer may have here".to_owned(),
     };
     format!(
         "{} {:?}, {}/{}/{} records: {what}",

@@ -97,6 +97,8 @@ pub enum Reply {
     CaseMismatch,
     /// A response that cannot be read.
     Malformed,
+    /// A datagram larger than was offered.
+    Oversized,
     Link(LinkError),
 }
 
@@ -167,6 +169,12 @@ pub struct Counters {
     pub near_misses: u64,
     pub case_mismatches: u64,
     pub malformed: u64,
+    /// Datagrams larger than was offered, which come in fragments (RFC 9715): asked again by TCP.
+    pub oversized: u64,
+    /// Answers of more records than are kept.
+    pub excessive: u64,
+    /// Servers asked by TCP because they answer others, but not this by UDP.
+    pub last_by_tcp: u64,
     /// Packets for nobody: late, repeated, or forged.
     pub unexpected: u64,
     pub truncated: u64,

@@ -87,7 +87,7 @@ pub(super) async fn judge(cx: &Cx, work: &Work, raw: &mut Raw) -> Result<(), Fai
         Reading::Negative(negative) => {
             judge_negative(cx, work, &raw.name, raw.rtype, negative, &raw.zone, &proof).await
         }
-        Reading::Referral(_) | Reading::Lame | Reading::Recursive(_) | Reading::Error(_) => Ok(()),
+        Reading::Referral(_) | Reading::Lame | Reading::Recursive(_) | Reading::Error(_) | Reading::Excessive => Ok(()),
     }
 }
 

@@ -16,7 +16,8 @@ const MAX_LINKS: usize = 16;
 const MAX_NAME_SERVERS: usize = 32;
 /// Addresses kept of one name server.
 const MAX_GLUE: usize = 8;
-/// Records in an answer; with more of them it is refused whole (CVE-2024-1737: BIND allows 100 in a set by default).
+/// Records in an answer; with more of them it is refused whole, as all of a set are needed or none (RFC 2181 §5;
+/// CVE-2024-1737: BIND allows 100 in a set by default).
 const MAX_RECORDS: usize = 256;
 /// A negative answer without an SOA is kept this long: RFC 2308 §5 has no TTL for it, and asking
 /// again at once helps nobody.
@@ -64,6 +65,8 @@ pub(super) enum Reading {
     Recursive(Box<Reading>),
     /// It could not, or would not.
     Error(Rcode),
+    /// More records than are kept.
+    Excessive,
 }
 
 /// The circumstances of a response.
@@ -85,8 +88,7 @@ pub(super) fn classify(message: &Message, asked: Asked<'_>) -> Reading {
         return Reading::Error(rcode);
     }
     if message.answers().len() > MAX_RECORDS {
-        // All records of a set are needed, or none (RFC 2181 §5): it is not cut in half.
-        return Reading::Error(Rcode::SERVFAIL);
+        return Reading::Excessive;
     }
     let authoritative = message.flags.has(Flags::AA);
     let reading = read_sections(message, asked, rcode);

@@ -314,7 +314,7 @@ pub(super) fn keep(cx: &Cx, raw: Raw) -> Found {
         }
         Reading::Negative(negative) => Found::Negative(keep_negative(cx, &raw.name, raw.rtype, negative)),
         // Asking a zone never ends with one of these.
-        Reading::Recursive(_) | Reading::Referral(_) | Reading::Lame | Reading::Error(_) => {
+        Reading::Recursive(_) | Reading::Referral(_) | Reading::Lame | Reading::Error(_) | Reading::Excessive => {
             let nothing = NegativeReading {
                 rcode: Rcode::NOERROR,
                 soa: None,

@@ -14,6 +14,8 @@ pub(super) struct Sent {
     pub id: u16,
     /// The name in the case it was sent.
     pub name: Vec<u8>,
+    /// The largest datagram we take in return, in octets.
+    pub offered: u16,
 }
 
 /// A packet for the engine to send.
@@ -69,7 +71,7 @@ impl Board {
             composer.edns(manner.udp_payload_size, 0, manner.dnssec_ok, &options);
         }
         composer.finish();
-        self.slot_mut(key)?.sent = Some(Sent { id, name });
+        self.slot_mut(key)?.sent = Some(Sent { id, name, offered: manner.udp_payload_size });
         match ask.transport {
             AskTransport::Udp => self.counters.sent_udp += 1,
             AskTransport::Tcp => self.counters.sent_tcp += 1,
@@ -98,6 +100,7 @@ impl Board {
             Some(Reply::NearMiss) => self.counters.near_misses += 1,
             Some(Reply::CaseMismatch) => self.counters.case_mismatches += 1,
             Some(Reply::Malformed) => self.counters.malformed += 1,
+            Some(Reply::Oversized) => self.counters.oversized += 1,
             Some(_) => {}
         }
         if let Some(reply) = reply {
@@ -122,12 +125,21 @@ fn judge(ask: &super::board::Ask, sent: &Sent, packet: &[u8], servers: &Servers,
     if u16::from_be_bytes([header[0], header[1]]) != sent.id {
         return Some(Reply::NearMiss);
     }
+    if ask.transport == AskTransport::Udp && packet.len() > usize::from(sent.offered) {
+        return Some(Reply::Oversized);
+    }
     let Ok(message) = Message::parse(packet) else { return Some(Reply::Malformed) };
     if message.question_name.is_empty() {
         // Some servers answer an error without the question; with it would come nothing else.
         let error = !matches!(message.rcode(), Rcode::NOERROR | Rcode::NXDOMAIN);
         let bare = message.answers().is_empty() && message.authorities().is_empty();
-        return Some(if error && bare { Reply::Message(Rc::new(message), packet.len()) } else { Reply::NearMiss });
+        // Nothing in it shows that its sender has seen the question but the ID; a server that sends cookies would have.
+        let vouched = ask.transport == AskTransport::Tcp || ask.cookie.len() <= 8;
+        return Some(if error && bare && vouched {
+            Reply::Message(Rc::new(message), packet.len())
+        } else {
+            Reply::NearMiss
+        });
     }
     // The type in the question is not compared: it adds nothing that a forger must guess, and some
     // servers echo only the name.

@@ -45,6 +45,8 @@ pub enum Failure {
     Useless { zone: Name, server: SocketAddr, what: Useless },
     /// The zone's name servers have no address that can be found.
     NoAddress { zone: Name },
+    /// The zone's name servers have addresses of the family only that is switched off.
+    NoFamily { zone: Name },
     /// Aliases lead back to themselves.
     AliasLoop { name: Name },
     /// Validation failed.
@@ -62,6 +64,10 @@ pub enum Useless {
     Rcode(Rcode),
     Lame,
     Malformed,
+    /// Datagrams that come in fragments, and nothing by TCP.
+    Fragments,
+    /// More records than are kept of one answer.
+    Excessive,
     Mismatch,
 }
 
@@ -71,6 +77,8 @@ impl fmt::Display for Useless {
             Useless::Rcode(rcode) => write!(f, "answered {rcode}"),
             Useless::Lame => f.write_str("is lame: it does not serve the zone"),
             Useless::Malformed => f.write_str("sent what cannot be read"),
+            Useless::Fragments => f.write_str("answers in fragments, and not by TCP"),
+            Useless::Excessive => f.write_str("sent more records than an answer may have here"),
             Useless::Mismatch => f.write_str("answered another question"),
         }
     }
@@ -84,11 +92,15 @@ impl Failure {
     /// The INFO-CODE of the extended error (RFC 8914 §4).
     pub fn error(&self) -> u16 {
         match self {
-            Failure::Limit(Limit::Deadline) | Failure::Unreachable { .. } | Failure::NoAddress { .. } => {
-                ede::NO_REACHABLE_AUTHORITY
-            }
+            Failure::Limit(Limit::Deadline)
+            | Failure::Unreachable { .. }
+            | Failure::NoAddress { .. }
+            | Failure::NoFamily { .. } => ede::NO_REACHABLE_AUTHORITY,
             Failure::Limit(_) | Failure::AliasLoop { .. } | Failure::Sentinel(_) => ede::OTHER,
-            Failure::Useless { what: Useless::Malformed | Useless::Mismatch, .. } => ede::INVALID_DATA,
+            Failure::Useless {
+                what: Useless::Malformed | Useless::Mismatch | Useless::Fragments | Useless::Excessive,
+                ..
+            } => ede::INVALID_DATA,
             Failure::Useless { .. } => ede::NETWORK_ERROR,
             Failure::Bogus(cause) => cause.ede(),
             // A failure of validation goes on to say which (RFC 8914 §4.14 names the cache only).
@@ -128,6 +140,9 @@ impl fmt::Display for Failure {
                 write!(f, "no server of {zone} is of use; {} {what}", server.ip())
             }
             Failure::NoAddress { zone } => write!(f, "the name servers of {zone} have no known address"),
+            Failure::NoFamily { zone } => {
+                write!(f, "the name servers of {zone} have only addresses of a family that is switched off here")
+            }
             Failure::AliasLoop { name } => write!(f, "the aliases at {name} lead back to themselves"),
             Failure::Bogus(cause) => write!(f, "{cause}"),
             Failure::Sentinel(Sentinel::IsTrusted(tag)) => write!(f, "no root key with the tag {tag} is trusted here"),

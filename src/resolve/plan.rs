@@ -109,9 +109,10 @@ impl Plan {
         }
     }
 
-    /// Is `address` one that is never asked, however it was learned?
+    /// Is `address` one that is never asked, however it was learned? Those of the hints are the operator's own word.
     pub fn is_forbidden(&self, address: IpAddr) -> bool {
-        self.do_not_query.iter().any(|prefix| prefix.contains(&address))
+        let hinted = || self.hints.iter().any(|hint| hint.glue.contains(&address));
+        self.do_not_query.iter().any(|prefix| prefix.contains(&address)) && !hinted()
     }
 }
 

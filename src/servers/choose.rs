@@ -56,13 +56,25 @@ pub fn choose(candidates: &[Candidate], random: u64) -> Option<Choice> {
     Some(Choice { index, probe: true })
 }
 
+/// Picks among those that seemed not to serve the zone, when nobody else is left: refusing one name is not refusing
+/// the zone.
+pub fn choose_lame(candidates: &[Candidate], random: u64) -> Option<usize> {
+    let lame = || candidates.iter().enumerate().filter(|(_, c)| c.report.state == State::Lame);
+    lame().nth(random as usize % lame().count().max(1)).map(|(index, _)| index)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn candidate(rtt: Option<u64>, state: State) -> Candidate {
-        let report =
-            Report { state, rtt: rtt.map(Duration::from_millis), timeout: Duration::from_millis(400), plain: false };
+        let report = Report {
+            state,
+            rtt: rtt.map(Duration::from_millis),
+            timeout: Duration::from_millis(400),
+            plain: false,
+            alive: false,
+        };
         Candidate { server: SocketAddr::from(([192, 0, 2, 1], 53)), report, asked: 0 }
     }
 

@@ -3,5 +3,5 @@
 mod choose;
 mod table;
 
-pub use choose::{Candidate, Choice, choose};
+pub use choose::{Candidate, Choice, choose, choose_lame};
 pub use table::{Cookie, Report, Servers, State};

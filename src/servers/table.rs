@@ -15,7 +15,7 @@ const SETS: usize = 4096;
 const WAYS: usize = 8;
 /// Zones a server is remembered to be lame for.
 const LAME_ZONES: usize = 4;
-/// A lame server is tried again after this: operators mend delegations within the hour.
+/// A lame server comes after all others for so long: operators mend delegations within the hour.
 const LAME_FOR: Duration = Duration::from_secs(900);
 /// A server that stumbled over EDNS is tried with it again after this.
 const PLAIN_FOR: Duration = Duration::from_secs(3600);
@@ -33,6 +33,8 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(2);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// A server left alone is probed at most this often, where a zone has no better one.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// Who has answered within this time is there.
+const ALIVE_FOR: Duration = Duration::from_secs(10);
 
 /// A server cookie with our client cookie in front (RFC 7873 §4).
 pub type Cookie = SmallVec<[u8; 40]>;
@@ -47,6 +49,8 @@ pub struct Report {
     pub timeout: Duration,
     /// Speak without EDNS to it.
     pub plain: bool,
+    /// It has answered something lately, so that silence is loss, or a limit on its rate.
+    pub alive: bool,
 }
 
 /// May a server be asked?
@@ -57,8 +61,10 @@ pub enum State {
     Probe,
     /// Silent lately: left alone.
     BackOff,
-    /// Does not serve the zone.
+    /// Seemed not to serve the zone: asked when nobody else is left.
     Lame,
+    /// Asked enough for this question.
+    Done,
 }
 
 #[derive(Clone)]
@@ -141,6 +147,7 @@ impl Servers {
                 rtt: entry.heard.then(|| Duration::from_micros(entry.srtt as u64)),
                 timeout: entry.timeout(),
                 plain: entry.plain_until > now,
+                alive: entry.answered_at != Moment::ZERO && now.since(entry.answered_at) < ALIVE_FOR,
             }
         })
     }
@@ -212,6 +219,13 @@ impl Servers {
             if let Some(slot) = slot {
                 *slot = (zone, now + LAME_FOR);
             }
+        });
+    }
+
+    /// `server` has answered for `zone`, whatever it seemed.
+    pub fn serves(&self, server: SocketAddr, zone: u64, now: Moment) {
+        self.with(server, now, |entry| {
+            entry.lame.iter_mut().filter(|(z, _)| *z == zone).for_each(|slot| *slot = (0, Moment::ZERO));
         });
     }
 

@@ -16,11 +16,13 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    a_bare_refusal_without_the_servers_cookie_is_checked_by_tcp
     a_cached_alias_is_used_for_another_type
     a_cached_dname_serves_other_names_below_it
     a_chain_of_aliases_in_one_answer
     a_child_cannot_say_that_it_has_no_ds
     a_client_that_is_gone_gets_nothing
+    a_datagram_larger_than_was_offered_is_asked_for_by_tcp
     a_dead_forwarder_falls_back_to_iteration_where_allowed
     a_dead_forwarder_is_servfail_where_no_fallback_is_allowed
     a_denial_whose_proof_has_a_bad_signature_is_bogus
@@ -87,7 +89,9 @@ scenarios! {
     a_server_that_demands_cookies_gets_them
     a_server_that_ignores_edns_costs_nothing_more
     a_server_that_is_silent_to_edns_is_a_dead_server
+    a_server_that_limits_its_rate_is_asked_by_tcp_in_the_end
     a_server_that_refuses_shortened_names_gets_the_whole_one
+    a_server_that_says_badvers_is_asked_without_edns
     a_server_that_sends_only_junk_is_left_for_the_other
     a_server_that_strips_signatures_is_passed_over
     a_server_without_tcp_that_truncates_does_not_hang_the_question
@@ -135,6 +139,7 @@ scenarios! {
     an_alias_on_the_way_to_a_name_is_not_followed
     an_alias_to_a_special_name_does_not_leak
     an_alias_with_an_unsigned_end_is_insecure
+    an_answer_of_too_many_records_is_refused_with_the_reason
     an_answer_too_big_for_udp_is_truncated_for_the_client
     an_answer_without_aa_from_the_right_server_is_taken
     an_empty_non_terminal_is_nodata
@@ -174,6 +179,7 @@ scenarios! {
     glue_that_points_back_at_the_parent_is_seen_through
     glueless_delegations_three_zones_deep_are_resolved
     half_of_the_servers_silent_still_answers_in_time
+    hints_are_asked_wherever_they_are_after_priming_too
     identical_questions_with_other_flags_share_the_work_but_not_the_flags
     junk_before_the_answer_does_not_close_the_door
     keepalive_is_told_over_tcp_alone
@@ -206,6 +212,7 @@ scenarios! {
     priming_asks_the_root_for_itself
     ranges_with_opt_out_deny_nothing_else
     records_of_another_class_are_not_taken
+    refusing_one_name_is_not_refusing_the_zone
     responses_are_minimal
     retransmissions_of_a_waiting_client_cause_no_packets
     servers_that_are_all_silent_are_servfail_before_the_deadline
@@ -222,6 +229,7 @@ scenarios! {
     signatures_that_end_before_they_begin_are_bogus
     signatures_that_ended_are_bogus
     signatures_that_have_not_begun_are_bogus
+    silence_about_a_shortened_name_leads_to_the_whole_one
     sixty_aliases_are_too_many
     special_names_are_answered_here_and_never_leak
     ten_aliases_over_two_zones_still_resolve_when_nothing_is_cached

@@ -68,6 +68,8 @@ pub struct Server {
     pub lowercases: bool,
     /// Largest UDP response it makes, whatever the client says.
     pub largest: usize,
+    /// Sends datagrams of any size, whatever the client takes.
+    pub oversizes: bool,
     pub seen: Vec<Seen>,
 }
 
@@ -102,6 +104,7 @@ impl Server {
             cookies: CookieHabit::Unknown,
             lowercases: false,
             largest: 65_535,
+            oversizes: false,
             seen: Vec::new(),
         }
     }
@@ -129,6 +132,7 @@ impl Server {
             ("cookies", "required") => self.cookies = CookieHabit::Required,
             ("cookies", "wrong") => self.cookies = CookieHabit::Wrong,
             ("lowercases", "") => self.lowercases = true,
+            ("oversizes", "") => self.oversizes = true,
             ("largest", size) => self.largest = size.parse().map_err(|_| format!("`{size}` is no size"))?,
             _ => return Err(format!("a server has no setting `{setting}`")),
         }
@@ -203,7 +207,7 @@ impl Server {
         }
         self.add_cookie(query, &mut response, transport);
         let theirs = query.edns.as_ref().map_or(512, |edns| usize::from(edns.max_payload()));
-        let limit = if transport == AskTransport::Udp { theirs.min(self.largest) } else { 65_535 };
+        let limit = if transport == AskTransport::Udp && !self.oversizes { theirs.min(self.largest) } else { 65_535 };
         if encode(&response).len() > limit {
             response.metadata.truncation = true;
             response.answers.clear();
