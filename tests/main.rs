@@ -4,6 +4,7 @@
 mod cli;
 mod load;
 mod loopback;
+mod oracle;
 mod peers;
 mod sim;
 mod tidy;
