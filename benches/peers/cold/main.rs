@@ -15,6 +15,7 @@ use peers::authority::{Authority, Serving};
 use peers::internet::package_file;
 use peers::process::{fresh_dir, output_of, require_own_network};
 use peers::resolver::{Resolver, Resolving};
+use peers::wire::{Over, Type, Wishes, ask_with};
 use zones::Generated;
 
 /// The resolver has this core to itself.
@@ -22,12 +23,18 @@ const RESOLVER_CORE: [&str; 3] = ["taskset", "-c", "0"];
 /// Questions in flight: enough to keep one core busy, few enough that nothing is lost in a socket's buffer.
 const IN_FLIGHT: &str = "100";
 
+/// What the report says of signed zones.
+const SIGNED: &str = "Every zone is signed with ECDSA P-256: the root and half of the leaf zones with NSEC, the others \
+                      with NSEC3, the top-level domains with opt-out; each resolver validates from the root's key. ";
+
 /// How much is done.
 struct Plan {
     zones: usize,
     names: usize,
     rounds: usize,
     write: bool,
+    /// Every zone is signed, and every resolver validates.
+    signed: bool,
     /// All of them, unless some are named on the command line.
     chosen: Vec<Resolver>,
 }
@@ -49,18 +56,19 @@ struct Measured {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let smoke = arguments.iter().any(|argument| argument == "--smoke");
+    let signed = arguments.iter().any(|argument| argument == "--signed");
     let named = |resolver: &Resolver| arguments.iter().any(|argument| argument == resolver.name());
     let mut chosen: Vec<Resolver> = Resolver::ALL.into_iter().filter(named).collect();
     if chosen.is_empty() {
         chosen = Resolver::ALL.to_vec();
     }
     let plan = if smoke {
-        Plan { zones: 120, names: 300, rounds: 1, write: false, chosen }
+        Plan { zones: 120, names: 300, rounds: 1, write: false, signed, chosen }
     } else {
-        Plan { zones: 3000, names: 10_000, rounds: 5, write: chosen.len() == Resolver::ALL.len(), chosen }
+        Plan { zones: 3000, names: 10_000, rounds: 5, write: chosen.len() == Resolver::ALL.len(), signed, chosen }
     };
     require_own_network();
-    let generated = zones::generate(&fresh_dir("cold"), plan.zones, plan.names);
+    let generated = zones::generate(&fresh_dir("cold"), plan.zones, plan.names, plan.signed);
     let serving = Authority::Nsd.serve(&generated.internet);
     let mut all = Vec::new();
     for round in 0..plan.rounds {
@@ -76,7 +84,11 @@ fn main() {
     println!("\n{report}");
     if plan.write {
         let file = package_file("benches/peers/RESULTS.md");
-        peers::results::replace_section(&file, "Cold names", &report);
+        peers::results::replace_section(
+            &file,
+            if plan.signed { "Cold names, every zone signed" } else { "Cold names" },
+            &report,
+        );
         println!("written to benches/peers/RESULTS.md");
     }
     let wrong: Vec<String> = all
@@ -114,13 +126,19 @@ fn packets() -> u64 {
 }
 
 fn measure(resolver: Resolver, generated: &Generated, serving: &Serving) -> Measured {
-    let Resolving { mut running, v6, .. } = resolver.start(&generated.internet, &RESOLVER_CORE);
+    let Resolving { mut running, v6, .. } =
+        resolver.start_with(&generated.internet, generated.anchors.as_deref(), &RESOLVER_CORE);
     let before = (asked(serving), packets(), running.cpu_nanos());
     let mut generator = Command::new("taskset");
     generator.args(["-c", "1", "dnsperf", "-s", &v6.ip().to_string(), "-p", &v6.port().to_string(), "-n", "1"]);
     generator.args(["-q", IN_FLIGHT, "-t", "15", "-d", &generated.questions.display().to_string()]);
     let text = output_of(&mut generator, Duration::from_secs(300)).unwrap_or_else(|error| panic!("dnsperf: {error}"));
     let after = (asked(serving), packets(), running.cpu_nanos());
+    if generated.anchors.is_some() {
+        let wishes = Wishes { dnssec_ok: true, checking_disabled: false };
+        let answer = ask_with(v6, ("t00.", Type::SOA), wishes, Over::Udp, Duration::from_secs(5)).expect("an answer");
+        assert!(answer.authentic, "{} does not validate: {answer}", resolver.name());
+    }
     running.stop();
     let load = peers::clients::read_dnsperf(&text);
     let total = generated.noerror + generated.nxdomain;
@@ -159,11 +177,12 @@ fn report(plan: &Plan, generated: &Generated, all: &[Measured]) -> String {
     let mut text = format!(
         "{}\n\n{} names ({} of them do not exist) over {} zones under 20 top-level domains, three zones of ten glueless; \
          each resolver from an empty cache, one worker, one core to itself; authoritative servers (NSD) and the generator \
-         (dnsperf, {IN_FLIGHT} in flight) on the other. Medians of {} runs, in turns.\n\n",
+         (dnsperf, {IN_FLIGHT} in flight) on the other. {}Medians of {} runs, in turns.\n\n",
         peers::results::circumstances(),
         plan.names,
         generated.nxdomain,
         plan.zones,
+        if plan.signed { SIGNED } else { "" },
         plan.rounds,
     );
     text.push_str(

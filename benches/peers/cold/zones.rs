@@ -5,6 +5,9 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
+use maeslant::lab::sign::Plan;
+use maeslant::lab::{Atlas, ZoneText};
+
 use crate::peers::internet::{Host, Internet, Zone};
 
 const TOP_LEVEL: usize = 20;
@@ -16,6 +19,8 @@ const ADDRESSES: usize = 16;
 /// A generated Internet and what is asked of it.
 pub struct Generated {
     pub internet: Internet,
+    /// The root's trust anchor, where the zones are signed.
+    pub anchors: Option<PathBuf>,
     /// A name and a type a line, each name once, in an order without pattern.
     pub questions: PathBuf,
     /// How many questions have an answer or an honest "no data".
@@ -114,8 +119,37 @@ fn leaf_zone(number: usize, count: usize) -> String {
     text
 }
 
-/// Writes `count` leaf zones and `questions` questions into `dir`.
-pub fn generate(dir: &Path, count: usize, questions: usize) -> Generated {
+/// Writes `count` leaf zones and `questions` questions into `dir`; every zone signed, if that is wanted.
+pub fn generate(dir: &Path, count: usize, questions: usize, signed: bool) -> Generated {
+    let generated = generate_plain(dir, count, questions);
+    let anchors = signed.then(|| sign(dir, &generated.internet));
+    Generated { anchors, ..generated }
+}
+
+/// Signs every zone with ECDSA P-256, as most are: the root and half of the leaf zones with NSEC, the others with NSEC3
+/// (RFC 9276: no iterations, no salt), top-level domains with opt-out.
+fn sign(dir: &Path, internet: &Internet) -> PathBuf {
+    let plan = |text: &str| Plan::parse(text).expect("a plan");
+    let (nsec, nsec3, opt_out) = (plan("signed"), plan("signed nsec3"), plan("signed nsec3 opt-out"));
+    let mut atlas = Atlas::new(0).unsigned();
+    atlas.servers.clear();
+    atlas.zones.clear();
+    for (index, zone) in internet.zones().into_iter().enumerate() {
+        let text = fs::read_to_string(&zone.file).expect("a zone just written");
+        let plan = match zone.origin.trim_end_matches('.').split('.').count() {
+            _ if zone.origin == "." => &nsec,
+            1 => &opt_out,
+            _ if index % 2 == 0 => &nsec,
+            _ => &nsec3,
+        };
+        atlas.plans.insert(zone.origin.clone(), plan.clone());
+        atlas.zones.push(ZoneText { origin: zone.origin, text });
+    }
+    atlas.write_to(dir).expect("signed zones can be written");
+    dir.join("root.anchors")
+}
+
+fn generate_plain(dir: &Path, count: usize, questions: usize) -> Generated {
     let root_address = Ipv4Addr::new(198, 18, 0, 1);
     let tld_address = |index: usize| Ipv4Addr::new(198, 18, 1, 1 + (index % 8) as u8);
     let mut root = soa(".").replace("ns1 admin", "a.root. admin.root.");
@@ -195,5 +229,5 @@ fn write_questions(dir: &Path, internet: Internet, count: usize, wanted: usize) 
     }
     let questions = dir.join("questions");
     fs::write(&questions, lines).expect("questions can be written");
-    Generated { internet, questions, noerror, nxdomain }
+    Generated { internet, anchors: None, questions, noerror, nxdomain }
 }
