@@ -329,17 +329,30 @@ pub(super) async fn serve_tcp(front: Arc<Front>, listener: TcpListener, mut stop
     }
 }
 
-async fn serve_connection(front: &Front, mut stream: TcpStream, source: SocketAddr) -> io::Result<()> {
+/// Each answer waits for its own delay, not for those before it (RFC 7766 §6.2.1.1).
+async fn serve_connection(front: &Front, stream: TcpStream, source: SocketAddr) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    let (mut reader, writer) = stream.into_split();
+    let writer = Arc::new(tokio::sync::Mutex::new(writer));
+    let mut waiting: JoinSet<io::Result<()>> = JoinSet::new();
     loop {
-        let length = timeout(TCP_IDLE, stream.read_u16()).await??;
+        let length = timeout(TCP_IDLE, reader.read_u16()).await??;
         let mut packet = vec![0; usize::from(length)];
-        timeout(TCP_IDLE, stream.read_exact(&mut packet)).await??;
+        timeout(TCP_IDLE, reader.read_exact(&mut packet)).await??;
+        while let Some(ended) = waiting.try_join_next() {
+            ended.unwrap_or(Ok(()))?;
+        }
         let Some(answer) = front.exchange(&packet, source, Protocol::Tcp).await else { continue };
-        sleep(answer.delay).await;
         let length = u16::try_from(answer.packet.len()).unwrap_or(u16::MAX);
-        let mut framed = length.to_be_bytes().to_vec();
-        framed.extend(answer.packet);
-        timeout(TCP_IDLE, stream.write_all(&framed)).await??;
+        let framed = [&length.to_be_bytes(), &answer.packet[..]].concat();
+        if answer.delay.is_zero() {
+            timeout(TCP_IDLE, writer.lock().await.write_all(&framed)).await??;
+        } else if waiting.len() < MAX_DELAYED {
+            let writer = Arc::clone(&writer);
+            waiting.spawn(async move {
+                sleep(answer.delay).await;
+                timeout(TCP_IDLE, writer.lock().await.write_all(&framed)).await?
+            });
+        }
     }
 }

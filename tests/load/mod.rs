@@ -257,7 +257,20 @@ fn records_are_sent_counted_cut_and_converted() {
     let queries = scratch.write("q.txt", &text);
     let echo = Echo::start();
     let json = scratch.path("r.json");
-    let replay = ["replay", &queries, "--target", &echo.address, "--speed", "2", "--loop", "2", "--scale-clients", "3"];
+    let replay = [
+        "replay",
+        &queries,
+        "--late-after",
+        "1s",
+        "--target",
+        &echo.address,
+        "--speed",
+        "2",
+        "--loop",
+        "2",
+        "--scale-clients",
+        "3",
+    ];
     let output = load(&[&replay[..], &["--json", &json]].concat());
     assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
     let outcome: serde_json::Value = serde_json::from_str(&scratch.read("r.json")).expect("JSON");
@@ -290,6 +303,16 @@ fn records_are_sent_counted_cut_and_converted() {
     let left = scratch.read("cut.txt");
     assert_eq!(left.lines().count(), 7);
     assert!(left.contains(".example.org.") && !left.contains("host") && !left.contains("192.0.2.3"), "{left}");
+    let output = load(&["stats", &captures[1], "--port", "5300"]);
+    assert!(err(&output).contains("named with --port"), "{}", err(&output));
+    // What is no record at all is said to be none.
+    let foreign = scratch.write("foreign.pcap", "\x7fELF\x02\x01\x01 and so on, and on, and on");
+    for task in
+        [&["stats", &foreign][..], &["replay", &foreign, "--target", &echo.address], &["convert", &foreign, &cut]]
+    {
+        let output = load(task);
+        assert!(output.status.code() == Some(2) && err(&output).contains("foreign.pcap"), "{task:?}: {}", err(&output));
+    }
     // Cut short, it is read up to there, said, and no success.
     let whole = std::fs::read(&captures[1]).expect("a file");
     std::fs::write(&captures[1], &whole[..whole.len() - 5]).expect("a file");

@@ -96,7 +96,8 @@ fn a_capture_of_dnsperf_is_counted_as_tshark_counts_it_and_replayed_whole() {
     assert_eq!((queries, responses), (tshark("dns.flags.response==0"), tshark("dns.flags.response==1")));
     assert_eq!(queries, 600);
     let json = scratch.path("r.json");
-    let output = load(&["replay", &capture, "--port", port, "--target", &echo.address, "--json", &json]);
+    let output =
+        load(&["replay", &capture, "--late-after", "1s", "--port", port, "--target", &echo.address, "--json", &json]);
     assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
     let outcome: serde_json::Value = serde_json::from_str(&scratch.read("r.json")).expect("JSON");
     assert_eq!(outcome["streams"][0]["total"]["answered"].as_u64(), Some(queries));
@@ -175,7 +176,7 @@ fn a_dnstap_file_of_bind_is_counted_as_dnstap_read_counts_it() {
     let completed: u64 = completed.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).expect("a number");
     assert!(queries >= completed && responses >= completed && completed > 200, "{queries} and {responses}: {perf}");
     let echo = Echo::start();
-    let output = load(&["replay", &tap, "--target", &echo.address, "--speed", "5"]);
+    let output = load(&["replay", &tap, "--late-after", "1s", "--target", &echo.address, "--speed", "5"]);
     assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
     // And theirs reads ours.
     let ours = scratch.path("ours.dnstap");

@@ -72,6 +72,13 @@ impl Which {
     }
 }
 
+/// Whether it is given the trust anchor of the small Internet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Validation {
+    On,
+    Off,
+}
+
 /// A child that ends with this value.
 struct Running(Child);
 
@@ -101,7 +108,13 @@ impl Drop for Resolver {
 
 impl Resolver {
     /// Starts it, with the world's root, and waits until it answers.
-    pub fn start(which: Which, scenario: &Scenario, world: &World, listen: SocketAddr) -> Result<Resolver, Failure> {
+    pub fn start(
+        which: Which,
+        scenario: &Scenario,
+        world: &World,
+        listen: SocketAddr,
+        validation: Validation,
+    ) -> Result<Resolver, Failure> {
         let failed = |error: io::Error| (format!("cannot start it: {error}"), 1);
         let folder = std::env::temp_dir().join(format!("maeslant-load-{}-{}", which.name(), std::process::id()));
         let _ = fs::remove_dir_all(&folder);
@@ -109,7 +122,12 @@ impl Resolver {
         let hints = folder.join("root.hints");
         fs::write(&hints, hints_text(&world.root_hints())).map_err(failed)?;
         let own = scenario.resolver.as_deref().unwrap_or_default();
-        let config = own_config(own, &hints.display().to_string(), listen, world.port());
+        let mut config = own_config(own, &hints.display().to_string(), listen, world.port());
+        if validation == Validation::On {
+            let anchors = folder.join("root.anchors");
+            fs::write(&anchors, world.anchors()).map_err(failed)?;
+            set(&mut config, "dnssec", "trust_anchors", anchors.display().to_string().into());
+        }
         let mut command = command(which, &folder, &hints, listen, &config).map_err(failed)?;
         let log = File::create(folder.join("log")).map_err(failed)?;
         let errors = log.try_clone().map_err(failed)?;
@@ -252,17 +270,18 @@ fn command(which: Which, folder: &Path, hints: &Path, listen: SocketAddr, own: &
 /// The scenario's configuration with the lab's root and port; what it says of these itself goes.
 fn own_config(own: &str, hints: &str, listen: SocketAddr, servers: u16) -> toml::Table {
     let mut tables: toml::Table = own.parse().unwrap_or_default();
-    let mut set = |table: &str, key: &str, value: toml::Value| {
-        let table = tables.entry(table).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-        if let toml::Value::Table(table) = table {
-            table.insert(key.to_owned(), value);
-        }
-    };
-    set("server", "listen", toml::Value::Array(vec![listen.to_string().into()]));
-    set("resolver", "root_hints", hints.into());
-    set("resolver", "server_port", i64::from(servers).into());
-    set("resolver", "do_not_query", toml::Value::Array(Vec::new()));
+    set(&mut tables, "server", "listen", toml::Value::Array(vec![listen.to_string().into()]));
+    set(&mut tables, "resolver", "root_hints", hints.into());
+    set(&mut tables, "resolver", "server_port", i64::from(servers).into());
+    set(&mut tables, "resolver", "do_not_query", toml::Value::Array(Vec::new()));
     tables
+}
+
+fn set(tables: &mut toml::Table, table: &str, key: &str, value: toml::Value) {
+    let table = tables.entry(table).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+    if let toml::Value::Table(table) = table {
+        table.insert(key.to_owned(), value);
+    }
 }
 
 /// As text. Strings, numbers and lists are written in TOML as in JSON.

@@ -16,6 +16,8 @@ use maeslant::load::scenario::Role;
 use maeslant::load::sender::Manners;
 use maeslant::load::{Outcome, Run, Scenario, process};
 
+use maeslant::text::units;
+
 use super::run::{View, finish, wait};
 use super::stage::{self, Stage};
 use super::tools::Selection;
@@ -54,6 +56,10 @@ pub struct Args {
     /// Move clients into this prefix. Without it, clients of other machines ask from 127.20.0.0/14.
     #[arg(long, value_name = "PREFIX")]
     pub map_net: Option<IpNet>,
+    /// A query sent later than this after its moment is late; more than 1 % of them make the run invalid. With --with,
+    /// the scenario says it.
+    #[arg(long, value_name = "DURATION", default_value = "10ms", value_parser = duration)]
+    pub late_after: Duration,
     /// The streams of this scenario beside it.
     #[arg(long, value_name = "SCENARIO.toml")]
     pub with: Option<PathBuf>,
@@ -67,6 +73,10 @@ pub struct Args {
 
 fn factor(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|n| (0.001..=10_000.0).contains(n)).ok_or_else(|| "expected 0.001 to 10000".to_owned())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    units::duration(text).map_err(|wrong| wrong.help.unwrap_or(wrong.what))
 }
 
 /// The queries of a record, by time, and how they were read.
@@ -120,7 +130,7 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 /// A scenario of nothing, for a record alone.
-fn empty(name: String, duration: Duration) -> Scenario {
+fn empty(name: String, duration: Duration, late_after: Duration) -> Scenario {
     let (about, text) = Default::default();
     let (streams, zones, faults, events, expects) = Default::default();
     Scenario {
@@ -129,7 +139,7 @@ fn empty(name: String, duration: Duration) -> Scenario {
         duration,
         seed: 1,
         most: MOST_SENT,
-        late_after: Duration::from_millis(10),
+        late_after,
         target: None,
         sites: 1000,
         resolver: None,
@@ -151,7 +161,7 @@ fn play(
     let last = queries.last().map_or(Duration::ZERO, |query| query.at) + Duration::from_millis(1);
     let length = (last * args.rounds).div_f64(args.speed);
     let name = args.file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let scenario = beside.unwrap_or_else(|| empty(name.clone(), length));
+    let scenario = beside.unwrap_or_else(|| empty(name.clone(), length, args.late_after));
     let mut stage = match args.aim.target.or(scenario.target) {
         Some(target) => Stage::foreign(&scenario, target, args.aim.server_pid, args.lab_port)?,
         None if scenario.events.is_empty() => Stage::own(&scenario, args.listen, args.lab_port.unwrap_or(0))?,

@@ -62,7 +62,8 @@ pub struct Args {
 /// Reads a scenario, or says what is wrong with it.
 pub fn read(path: &Path) -> Result<Scenario, ExitCode> {
     let behaviours: Vec<&'static str> = Behaviour::ALL.iter().map(|(word, _)| *word).collect();
-    let vocabulary = Vocabulary { zones: &lab::KINDS, behaviours: behaviours.leak() };
+    let signed = |text: &str| stage::plan(text).map(|_| ());
+    let vocabulary = Vocabulary { zones: &lab::KINDS, behaviours: behaviours.leak(), signed };
     let text = std::fs::read_to_string(path)
         .map_err(|error| fail(&format!("cannot read {}: {error}", path.display()), super::super::UNUSABLE))?;
     scenario::read(&text, path, &vocabulary).map_err(|report| {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use maeslant::config::{self, Settings};
 use maeslant::daemon;
 use maeslant::dnssec::Anchors;
+use maeslant::lab::sign::Plan;
 use maeslant::lab::{self, Addition, Atlas, Behaviour, Fault, World};
 use maeslant::load::outcome::Sample;
 use maeslant::load::packet::Known;
@@ -17,7 +18,7 @@ use maeslant::load::{Popular, Scenario};
 use maeslant::text;
 use maeslant::wire::Name;
 
-use super::child::{Resolver, Which};
+use super::child::{Resolver, Validation, Which};
 
 /// Everything around the traffic.
 pub struct Stage {
@@ -69,11 +70,23 @@ pub fn atlas(scenario: &Scenario) -> Result<Atlas, String> {
     for zone in &scenario.zones {
         for origin in numbered(&zone.name, zone.count) {
             let (kind, records) = (zone.kind.to_owned(), zone.records.clone());
+            if let Some(how) = &zone.signed {
+                atlas.plans.insert(origin.clone(), plan(how)?);
+            }
             atlas.add(&Addition { origin, kind, size: zone.size, records })?;
         }
     }
     places(scenario, &atlas)?;
     Ok(atlas)
+}
+
+/// How a zone is signed: `13 nsec3=50`, or the flaws it is signed with.
+pub fn plan(text: &str) -> Result<Plan, String> {
+    let (algorithm, rest) = text.split_once(' ').unwrap_or((text, ""));
+    if algorithm.is_empty() || !algorithm.bytes().all(|octet| octet.is_ascii_digit()) {
+        return Err("the first word is the number of an algorithm, such as 13".to_owned());
+    }
+    Plan::parse(&format!("signed={algorithm} {rest}"))
 }
 
 /// Whether the zones and servers that faults and expectations name are there: one that is not would never be faulty, and
@@ -127,7 +140,7 @@ fn settings(scenario: &Scenario, listen: SocketAddr, world: &World) -> Result<Se
     settings.engine.resolve.do_not_query = Vec::new();
     if settings.trust_anchors_file.is_none() {
         // The lab's root is not the one whose keys are compiled in.
-        settings.engine.resolve.dnssec.anchors = Anchors::default();
+        settings.engine.resolve.dnssec.anchors = Anchors::parse(world.anchors()).unwrap_or_default();
     }
     Ok(settings)
 }
@@ -201,7 +214,7 @@ impl Stage {
             listen = drawn.map_err(|error| (format!("{listen}: {error}"), daemon::Exit::Bind as u8))?;
         }
         resolver(scenario).map_err(|error| (error, super::super::UNUSABLE))?;
-        let resolver = Resolver::start(Which::Own, scenario, &world, listen)?;
+        let resolver = Resolver::start(Which::Own, scenario, &world, listen, Validation::On)?;
         let version = format!("maeslant {}", env!("CARGO_PKG_VERSION"));
         Ok(Stage::beside(scenario, world, listen, resolver, version))
     }

@@ -82,6 +82,21 @@ impl Chain {
         Chain { apex: apex.clone(), names, links }
     }
 
+    /// Has the last NSEC record end at another name than the apex.
+    pub(super) fn reach(&mut self, end: &[u8]) {
+        let Links::Nsec(records) = &mut self.links else { return };
+        let apex = lower_wire(&self.apex);
+        if let Some(mut last) = records.last_entry()
+            && let RData::Unknown { rdata, .. } = &last.get().data
+            && let Some(types) = rdata.anything.strip_prefix(&apex[..])
+        {
+            let data = [end, types].concat();
+            let record = last.get();
+            let record = opaque(&record.name.clone(), record.ttl, RecordType::NSEC, data);
+            last.insert(record);
+        }
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Record> {
         let (plain, hashed) = match &self.links {
             Links::Nsec(records) => (Some(records.values()), None),

@@ -7,6 +7,11 @@ use hickory_proto::rr::{Name, RecordType};
 use super::{ENTRY_POINT, Key, Keys, REVOKED, ZONE_KEY, counted_labels, lower_wire};
 use crate::dnssec::key_tag;
 
+/// Keys and signatures of a key trap: as many as fit into one message each, with RSA of 1024 bits.
+const TRAP_KEYS: usize = 300;
+pub(super) const TRAP_SIGNATURES: usize = 250;
+/// Where the modulus begins in the data of an RSA key with an exponent of three octets (RFC 3110 §2).
+const MODULUS: usize = 8;
 /// A day, in seconds.
 const DAY: u32 = 86_400;
 
@@ -43,10 +48,14 @@ pub enum Fault {
     NoProof,
     /// The types of a set are missing from the proofs: they deny what is there.
     LyingProof,
+    /// Hundreds of keys have the tag of the one that signs, and hundreds of signatures by it are wrong (CVE-2023-50387).
+    KeyTrap,
+    /// The last NSEC record reaches beyond the zone, over its neighbours.
+    BroadProof,
 }
 
 /// The words for each, as zone lists have them.
-const WORDS: [(&str, Fault); 15] = [
+const WORDS: [(&str, Fault); 17] = [
     ("expired", Fault::Expired),
     ("not-yet-valid", Fault::NotYetValid),
     ("expires-before-inception", Fault::ExpiresBeforeInception),
@@ -62,6 +71,8 @@ const WORDS: [(&str, Fault); 15] = [
     ("revoked-key", Fault::RevokedKey),
     ("no-proof", Fault::NoProof),
     ("lying-proof", Fault::LyingProof),
+    ("key-trap", Fault::KeyTrap),
+    ("broad-proof", Fault::BroadProof),
 ];
 
 /// A fault, in the sets of one type or of all.
@@ -86,6 +97,8 @@ impl Fault {
             Fault::TooFewLabels | Fault::NoProof | Fault::LyingProof => 12,
             Fault::ExpiresBeforeInception => 25,
             Fault::BadSignature | Fault::TooManyLabels | Fault::RevokedKey => 6,
+            Fault::KeyTrap => 6,
+            Fault::BroadProof => 12,
         }
     }
 }
@@ -175,8 +188,37 @@ pub(super) fn served_keys(flaw: Option<Flaw>, keys: &Keys) -> Vec<Vec<u8>> {
             let other = Keys::new(keys.zone(), keys.entry().algorithm());
             [other.entry(), other.signing()].map(|key| key.data().to_vec()).to_vec()
         }
+        Some(Fault::KeyTrap) => {
+            let signing = keys.signing().data();
+            let trap = (1..=TRAP_KEYS).map(|turn| turned(signing, turn));
+            [keys.entry().data().to_vec(), signing.to_vec()].into_iter().chain(trap).collect()
+        }
         _ => vec![pointed_at(flaw, keys), keys.signing().data().to_vec()],
     }
+}
+
+/// Another key with the same tag. The tag is a sum of pairs of octets, whatever their order (RFC 4034 appendix B): those of
+/// the modulus change places, but for the first and the last, so that it keeps its size and stays odd.
+fn turned(key: &[u8], turn: usize) -> Vec<u8> {
+    let mut key = key.to_vec();
+    let end = key.len().saturating_sub(2) & !1;
+    let Some(middle) = key.get_mut(MODULUS + 2..end) else { return key };
+    let pairs = middle.len() / 2;
+    if pairs > 1 {
+        // Every turn and, beyond a full one, every exchange of the first pair with another one.
+        middle.rotate_left(2 * (turn % pairs));
+        let other = 2 * (turn / pairs % pairs);
+        if other > 0 {
+            (0..2).for_each(|octet| middle.swap(octet, other + octet));
+        }
+    }
+    key
+}
+
+/// The end of the last NSEC record: a name far behind the zone's, at its parent.
+pub(super) fn beyond(flaw: Option<Flaw>, apex: &Name) -> Option<Vec<u8>> {
+    let broad = flaw.is_some_and(|flaw| flaw.fault == Fault::BroadProof);
+    broad.then(|| [b"\x08zzzzzzzz".as_slice(), &lower_wire(&apex.base_name())].concat())
 }
 
 /// The type that the proofs do not mention.

@@ -88,7 +88,10 @@ impl Signed {
         let apex = apex_records(records, &keys, &how);
         let mut all = records.to_vec();
         all.extend(&apex);
-        let chain = Chain::new(&keys.zone, &all, &how.denial, flaw::missing_types(how.flaw));
+        let mut chain = Chain::new(&keys.zone, &all, &how.denial, flaw::missing_types(how.flaw));
+        if let Some(beyond) = flaw::beyond(how.flaw, &keys.zone) {
+            chain.reach(&beyond);
+        }
         Signed { keys, how, chain, apex, made: Mutex::default() }
     }
 
@@ -204,6 +207,15 @@ impl Signed {
         let mut signature = key.sign(&octets);
         if let Some(octet) = signature.last_mut().filter(|_| flaw == Some(Fault::BadSignature)) {
             *octet ^= 1;
+        }
+        if flaw == Some(Fault::KeyTrap) && rtype != RecordType::DNSKEY {
+            let wrong = |number: usize| {
+                let mut signature = signature.clone();
+                // A wrong signature each, all below the modulus.
+                signature.iter_mut().rev().take(2).zip((number as u16 + 1).to_be_bytes()).for_each(|(at, x)| *at ^= x);
+                opaque(&first.name, first.ttl, RecordType::RRSIG, [data.as_slice(), &signature].concat())
+            };
+            return (0..flaw::TRAP_SIGNATURES).map(wrong).collect();
         }
         data.extend(signature);
         vec![opaque(&first.name, first.ttl, RecordType::RRSIG, data)]

@@ -95,3 +95,33 @@ fn each_flaw_is_found_by_its_name() {
     }
     assert!("expiered".parse::<Flaw>().is_err() && "expired:NOTYPE".parse::<Flaw>().is_err());
 }
+
+#[test]
+fn a_key_trap_has_many_keys_of_one_tag_and_no_signature_that_holds() {
+    let (records, signed) = zone(8, Some("key-trap"));
+    let keys: Vec<&[u8]> = signed.apex().iter().filter_map(|record| anything(record)).collect();
+    let tag = signed.keys().signing().tag();
+    assert!(keys.len() > 300 && keys[1..].iter().all(|key| dnssec::key_tag(key) == tag), "{} keys", keys.len());
+    let different: std::collections::HashSet<&[u8]> = keys.iter().copied().collect();
+    assert_eq!(different.len(), keys.len());
+    let signatures = signed.signatures(&records[..1]);
+    let different: std::collections::HashSet<&[u8]> = signatures.iter().filter_map(anything).collect();
+    assert_eq!((signatures.len(), different.len()), (250, 250));
+    // The keys themselves are signed well; nothing else is, and the work of finding that out is bounded.
+    assert!(check(8, Some("key-trap")).is_err());
+}
+
+#[test]
+fn a_broad_proof_reaches_over_the_zones_beside_it() {
+    let (_, signed) = zone(13, Some("broad-proof"));
+    let last = signed.denials().last().and_then(anything).expect("a record").to_vec();
+    assert!(last.starts_with(b"\x08zzzzzzzz\x00"), "{last:?}");
+    assert_eq!(check(13, Some("broad-proof")), Ok(()), "its signature holds");
+}
+
+fn anything(record: &Record) -> Option<&[u8]> {
+    match &record.data {
+        RData::Unknown { rdata, .. } => Some(&rdata.anything),
+        _ => None,
+    }
+}

@@ -161,3 +161,24 @@ fn a_port_in_use_is_one_clear_line_and_a_world_that_ended_frees_its_ports() {
     world.shutdown();
     World::start(&options).expect("the port is free again").shutdown();
 }
+
+#[test]
+fn delays_on_one_connection_do_not_add_up() {
+    let world = world();
+    let delay = Duration::from_millis(300);
+    world.fault_everywhere(Some(Fault::delay(delay)));
+    let server = world.atlas().servers.iter().find(|server| server.zones.iter().any(|zone| zone == ".")).unwrap();
+    let mut stream = TcpStream::connect((server.addresses[0], world.port())).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let packet = query("com.", "NS", None).to_vec().unwrap();
+    let framed = [&(packet.len() as u16).to_be_bytes()[..], &packet].concat();
+    let begun = Instant::now();
+    stream.write_all(&framed.repeat(20)).unwrap();
+    for _ in 0..20 {
+        let mut length = [0; 2];
+        stream.read_exact(&mut length).unwrap();
+        stream.read_exact(&mut vec![0; usize::from(u16::from_be_bytes(length))]).unwrap();
+    }
+    let taken = begun.elapsed();
+    assert!(taken >= delay && taken < delay * 10, "{taken:?}");
+}

@@ -88,6 +88,9 @@ impl Summary {
             (self.lost_streams, "TCP segments without a beginning"),
         ];
         parts.extend(counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
+        if self.messages == 0 && self.foreign > 0 && self.format.starts_with("pcap") {
+            parts.push("servers at another port than 53 are named with --port".to_owned());
+        }
         parts.extend(self.fault.iter().map(|fault| format!("read up to a fault: {fault}")));
         parts.join(", ")
     }

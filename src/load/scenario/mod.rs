@@ -217,6 +217,8 @@ pub struct ZoneEntry {
     pub size: u32,
     /// Records to add, as in a master file.
     pub records: String,
+    /// How it is signed, in the lab's words; not at all where none.
+    pub signed: Option<String>,
 }
 
 /// Something that goes wrong for a time.

@@ -30,6 +30,8 @@ pub struct Vocabulary {
     pub zones: &'static [&'static str],
     /// Behaviours of `[[fault]]`.
     pub behaviours: &'static [&'static str],
+    /// What is wrong with the `signed` of a `[[zone]]`.
+    pub signed: fn(&str) -> Result<(), String>,
 }
 
 /// Reads a scenario; `origin` is named in the report, and relative paths start at its folder.
@@ -298,11 +300,18 @@ fn zone(form: &Form<'_>, vocabulary: &Vocabulary) -> Option<ZoneEntry> {
     let count = form.count("count", 1, 10_000).unwrap_or(1) as u32;
     let size = form.count("size", 1, 10_000).unwrap_or(0) as u32;
     let records = form.string("records").unwrap_or_default();
+    let signed = form.get("signed").and_then(|value| {
+        let wanted = "how it is signed, such as \"13 nsec3\"";
+        form.parsed("signed", value, wanted, |text| {
+            (vocabulary.signed)(text).map_err(|what| units::Wrong { what, help: None })?;
+            Ok(text.to_owned())
+        })
+    });
     if name.as_ref().is_some_and(|name| count > 1 && !name.contains("{n}")) {
         form.wrong(form.place("name"), "several zones need several names", "put {n} where the number goes");
     }
     let name = name.map(|name| if name.ends_with('.') { name } else { name + "." });
-    form.finish().then_some(ZoneEntry { name: name?, count, kind: kind?, size, records })
+    form.finish().then_some(ZoneEntry { name: name?, count, kind: kind?, size, records, signed })
 }
 
 fn event(form: &Form<'_>, duration: Duration) -> Option<Event> {
