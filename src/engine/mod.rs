@@ -232,8 +232,8 @@ impl Engine {
     ) -> Disposition {
         let policy = Arc::clone(&self.policy);
         let respond = &policy.respond;
-        if let Some(rcode) = unsupported(view) {
-            respond::bare(out, asker, respond, rcode, &Extended::none());
+        if let Some((rcode, why)) = unsupported(view) {
+            respond::bare(out, asker, respond, rcode, &why);
             return Disposition::Answered;
         }
         if view.class == CLASS_CH {
@@ -520,22 +520,25 @@ impl Engine {
     }
 }
 
-/// The RCODE for what is not supported, if it is not.
-fn unsupported(view: &QueryView<'_>) -> Option<Rcode> {
+/// The RCODE for what is not supported, if it is not, and why.
+fn unsupported(view: &QueryView<'_>) -> Option<(Rcode, Extended)> {
     if view.edns.is_some_and(|edns| edns.version > 0) {
-        return Some(Rcode::BADVERS);
+        return Some((Rcode::BADVERS, Extended::none()));
     }
+    let no_question = || Extended::new(ede::INVALID_QUERY_TYPE, "not a type that is asked for");
     match view.rtype {
         // Zone transfers are authoritative servers' business.
-        Rtype::AXFR | Rtype::IXFR => return Some(Rcode::REFUSED),
+        Rtype::AXFR | Rtype::IXFR => return Some((Rcode::REFUSED, Extended::none())),
         Rtype::ANY => {}
-        meta if meta.is_meta() => return Some(Rcode::NOTIMP),
+        // RFC 9824 §3.5.
+        Rtype::NXNAME => return Some((Rcode::FORMERR, no_question())),
+        meta if meta.is_meta() => return Some((Rcode::NOTIMP, no_question())),
         _ => {}
     }
     match view.class {
         CLASS_IN | CLASS_CH => None,
-        CLASS_ANY => Some(Rcode::REFUSED),
-        _ => Some(Rcode::NOTIMP),
+        CLASS_ANY => Some((Rcode::REFUSED, Extended::none())),
+        _ => Some((Rcode::NOTIMP, Extended::none())),
     }
 }
 

@@ -29,6 +29,8 @@ impl Rtype {
     pub const NSEC3: Rtype = Rtype(50);
     pub const NSEC3PARAM: Rtype = Rtype(51);
     pub const HTTPS: Rtype = Rtype(65);
+    /// Says in an NSEC or NSEC3 record that the name does not exist (RFC 9824); nobody asks for it.
+    pub const NXNAME: Rtype = Rtype(128);
     pub const TKEY: Rtype = Rtype(249);
     pub const TSIG: Rtype = Rtype(250);
     pub const IXFR: Rtype = Rtype(251);
@@ -130,6 +132,7 @@ pub mod ede {
     pub const NO_REACHABLE_AUTHORITY: u16 = 22;
     pub const NETWORK_ERROR: u16 = 23;
     pub const INVALID_DATA: u16 = 24;
+    pub const INVALID_QUERY_TYPE: u16 = 30;
 }
 
 /// EDNS option codes.

@@ -22,6 +22,7 @@ scenarios! {
     a_chain_of_aliases_in_one_answer
     a_child_cannot_say_that_it_has_no_ds
     a_client_that_is_gone_gets_nothing
+    a_compact_denial_is_secure_and_denies_one_name
     a_datagram_larger_than_was_offered_is_asked_for_by_tcp
     a_dead_forwarder_falls_back_to_iteration_where_allowed
     a_dead_forwarder_is_servfail_where_no_fallback_is_allowed
@@ -70,6 +71,7 @@ scenarios! {
     a_proof_that_denies_what_is_there_does_not_hide_it
     a_query_sent_back_as_a_query_is_no_response
     a_question_for_the_servers_of_a_zone_gets_the_childs_answer
+    a_question_for_what_only_proofs_say_is_formerr
     a_record_without_data_is_dropped_and_the_others_kept
     a_referral_is_followed_to_the_answer
     a_referral_out_of_the_zone_is_not_followed

@@ -94,7 +94,7 @@ impl<'a> Denial<'a> {
         self.nsec.is_empty() && self.nsec3.is_empty()
     }
 
-    /// Does no such name exist, nor a wildcard that would stand for it?
+    /// Does no such name exist, nor a wildcard that would stand for it? A record at the name itself may say so (RFC 9824).
     pub fn nxdomain(&self, name: &Name, budget: &Budget) -> Denied {
         if nsec::nxdomain(&self.nsec, self.zone, name) {
             return Denied::Proven;

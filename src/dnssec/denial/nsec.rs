@@ -108,6 +108,9 @@ fn absent<'n, 'a>(records: &'n [Nsec<'a>], name: &Name) -> Option<&'n Nsec<'a>> 
 }
 
 pub(super) fn nxdomain(records: &[Nsec<'_>], zone: &Name, name: &Name) -> bool {
+    if records.iter().any(|record| record.place(name) == Place::Here && record.types.has(Rtype::NXNAME)) {
+        return true;
+    }
     let Some(record) = absent(records, name) else { return false };
     let encloser = record.closest_encloser(name);
     encloser.is_at_or_below(zone) && wildcard(&encloser).is_some_and(|wildcard| absent(records, &wildcard).is_some())

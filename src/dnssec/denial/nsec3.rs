@@ -191,8 +191,14 @@ impl<'a> Chain<'a> {
         Ok(encloser.filter(|encloser| !encloser.next_closer.opt_out).map(|encloser| encloser.name))
     }
 
-    /// RFC 5155 §8.4.
+    /// RFC 5155 §8.4, or a record at the name itself that says so (RFC 9824).
     pub(super) fn nxdomain(&self, zone: &Name, name: &Name, budget: &Budget) -> Step<Option<Absent>> {
+        if name.is_at_or_below(zone)
+            && self.records.iter().any(|record| record.types.has(Rtype::NXNAME))
+            && self.matching(name, budget)?.is_some_and(|record| record.types.has(Rtype::NXNAME))
+        {
+            return Ok(Some(Absent { opt_out: false }));
+        }
         let Some(encloser) = self.closest_encloser(zone, name, budget)? else { return Ok(None) };
         let Some(wildcard) = wildcard(&encloser.name) else { return Ok(None) };
         let none = self.covering(&wildcard, budget)?;

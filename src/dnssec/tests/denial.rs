@@ -77,6 +77,23 @@ fn what_exists_is_not_denied() {
 }
 
 #[test]
+fn a_record_made_for_one_name_denies_that_name_alone() {
+    // RFC 9824: the name itself, the very next name, and no type but these.
+    let types = [R::RRSIG, R::NSEC, R::NXNAME];
+    let gone = Records::new("example.", &[("gone.example.", "\\000.gone.example.", &types)]);
+    assert!(gone.nodata("gone.example.", R::A) && gone.nodata("gone.example.", R::DS));
+    assert!(gone.nxdomain("gone.example."), "as a server says it to those who ask for it so");
+    assert_eq!(gone.ds("gone.example."), Some(DsAbsence::NotACut));
+    for other in ["a.gone.example.", "\\000.gone.example.", "gone2.example.", "example.", "*.example."] {
+        assert!(!gone.nxdomain(other) && !gone.nodata(other, R::A), "{other}");
+    }
+    // A name that is there, without the type asked for.
+    let bare = Records::new("example.", &[("bare.example.", "\\000.bare.example.", &[R::A, R::RRSIG, R::NSEC])]);
+    assert!(bare.nodata("bare.example.", R::MX) && !bare.nodata("bare.example.", R::A));
+    assert!(!bare.nxdomain("bare.example."));
+}
+
+#[test]
 fn types_are_denied_at_names_that_exist() {
     let zone = zone();
     assert!(zone.nodata("host.example.", R::MX));
