@@ -50,15 +50,26 @@ fn check(cx: &Cx, work: &Work, set: &RrSet, keys: &Keys) -> Result<Verified, Cau
     signed(set, |view| verify(view, keys, cx.now().unix, &work.crypto))
 }
 
-/// The zones that are said to have signed a set, the deepest first.
-fn signers(set: &RrSet) -> Vec<Name> {
+/// The zone of the trust anchor that data at `name` is judged by: what zones above it say of it does not count, or an
+/// unsigned one could take an island of trust for its own.
+fn floor(cx: &Cx, name: &Name, rtype: Rtype) -> Name {
+    // A DS set is the parent's.
+    let above = if rtype == Rtype::DS { name.parent() } else { None };
+    match cx.plan.dnssec.anchors.closest(above.as_ref().unwrap_or(name), cx.now().unix) {
+        Start::Anchor(anchor) => anchor.zone.clone(),
+        Start::Nowhere | Start::Suspended(_) => Name::root(),
+    }
+}
+
+/// The zones at or below `floor` that are said to have signed a set, the deepest first.
+fn signers(set: &RrSet, floor: &Name) -> Vec<Name> {
     let mut signers: Vec<Name> = Vec::new();
     for signature in set.signatures().filter_map(Rrsig::parse) {
         let fits = match set.rtype {
             Rtype::DS => set.owner.is_below(&signature.signer),
             _ => set.owner.is_at_or_below(&signature.signer),
         };
-        if fits && !signers.contains(&signature.signer) {
+        if fits && signature.signer.is_at_or_below(floor) && !signers.contains(&signature.signer) {
             signers.push(signature.signer.clone());
         }
     }
@@ -107,7 +118,7 @@ async fn judge_set(cx: &Cx, work: &Work, set: &mut RrSet, zone: &Name, proof: &[
         return Ok(Security::Insecure);
     }
     let mut worst = None;
-    for signer in signers(set) {
+    for signer in signers(set, &floor(cx, &set.owner, set.rtype)) {
         let trust = trust(cx, work, &signer).await?;
         match &trust.verdict {
             TrustVerdict::Insecure(_) => return Ok(Security::Insecure),
@@ -206,7 +217,8 @@ async fn judge_negative(
     zone: &Name,
     proof: &[RrSet],
 ) -> Result<(), Failure> {
-    let signer = proof.iter().chain(&negative.soa).find_map(|set| signers(set).into_iter().next());
+    let floor = floor(cx, name, rtype);
+    let signer = proof.iter().chain(&negative.soa).find_map(|set| signers(set, &floor).into_iter().next());
     let Some(signer) = signer.filter(|signer| name.is_at_or_below(signer)) else {
         negative.security = unsigned(cx, work, name, rtype, zone).await?;
         return Ok(());
@@ -251,7 +263,8 @@ async fn judge_negative(
 /// Why is there no signature over what a server of `zone` says of `name`? `Ok`: because an unsigned zone begins between
 /// them, or above.
 async fn unsigned(cx: &Cx, work: &Work, name: &Name, rtype: Rtype, zone: &Name) -> Result<Security, Failure> {
-    let mut at = zone.clone();
+    let floor = floor(cx, name, rtype);
+    let mut at = if floor.is_below(zone) { floor } else { zone.clone() };
     let deepest = if rtype == Rtype::DS { name.label_count().saturating_sub(1) } else { name.label_count() };
     loop {
         let trust = trust(cx, work, &at).await?;
@@ -459,7 +472,8 @@ async fn ds_absence(
     negative: &NegativeReading,
     proof: &[RrSet],
 ) -> Result<DsStatus, Failure> {
-    let signer = proof.iter().chain(&negative.soa).find_map(|set| signers(set).into_iter().next());
+    let floor = floor(cx, zone, Rtype::DS);
+    let signer = proof.iter().chain(&negative.soa).find_map(|set| signers(set, &floor).into_iter().next());
     let Some(signer) = signer.filter(|signer| zone.is_below(signer)) else {
         // Not signed: so an unsigned zone must begin above.
         let above = zone.parent().unwrap_or_else(Name::root);

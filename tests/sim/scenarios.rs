@@ -32,6 +32,7 @@ scenarios! {
     a_denial_without_a_proof_is_bogus
     a_digest_nobody_knows_makes_a_zone_insecure
     a_digest_that_does_not_fit_is_bogus
+    a_dname_and_its_alias_need_a_signature
     a_dname_into_its_own_subtree_ends
     a_dname_is_followed
     a_dname_that_makes_the_name_too_long_is_yxdomain
@@ -40,6 +41,7 @@ scenarios! {
     a_failure_is_cached_and_causes_no_packets
     a_failure_that_lasts_is_held_longer_and_longer
     a_far_away_server_is_waited_for
+    a_forged_alias_beside_a_signed_dname_does_not_count
     a_forged_answer_with_an_old_signature_is_bogus
     a_forged_answer_with_no_signature_is_bogus
     a_forward_zone_below_a_signed_one_is_not_denied
@@ -148,9 +150,13 @@ scenarios! {
     an_expired_answer_is_fetched_from_the_zone_alone
     an_island_of_trust_is_secure
     an_mx_question_for_an_alias_carries_the_alias
+    an_opt_out_proof_of_another_name_makes_no_zone_insecure
     an_unknown_edns_version_is_badvers
     an_unreachable_root_is_said_within_two_seconds_and_tried_again
+    an_unsigned_alias_into_a_signed_zone_brings_nothing_along
     an_unsigned_answer_from_a_signed_zone_is_bogus
+    an_unsigned_parent_cannot_answer_for_an_island
+    an_unsigned_parent_cannot_deny_the_names_of_an_island
     an_unsigned_zone_below_a_signed_one_is_insecure
     any_gets_a_small_answer
     chaos_names_are_hidden_unless_configured
@@ -225,7 +231,9 @@ scenarios! {
     sha1_signatures_make_a_zone_insecure
     sibling_glue_is_used
     signatures_by_an_unknown_key_are_bogus
+    signatures_of_an_unsigned_zone_above_an_island_do_not_count
     signatures_of_the_parent_are_bogus
+    signatures_of_unsigned_zones_beside_or_below_are_bogus
     signatures_that_count_too_many_labels_are_bogus
     signatures_that_do_not_fit_are_bogus
     signatures_that_end_before_they_begin_are_bogus
