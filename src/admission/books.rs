@@ -10,6 +10,7 @@ use super::decisions::{Decision, Decisions};
 use super::ladder::{Book, Ladder, prefix_key};
 use super::policy::Policy;
 use super::refusals::Refusals;
+use super::zones::{ZoneSizes, Zones};
 use crate::clock::Moment;
 use crate::meter::{Distinct, Load, Secret, Seen, Table};
 
@@ -31,12 +32,21 @@ pub struct Sizes {
     pub crowds: usize,
     /// Refusals that are remembered, 32 octets each.
     pub decisions: usize,
+    pub zones: ZoneSizes,
 }
 
 impl Default for Sizes {
-    /// 46 MiB: a million accounts and refusals, four million addresses.
+    /// 62 MiB: a million accounts, clients, refusals and pairs of client and zone, four million addresses, eight thousand
+    /// zones; and 16 MiB for names.
     fn default() -> Sizes {
-        Sizes { accounts: 1 << 20, proven: 1 << 17, known: 4 << 20, crowds: 1 << 14, decisions: 1 << 20 }
+        Sizes {
+            accounts: 1 << 20,
+            proven: 1 << 17,
+            known: 4 << 20,
+            crowds: 1 << 14,
+            decisions: 1 << 20,
+            zones: ZoneSizes { accounts: 1 << 13, learned: 16 << 20, clients: 1 << 20, pairs: 1 << 20 },
+        }
     }
 }
 
@@ -54,17 +64,37 @@ impl Sizes {
             known: whole.known >> shift,
             crowds: whole.crowds >> shift,
             decisions: whole.decisions >> shift,
+            zones: ZoneSizes {
+                accounts: whole.zones.accounts >> shift,
+                clients: whole.zones.clients >> shift,
+                pairs: whole.zones.pairs >> shift,
+                learned: whole.zones.learned,
+            },
         }
     }
 
-    /// Octets of memory that the books take, to the day they are closed.
-    pub fn octets(&self) -> u64 {
-        ((self.accounts + self.proven) * 8 + self.known + self.crowds * 64 + self.decisions * 32) as u64
+    /// The same with so many octets for learned names.
+    pub fn learning(self, octets: u64) -> Sizes {
+        let learned = usize::try_from(octets).unwrap_or(usize::MAX);
+        Sizes { zones: ZoneSizes { learned, ..self.zones }, ..self }
     }
 
-    /// 300 KiB, for a laboratory with a few thousand clients.
+    /// Octets of memory that the books take, to the day they are closed, but for learned names.
+    pub fn octets(&self) -> u64 {
+        ((self.accounts + self.proven) * 8 + self.known + self.crowds * 64 + self.decisions * 32) as u64
+            + self.zones.octets()
+    }
+
+    /// 1 MiB, for a laboratory with a few thousand clients.
     pub fn small() -> Sizes {
-        Sizes { accounts: 1 << 14, proven: 1 << 12, known: 1 << 16, crowds: 1 << 8, decisions: 1 << 11 }
+        Sizes {
+            accounts: 1 << 14,
+            proven: 1 << 12,
+            known: 1 << 16,
+            crowds: 1 << 8,
+            decisions: 1 << 11,
+            zones: ZoneSizes { accounts: 1 << 10, learned: 1 << 18, clients: 1 << 14, pairs: 1 << 14 },
+        }
     }
 }
 
@@ -82,6 +112,7 @@ pub(super) struct Inner {
     pub crowds: Distinct,
     pub decisions: Decisions,
     pub refusals: Refusals,
+    pub zones: Zones,
     pub cookie_secret: cookie::Secret,
     pub seed: u64,
 }
@@ -100,6 +131,7 @@ impl Books {
             crowds: Distinct::new(sizes.crowds, CROWD_SPAN),
             decisions: Decisions::new(sizes.decisions, secret.clone()),
             refusals: Refusals::default(),
+            zones: Zones::new(&sizes.zones, secret.clone()),
             cookie_secret: cookie::Secret(cookie_secret),
             seed: secret.pair(u64::MAX, 3).0,
             secret,
@@ -109,6 +141,11 @@ impl Books {
     /// What has been turned away lately.
     pub fn decisions(&self) -> &Decisions {
         &self.0.decisions
+    }
+
+    /// Zones, their names, and who asks for them.
+    pub fn zones(&self) -> &Zones {
+        &self.0.zones
     }
 
     /// How an address stands now under a policy.
@@ -161,6 +198,11 @@ pub struct Account {
 const NAMES_OF_A_SHARE: u32 = 96;
 /// More shares than this come from the configuration only.
 const MOST: u32 = 64;
+
+/// How many different names of the sample an address had from the cache.
+pub(super) fn crowd_count(crowds: &Distinct, key: crate::meter::Hash, now: Moment) -> u32 {
+    crowds.count(key, now)
+}
 
 /// How many shares an address has for the clients that seem to be behind it.
 pub(super) fn crowd(crowds: &Distinct, key: crate::meter::Hash, now: Moment) -> u32 {

@@ -31,6 +31,8 @@ pub enum Action {
     Refused = 2,
     /// Silence.
     Dropped = 3,
+    /// SERVFAIL.
+    Failed = 4,
 }
 
 /// One refusal, or several that were alike within a tenth of a second.
@@ -224,7 +226,8 @@ fn unpack(words: &[u64; WORDS], number: usize) -> Option<Decision> {
             0 => Action::Observed,
             1 => Action::Slipped,
             2 => Action::Refused,
-            _ => Action::Dropped,
+            3 => Action::Dropped,
+            _ => Action::Failed,
         },
         level: Level::ALL[(flags >> 4 & 3) as usize],
         when: Moment::from_nanos(words[1] >> 32 << TICK),

@@ -1,5 +1,7 @@
 //! One shard's door: from who asks to what is done about it, the cheapest question first.
 
+mod flood;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -134,6 +136,8 @@ pub struct Tally {
     pub refused: u64,
     /// Of those turned away: not answered.
     pub dropped: u64,
+    /// Of those turned away: answered with SERVFAIL.
+    pub failed: u64,
 }
 
 /// The door of one shard.
@@ -626,10 +630,15 @@ impl Door {
             Turned::Refuse(reason) => (reason, Action::Refused),
             Turned::Drop(reason) => (reason, Action::Dropped),
         };
+        self.keep(now, address, name, reason, action);
+    }
+
+    fn keep(&mut self, now: Moment, address: IpAddr, name: &[u8], reason: Reason, action: Action) {
         self.tally.turned[reason as usize] += 1;
         match action {
             Action::Slipped => self.tally.slipped += 1,
             Action::Refused => self.tally.refused += 1,
+            Action::Failed => self.tally.failed += 1,
             Action::Dropped | Action::Observed => self.tally.dropped += 1,
         }
         let (level, _) = self.controller.level();

@@ -22,6 +22,7 @@ pub enum Book {
     SameAnswer = 3,
     Strangers = 4,
     Address = 5,
+    Client = 6,
 }
 
 /// One prefix length.

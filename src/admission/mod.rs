@@ -18,6 +18,7 @@ mod reason;
 mod refusals;
 #[cfg(test)]
 mod tests;
+mod zones;
 
 pub use books::{Account, Books, Sizes};
 pub use decisions::{Action, Decision, Decisions};
@@ -25,3 +26,4 @@ pub use door::{Admitted, Asking, CookieReply, Door, Parting, Slip, Tally, Turned
 pub use policy::{ClientClass, Cookies, Limits, Mode, Policy, PrefixLevel};
 pub use pressure::{Controller, Level, Pressure};
 pub use reason::Reason;
+pub use zones::{Count, End, Marks, Over, Refused, Standing, Ticket, Told as ToldZone, Why, ZoneSizes, Zones};

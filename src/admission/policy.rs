@@ -150,6 +150,15 @@ pub struct Limits {
     /// Addresses behind which many clients stand have up to 64 shares, by how many different cached names they
     /// asked for in the last minutes.
     pub crowds: bool,
+    /// Hold zones that are flooded with names that do not exist to a quota.
+    pub zones: Mode,
+    /// A zone is not suspected below so many questions a second for names never seen before. At an ISP few zones have
+    /// as many, and those answer them.
+    pub zone_watch: u32,
+    /// A flooded zone has at most so many questions a second, fewer where its servers lose packets.
+    pub zone_rate: u32,
+    /// In a flooded zone, let those who ask for names that do not exist go last.
+    pub zone_clients: Mode,
     /// Thin out the loudest sources before they reach a socket's queue, where the system can.
     pub kernel_filter: bool,
     /// A level of pressure is left after this long without need of it.
@@ -180,6 +189,10 @@ impl Default for Limits {
             ration: 256 << 10,
             same_answer_ration: 16 << 10,
             crowds: true,
+            zones: Mode::Enforce,
+            zone_watch: 50,
+            zone_rate: 500,
+            zone_clients: Mode::Enforce,
             kernel_filter: true,
             calm: Duration::from_secs(5),
         }

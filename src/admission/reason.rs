@@ -22,11 +22,17 @@ pub enum Reason {
     Ration,
     /// The same answer goes to the same unproven prefix over and over.
     SameAnswer,
+    /// The zone is flooded with names that do not exist, and its quota is used up.
+    ZoneFlood,
+    /// The same, and the client has asked for too many of them.
+    ZoneClient,
+    /// Too many names of the zone that were never seen before are waited for.
+    ZoneInFlight,
 }
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Reason; 9] = [
+    pub const ALL: [Reason; 12] = [
         Reason::NotAllowed,
         Reason::RefusedRate,
         Reason::ClientShare,
@@ -36,6 +42,9 @@ impl Reason {
         Reason::CookieRequired,
         Reason::Ration,
         Reason::SameAnswer,
+        Reason::ZoneFlood,
+        Reason::ZoneClient,
+        Reason::ZoneInFlight,
     ];
     /// How many there are.
     pub const COUNT: usize = Reason::ALL.len();
@@ -57,6 +66,9 @@ impl Reason {
             Reason::CookieRequired => "cookie_required",
             Reason::Ration => "ration",
             Reason::SameAnswer => "same_answer",
+            Reason::ZoneFlood => "zone_flood",
+            Reason::ZoneClient => "zone_client",
+            Reason::ZoneInFlight => "zone_in_flight",
         }
     }
 
@@ -71,6 +83,9 @@ impl Reason {
             Reason::CookieRequired => "client_class.require_cookie",
             Reason::Ration => "limits.ration",
             Reason::SameAnswer => "limits.same_answer_ration",
+            Reason::ZoneFlood => "limits.zone_rate",
+            Reason::ZoneClient => "limits.zone_clients",
+            Reason::ZoneInFlight => "limits.zones",
         }
     }
 
@@ -86,6 +101,12 @@ impl Reason {
             Reason::CookieRequired => "the class of the address has to show a DNS cookie, or use TCP",
             Reason::Ration => "more octets would have gone to an unproven network than came from there",
             Reason::SameAnswer => "the same answer went to the same unproven network over and over",
+            Reason::ZoneFlood => {
+                "the zone is flooded with names that do not exist; what its servers bear goes to names known to exist, \
+                 then to clients whose questions lead to some"
+            }
+            Reason::ZoneClient => "the client asked for too many names that do not exist, in a zone flooded with them",
+            Reason::ZoneInFlight => "too many names of the zone that were never seen before wait for an answer",
         }
     }
 
@@ -101,6 +122,11 @@ impl Reason {
             Reason::Ration | Reason::SameAnswer => {
                 "it proves itself with a DNS cookie or by TCP; or raise this setting"
             }
+            Reason::ZoneFlood | Reason::ZoneClient => {
+                "it ends by itself within a minute of the flood; or raise [limits] zone_watch, from where on a zone is \
+                 suspected, or set zones = \"observe\""
+            }
+            Reason::ZoneInFlight => "it ends as soon as the zone's servers answer; or set [limits] zones = \"observe\"",
         }
     }
 }

@@ -118,6 +118,7 @@ fn status(value: &Value) -> String {
             .collect();
         let _ = writeln!(out, "{title}: {}", if counts.is_empty() { "nobody".into() } else { counts.join(", ") });
     }
+    zones(&mut out, value["flooded"].as_array().map_or(&[][..], Vec::as_slice));
     out
 }
 
@@ -137,6 +138,38 @@ fn reloaded(value: &Value, dry_run: bool) -> String {
         out.push_str("nothing has changed\n");
     }
     out
+}
+
+/// The accounts of zones, a paragraph each.
+fn zones(out: &mut String, zones: &[Value]) {
+    for zone in zones {
+        let number = |key: &str| zone[key].as_f64().unwrap_or(0.0);
+        let _ = match zone["why"].as_str() {
+            Some(why) => writeln!(
+                out,
+                "\n{} is flooded for {}: {why}\n  quota    {}/s ({}), {} refused since",
+                text(&zone["zone"]),
+                span(&zone["flooded"]),
+                number("quota"),
+                text(&zone["setting"]),
+                number("refused")
+            ),
+            None => writeln!(out, "\n{} is not flooded", text(&zone["zone"])),
+        };
+        let _ = writeln!(
+            out,
+            "  new names a second: {} asked for, {} different; of those let through {} exist, {} do not, {} failed; {} in \
+             flight\n  packets a second: {} answered, {} lost",
+            number("asked"),
+            number("distinct"),
+            number("found"),
+            number("absent"),
+            number("failed"),
+            number("in_flight"),
+            number("answered_packets"),
+            number("lost_packets")
+        );
+    }
 }
 
 fn explanation(value: &Value) -> String {
@@ -162,6 +195,9 @@ fn explanation(value: &Value) -> String {
             for client in list("most") {
                 let _ = writeln!(out, "  {:<40} {} times", text(&client["address"]), client["times"]);
             }
+            let learned = if value["learned"] == true { "has resolved in the last days" } else { "not seen before" };
+            let _ = writeln!(out, "the name: {learned}");
+            zones(&mut out, list("zones"));
         }
     }
     if list("refusals").is_empty() {

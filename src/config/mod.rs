@@ -40,6 +40,8 @@ pub struct Settings {
     pub cookie_secrets_file: Option<PathBuf>,
     /// Octets for the books at the door.
     pub limits_memory: u64,
+    /// Octets for names that are known to exist.
+    pub learned_memory: u64,
     /// Where `maeslant ctl` asks; nowhere where none.
     pub control_socket: Option<PathBuf>,
     /// Where the trust anchors came from; compiled in where none, if the root is the Internet's.
@@ -98,7 +100,8 @@ impl Default for Settings {
             log: LogPolicy::default(),
             root_hints_file: None,
             cookie_secrets_file: None,
-            limits_memory: 48 << 20,
+            limits_memory: 64 << 20,
+            learned_memory: 16 << 20,
             control_socket: None,
             trust_anchors_file: None,
             trust_anchor_state: None,

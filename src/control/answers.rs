@@ -8,11 +8,11 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::{Told, Word};
-use crate::admission::{Action, Decision, Level, Reason};
+use crate::admission::{Action, Decision, Level, Reason, ToldZone, Why};
 use crate::clock::Moment;
 use crate::engine::DropReason;
 use crate::meter::Load;
-use crate::wire::Name;
+use crate::wire::{Name, wire_name_len};
 
 /// Refusals that are looked at for one explanation.
 const LOOKED_AT: usize = 100_000;
@@ -92,6 +92,7 @@ impl Told {
                 "successful": well, "ago": seconds(now, when),
             })),
             "refusals_kept": self.books.decisions().kept(),
+            "flooded": self.books.zones().list(SHOWN, now).iter().map(|zone| told(zone, now)).collect::<Vec<_>>(),
             "shards": words.iter().enumerate().map(shard).collect::<Vec<_>>(),
         })
     }
@@ -132,12 +133,36 @@ impl Told {
         let one = |(address, times): &(IpAddr, u64)| json!({"address": address.to_string(), "times": times});
         json!({
             "name": name.to_string(),
+            "learned": self.books.zones().is_learned(name.wire(), now),
+            "zones": self.books.zones().around(name.wire(), now).iter().map(|zone| told(zone, now)).collect::<Vec<_>>(),
             "refusals": reasons(&found, now),
             "clients": total,
             "most": clients.iter().map(one).collect::<Vec<_>>(),
             "last": last(&found, now),
         })
     }
+}
+
+/// A zone's account.
+fn told(zone: &ToldZone, now: Moment) -> Value {
+    let name = wire_name_len(&zone.name).and_then(|length| Name::from_wire(zone.name.get(..length)?));
+    let whole = |rate: f32| f64::from(rate).round();
+    json!({
+        "zone": name.map_or_else(|| "(a long name)".to_owned(), |name| name.to_string()),
+        "flooded": zone.since.map(|since| seconds(now, since)),
+        "why": zone.why.map(|why| match why {
+            Why::Absent => "names never seen before are asked for that do not exist",
+            Why::Stuck => "names never seen before are asked for, and nothing comes back",
+            Why::Losing => "names never seen before are asked for, and the servers lose packets",
+        }),
+        "asked": whole(zone.asked), "distinct": whole(zone.distinct),
+        "found": whole(zone.found), "absent": whole(zone.absent), "failed": whole(zone.failed),
+        "answered_packets": whole(zone.heard), "lost_packets": whole(zone.silent),
+        "in_flight": zone.in_flight,
+        "quota": zone.since.map(|_| whole(zone.quota)),
+        "refused": zone.refused,
+        "setting": "limits.zones",
+    })
 }
 
 /// What was refused, summed up by reason and action, the most frequent first.
@@ -182,6 +207,7 @@ fn action_name(action: u8) -> &'static str {
         a if a == Action::Observed as u8 => "observed",
         a if a == Action::Slipped as u8 => "asked for proof",
         a if a == Action::Refused as u8 => "refused",
+        a if a == Action::Failed as u8 => "SERVFAIL",
         _ => "silence",
     }
 }

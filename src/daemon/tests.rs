@@ -27,6 +27,7 @@ fn settings(listen: &[SocketAddr]) -> Settings {
         root_hints_file: None,
         cookie_secrets_file: None,
         limits_memory: 1 << 20,
+        learned_memory: 1 << 20,
         control_socket: None,
         trust_anchors_file: None,
         trust_anchor_state: None,

@@ -4,10 +4,13 @@ use std::net::IpAddr;
 
 use super::respond::{self, Asker, Extended};
 use super::types::{Client, Disposition, DropReason, Transport};
-use super::{Engine, MAX_QUESTIONS};
-use crate::admission::{Admitted, Asking, CookieReply, Level, Parting, Pressure, Slip, Turned, Verdict};
+use super::{Engine, MAX_QUESTIONS, Pending, Wanted};
+use crate::admission::{
+    Admitted, Asking, CookieReply, End, Level, Over, Parting, Pressure, Slip, Standing, Ticket, Turned, Verdict,
+};
 use crate::clock::{Moment, Now};
-use crate::wire::{QueryView, Question, Rcode, ede};
+use crate::resolve::{Failure, Limit, Outcome};
+use crate::wire::{Name, QueryView, Question, Rcode, ede};
 
 /// What is kept of an admission until the response is written.
 #[derive(Clone, Copy, Debug)]
@@ -56,13 +59,56 @@ impl Engine {
         out: &mut Vec<u8>,
     ) -> Option<DropReason> {
         let name = asker.question.get(..asker.question.len().saturating_sub(4)).unwrap_or(&[]);
-        match self.door.part(now, &pass.admitted, name, pass.received, out.len(), from_cache) {
+        // A refusal says nothing of who asked.
+        let known = from_cache && out.get(3).is_some_and(|flags| flags & 0xf == 0);
+        match self.door.part(now, &pass.admitted, name, pass.received, out.len(), known) {
             Parting::Send => None,
             Parting::Truncate(_) => {
                 respond::slip(out, asker, &self.policy.respond, Slip::Truncated);
                 None
             }
             Parting::Drop(reason) => Some(reason.into()),
+        }
+    }
+
+    /// Asks leave to ask the zone of a question, before anything else is done for it. `Err`: what the client is told.
+    pub(super) fn may_ask_zone(&mut self, now: Now, pass: &Pass, question: &Question) -> Result<Ticket, Extended> {
+        let name = question.name.wire();
+        let refused = match self.door.ask_zone(now.mono, &pass.admitted, name) {
+            Ok(ticket) => return Ok(ticket),
+            Err(refused) => refused,
+        };
+        let zone = name.get(refused.left..).and_then(Name::from_wire).unwrap_or_else(Name::root);
+        let text = match (refused.over, refused.standing) {
+            (Over::InFlight, _) => format!("too many questions wait for the servers of {zone}"),
+            (Over::Client, _) => format!("{zone} is flooded, and names were asked for here that it does not have"),
+            (Over::Zone, Standing::Learned) => format!("{zone} is flooded, and its servers bear no more questions"),
+            (Over::Zone, _) => format!("{zone} is flooded: names known to exist come first"),
+        };
+        Err(Extended::new(ede::OTHER, text))
+    }
+
+    /// How many questions may be in flight before one that stands like this is begun: the last places are for names
+    /// that are known to exist.
+    pub(super) fn most_in_flight(standing: Standing) -> usize {
+        match standing {
+            Standing::Learned => MAX_QUESTIONS,
+            Standing::Trusted => MAX_QUESTIONS / 10 * 7,
+            Standing::Unknown => MAX_QUESTIONS / 10 * 4,
+        }
+    }
+
+    /// Tells the accounts of a question what became of it.
+    pub(super) fn settle(&mut self, wanted: &Wanted, pending: &Pending, outcome: &Outcome) {
+        let now = self.cx.now().mono;
+        let admitted = pending.waiters.iter().map(|waiter| &waiter.pass.admitted);
+        self.door.end(now, &pending.ticket, wanted.question.name.wire(), end_of(outcome), admitted);
+        if outcome.failure.is_some() {
+            self.counters.failed += 1;
+            // Who pays for it in the account that he has with the zone does not pay twice.
+            if let Some(first) = pending.waiters.first().filter(|_| !pending.ticket.is_charged()) {
+                self.door.settle_failure(now, &first.pass.admitted);
+            }
         }
     }
 
@@ -90,6 +136,19 @@ impl Engine {
     /// How hard this shard is pressed, and since when.
     pub fn level(&self) -> (Level, Moment) {
         self.door.level()
+    }
+}
+
+/// What an outcome says of the name that was asked for.
+fn end_of(outcome: &Outcome) -> End<'_> {
+    match &outcome.failure {
+        Some(Failure::Unreachable { zone } | Failure::Useless { zone, .. } | Failure::NoAddress { zone }) => {
+            End::Failed(Some(zone.wire()))
+        }
+        Some(Failure::Limit(Limit::Sockets)) => End::Dropped,
+        Some(_) => End::Failed(None),
+        None if outcome.answer.is_empty() => End::Absent(outcome.soa.as_ref().map(|soa| soa.set.owner.wire())),
+        None => End::Found,
     }
 }
 

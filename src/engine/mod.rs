@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::admission::{Books, CookieReply, Door, Sizes, Turned, Verdict};
+use crate::admission::{Books, CookieReply, Door, Sizes, Ticket, Turned, Verdict};
 use crate::cache::{Cache, Security};
 use crate::clock::{Moment, Now};
 use crate::dnssec::{Anchor, Rollover, Sentinel};
@@ -89,6 +89,8 @@ struct Wanted {
 /// A question in flight.
 struct Pending {
     waiters: Vec<Waiter>,
+    /// Where it counts.
+    ticket: Ticket,
 }
 
 /// One shard.
@@ -115,6 +117,7 @@ impl Engine {
             board: Rc::new(RefCell::new(board)),
             cache: Arc::clone(&shared.cache),
             servers: Arc::clone(&shared.servers),
+            books: shared.books.clone(),
             plan: Rc::new(Plan::new(&policy.resolve)),
             zones,
         };
@@ -331,7 +334,14 @@ impl Engine {
             pending.waiters.push(waiter);
             return Disposition::Pending;
         }
-        if self.pending.len() >= MAX_QUESTIONS {
+        let ticket = match self.may_ask_zone(now, &waiter.pass, &wanted.question) {
+            Ok(ticket) => ticket,
+            Err(why) => {
+                respond::bare(out, &waiter.asker, &self.policy.respond, Rcode::SERVFAIL, &why);
+                return Disposition::Answered;
+            }
+        };
+        if self.pending.len() >= Engine::most_in_flight(ticket.standing) {
             self.counters.shed += 1;
             let why = Extended::new(ede::NOT_READY, "too many questions in flight");
             respond::bare(out, &waiter.asker, &self.policy.respond, Rcode::SERVFAIL, &why);
@@ -341,7 +351,7 @@ impl Engine {
             return self.turn(turned, &waiter.client, &waiter.asker, out);
         }
         self.counters.waiting += 1;
-        self.begin(now, wanted, Some(waiter), why);
+        self.begin(now, wanted, Some(waiter), why, ticket);
         Disposition::Pending
     }
 
@@ -349,16 +359,17 @@ impl Engine {
     fn refresh(&mut self, now: Now, wanted: Wanted) {
         if self.pending.len() < MAX_QUESTIONS / 2 && !self.pending.contains_key(&wanted) {
             self.counters.refreshed += 1;
-            self.begin(now, wanted, None, Why::Refresh);
+            self.begin(now, wanted, None, Why::Refresh, Ticket::default());
         }
     }
 
-    fn begin(&mut self, now: Now, wanted: Wanted, waiter: Option<Waiter>, why: Why) {
+    fn begin(&mut self, now: Now, wanted: Wanted, waiter: Option<Waiter>, why: Why, ticket: Ticket) {
+        self.shared.books.zones().begin(&ticket);
         let deadline = now.mono + self.cx.plan.deadline.saturating_sub(DEADLINE_MARGIN);
         let work = Work::new(deadline, &self.cx.plan.dnssec.policy.limits, wanted.checking);
         let resolution = resolve::resolve(self.cx.clone(), work, wanted.question.clone(), why);
         let task = self.tasks.add(Box::pin(async move { Some(resolution.await) }));
-        self.pending.insert(wanted.clone(), Pending { waiters: waiter.into_iter().collect() });
+        self.pending.insert(wanted.clone(), Pending { waiters: waiter.into_iter().collect(), ticket });
         self.running.insert(task, wanted);
         self.cx.board.borrow_mut().wake(task);
         self.run();
@@ -497,12 +508,7 @@ impl Engine {
         let Some(wanted) = self.running.remove(&task) else { return };
         let Some(pending) = self.pending.remove(&wanted) else { return };
         let Some(outcome) = outcome else { return };
-        if outcome.failure.is_some() {
-            self.counters.failed += 1;
-            if let Some(first) = pending.waiters.first() {
-                self.door.settle_failure(self.cx.now().mono, &first.pass.admitted);
-            }
-        }
+        self.settle(&wanted, &pending, &outcome);
         self.counters.deduced += u64::from(outcome.deduced);
         let now = self.cx.now();
         let outcome = self.heed_sentinel(&wanted, outcome);

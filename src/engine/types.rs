@@ -111,7 +111,9 @@ impl From<Reason> for DropReason {
             Reason::NotAllowed | Reason::RefusedRate => DropReason::RefusedRate,
             Reason::ClientShare => DropReason::ClientLimit,
             Reason::PrefixShare => DropReason::PrefixLimit,
-            Reason::Recursion => DropReason::RecursionLimit,
+            Reason::Recursion | Reason::ZoneFlood | Reason::ZoneClient | Reason::ZoneInFlight => {
+                DropReason::RecursionLimit
+            }
             Reason::Stranger => DropReason::Stranger,
             Reason::CookieRequired => DropReason::CookieRequired,
             Reason::Ration | Reason::SameAnswer => DropReason::Ration,

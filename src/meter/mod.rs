@@ -8,6 +8,7 @@
 mod distinct;
 mod histogram;
 mod loudest;
+mod points;
 mod rates;
 mod secret;
 mod seen;
@@ -15,6 +16,7 @@ mod seen;
 pub use distinct::Distinct;
 pub use histogram::Histogram;
 pub use loudest::{Loud, Loudest, TEXT};
+pub use points::Points;
 pub use rates::{Load, Rate, Table};
 pub use secret::{Hash, Secret};
 pub use seen::Seen;

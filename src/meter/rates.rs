@@ -140,6 +140,20 @@ impl Table {
         }
     }
 
+    /// Gives back what was charged for nothing.
+    pub fn refund(&self, key: Hash, now: Moment, price: Duration) {
+        let now = now.as_nanos().min(LAST);
+        loop {
+            let found = self.find(key, now);
+            if found.word >> TIME_BITS != tag(key) || found.ahead == 0 {
+                return;
+            }
+            if found.replace(tag(key), now, found.ahead.saturating_sub(units(nanos(price)))) {
+                return;
+            }
+        }
+    }
+
     /// Clears accounts that are long past before their time comes round. To be called now and then;
     /// what there is to do grows with the time since the last call.
     pub fn sweep(&self, now: Moment) {

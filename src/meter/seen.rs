@@ -14,7 +14,7 @@ const BITS: u32 = 4;
 /// Keys that were noted within the last one to two spans. No key that was noted is missed; a key that was not is
 /// taken for one that was with a probability of about (fill)⁴, which is below 2 % as long as fewer keys are
 /// noted in a span than there are octets in the filter, and never rises above `FULL`⁴ = 6 %: a generation as full
-/// as that takes no more.
+/// as that takes no more, or gives way to a new one before its time.
 pub struct Seen {
     generations: [Box<[AtomicU64]>; 2],
     /// How many bits are set in each.
@@ -25,6 +25,8 @@ pub struct Seen {
     epoch: AtomicU64,
     /// When that one ends.
     end: AtomicU64,
+    /// A full generation is followed by a new one at once.
+    early: bool,
 }
 
 /// The part of a generation's bits that may be set.
@@ -33,6 +35,16 @@ pub const FULL: f64 = 0.5;
 impl Seen {
     /// A filter of `octets` (rounded up to a power of two), half of them for each generation.
     pub fn new(octets: usize, span: Duration) -> Seen {
+        Seen::made(octets, span, false)
+    }
+
+    /// One that rather forgets what is oldest than that it takes no more: where more is noted than there is room for, a
+    /// span is as short as that takes.
+    pub fn rolling(octets: usize, span: Duration) -> Seen {
+        Seen::made(octets, span, true)
+    }
+
+    fn made(octets: usize, span: Duration, early: bool) -> Seen {
         let words = (octets / 16).next_power_of_two().max(WORDS);
         let generation = || {
             let words: Box<[AtomicU64]> = (0..words).map(|_| AtomicU64::new(0)).collect();
@@ -48,17 +60,27 @@ impl Seen {
             span: u64::try_from(span.as_nanos()).unwrap_or(u64::MAX).max(1),
             epoch: AtomicU64::new(0),
             end: AtomicU64::new(0),
+            early,
         }
+    }
+
+    /// Octets of memory.
+    pub fn octets(&self) -> usize {
+        self.generations.iter().map(|words| words.len() * 8).sum()
     }
 
     /// Notes a key.
     pub fn note(&self, key: Hash, now: Moment) {
-        let young = self.turn(now);
-        let words = &self.generations[young];
-        let most = (words.len() as f64 * 64.0 * FULL) as u64;
+        let mut young = self.turn(now);
+        let most = (self.generations[young].len() as f64 * 64.0 * FULL) as u64;
         if self.set[young].load(Ordering::Relaxed) >= most {
-            return;
+            if !self.early {
+                return;
+            }
+            self.replace(self.end.load(Ordering::Relaxed), now.as_nanos().saturating_add(self.span));
+            young = (self.epoch.load(Ordering::Relaxed) % 2) as usize;
         }
+        let words = &self.generations[young];
         let mut fresh = 0;
         for (place, bit) in places(key, words.len()) {
             if words[place].load(Ordering::Relaxed) & bit == 0 {
@@ -82,26 +104,30 @@ impl Seen {
     /// The generation being filled; a new one is begun when a span is over.
     #[inline]
     fn turn(&self, now: Moment) -> usize {
-        if now.as_nanos() >= self.end.load(Ordering::Relaxed) {
-            self.begin(now.as_nanos() / self.span);
+        let end = self.end.load(Ordering::Relaxed);
+        if now.as_nanos() >= end {
+            // Time does not go back, and where it seems to, nothing is forgotten.
+            self.replace(end, (now.as_nanos() / self.span + 1).saturating_mul(self.span));
         }
         (self.epoch.load(Ordering::Relaxed) % 2) as usize
     }
 
-    /// One who begins is enough; time does not go back, and where it seems to, nothing is forgotten.
+    /// Begins a span that ends at `next` in place of the one that ends at `end`; one who does is enough.
     #[cold]
-    fn begin(&self, epoch: u64) {
-        let known = self.epoch.load(Ordering::Relaxed);
-        if epoch > known && self.epoch.compare_exchange(known, epoch, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            let stale: &[usize] = if epoch - known > 1 { &[0, 1] } else { &[(epoch % 2) as usize] };
-            for &generation in stale {
-                for word in &self.generations[generation] {
-                    word.store(0, Ordering::Relaxed);
-                }
-                self.set[generation].store(0, Ordering::Relaxed);
-            }
+    fn replace(&self, end: u64, next: u64) {
+        if self.end.compare_exchange(end, next, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            return;
         }
-        self.end.store((epoch + 1).saturating_mul(self.span), Ordering::Relaxed);
+        let epoch = self.epoch.load(Ordering::Relaxed) + 1;
+        // After a whole span without a look both are past.
+        let missed = end > 0 && next.saturating_sub(end) > self.span;
+        for generation in [(epoch % 2) as usize, (1 - epoch % 2) as usize].into_iter().take(1 + usize::from(missed)) {
+            for word in &self.generations[generation] {
+                word.store(0, Ordering::Relaxed);
+            }
+            self.set[generation].store(0, Ordering::Relaxed);
+        }
+        self.epoch.store(epoch, Ordering::Relaxed);
     }
 }
 
@@ -152,6 +178,19 @@ mod tests {
         }
         let taken = (1 << 32..(1u64 << 32) + 100_000).filter(|key| seen.has(secret.word(*key), now)).count();
         assert!(taken < 2_000, "{taken} of 100000");
+    }
+
+    #[test]
+    fn a_rolling_filter_makes_room_and_keeps_what_came_last() {
+        let seen = Seen::rolling(1 << 12, SPAN);
+        let secret = Secret::new(&[1; 32]);
+        let now = Moment::from_nanos(1);
+        for key in 0..100_000 {
+            seen.note(secret.word(key), now);
+        }
+        assert!((99_500..100_000).all(|key| seen.has(secret.word(key), now)), "the last ones are there");
+        let old = (0..50_000).filter(|key| seen.has(secret.word(*key), now)).count();
+        assert!(old < 6_000, "{old} of the oldest");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use crate::admission::Count;
 use crate::cache::NameServer;
 use crate::clock::Moment;
 use crate::servers::{Candidate, State, choose, choose_lame};
@@ -34,6 +35,8 @@ const TCP_AFTER: u8 = 3;
 const LAME_TRIES: usize = 2;
 /// Silences upon a shortened name before the whole one is asked: some servers drop what they do not know.
 const SHORTENED_TRIES: u8 = 2;
+/// What comes later than this after it was asked for is not waited for: servers at two seconds are still heard.
+const LATEST: Duration = Duration::from_secs(3);
 /// Servers of one zone taken into consideration.
 const MAX_CANDIDATES: usize = 32;
 
@@ -90,6 +93,8 @@ struct Try {
     since: Moment,
     /// Sent for another question: its round trip is not this one's to measure.
     joined: bool,
+    /// It has counted as lost.
+    silent: bool,
 }
 
 /// One zone being asked one thing.
@@ -143,8 +148,9 @@ pub(super) async fn ask_zone(
         }
         let Some(index) = asking.choose() else {
             if !asking.open.is_empty() {
-                // Nobody else to ask: wait for those that were.
-                let until = (cx.now().mono + Duration::from_secs(1)).min(work.deadline);
+                // Nobody else to ask: wait for those that were, the slow ones too.
+                let sent = asking.open.iter().map(|one| one.since).max().unwrap_or_default();
+                let until = (sent + LATEST).max(cx.now().mono + Duration::from_secs(1)).min(work.deadline);
                 match asking.wait(until, false).await? {
                     Some(heard) => return Ok(heard),
                     None => asking.open.clear(),
@@ -346,7 +352,7 @@ impl<'a> Asking<'a> {
         if self.open.len() == MAX_OPEN {
             self.open.remove(0);
         }
-        self.open.push(Try { held, candidate: index, transport, since: now, joined: false });
+        self.open.push(Try { held, candidate: index, transport, since: now, joined: false, silent: false });
         Ok((now + timeout).min(self.work.deadline))
     }
 
@@ -366,7 +372,7 @@ impl<'a> Asking<'a> {
             AskTransport::Udp => self.candidates.get(candidate)?.report.timeout,
             AskTransport::Tcp => TCP_TIMEOUT,
         };
-        self.open.push(Try { held, candidate, transport, since, joined: true });
+        self.open.push(Try { held, candidate, transport, since, joined: true, silent: false });
         Some((since + timeout).min(self.work.deadline))
     }
 
@@ -404,12 +410,21 @@ impl<'a> Asking<'a> {
         let (server, after) = (candidate.server, now.since(one.since));
         if !one.joined {
             self.cx.servers.timed_out(server, one.since, now);
+            self.count(Count::Silent);
         }
         self.cx.board.borrow_mut().counters.timeouts += 1;
         if one.transport == AskTransport::Tcp {
             self.done[one.candidate] = true;
         }
+        if let Some(one) = self.open.get_mut(newest) {
+            one.silent = true;
+        }
         self.cx.trace(self.work, || TraceStep::Timeout { server, after });
+    }
+
+    /// Counts a packet in the zones' accounts.
+    fn count(&self, what: Count) {
+        self.cx.books.zones().packet(self.name.wire(), self.cut.zone.wire(), what);
     }
 
     /// Takes one reply.
@@ -425,6 +440,10 @@ impl<'a> Asking<'a> {
                 let rtt = now.since(one.since);
                 if one.transport == AskTransport::Udp && !one.joined {
                     self.cx.servers.answered(server, rtt, now);
+                    self.count(Count::Heard);
+                    if one.silent {
+                        self.count(Count::Late);
+                    }
                 }
                 self.take_message(one, server, message)
             }

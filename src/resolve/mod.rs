@@ -39,6 +39,7 @@ pub use plan::{Fixed, Plan};
 pub use prime::keep_primed;
 pub use trace::{TraceStep, Traced};
 
+use crate::admission::Books;
 use crate::cache::Cache;
 use crate::clock::Now;
 use crate::dnssec;
@@ -52,6 +53,8 @@ pub struct Cx {
     pub board: board::Shared,
     pub cache: Arc<Cache>,
     pub servers: Arc<Servers>,
+    /// Where it is counted what zones' servers answer.
+    pub books: Books,
     pub plan: Rc<Plan>,
     /// What is answered here: nobody is asked for it, wherever an alias or a delegation leads.
     pub zones: Arc<Zones>,

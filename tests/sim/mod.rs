@@ -4,6 +4,7 @@ mod aggressive;
 mod client;
 mod dice;
 mod events;
+mod floods;
 mod guesses;
 mod scenario;
 mod scenarios;

@@ -26,7 +26,7 @@ macro_rules! mode {
     };
 }
 
-pub static LIMITS: [Setting<Settings>; 20] = [
+pub static LIMITS: [Setting<Settings>; 25] = [
     Setting {
         key: "clients",
         shape: mode!(clients),
@@ -204,6 +204,61 @@ pub static LIMITS: [Setting<Settings>; 20] = [
         example: r#""16KiB""#,
     },
     Setting {
+        key: "zones",
+        shape: mode!(zones),
+        default: None,
+        required: false,
+        doc: "Whether a zone that is flooded with names that do not exist is held to a quota. Names that resolved in the \
+              last days go first; names never seen before have what is left, a tenth at least. enforce, observe or off, \
+              as with clients; it holds without pressure too.",
+        reason: "Such floods come from thousands of clients with a question a second each, so that only the zone's \
+                 account tells of them; its servers fail under them, and its customers with it.",
+        example: r#""enforce""#,
+    },
+    Setting {
+        key: "zone_watch",
+        shape: Shape::Rate { max: 1_000_000, at: |s| &mut s.engine.access.limits.zone_watch },
+        default: None,
+        required: false,
+        doc: "How many questions a second for names never seen before a zone has before it is suspected at all; three \
+              times what it usually has, if that is more. Of names made of numbers, as in reverse zones and lists of \
+              addresses, ten count as one.",
+        reason: "A flood in a hundred zones at once is still seen in each; ordinary zones with as many new names answer \
+                 them, and those are not suspected however many they are.",
+        example: r#""50/s""#,
+    },
+    Setting {
+        key: "zone_rate",
+        shape: Shape::Rate { max: 1_000_000, at: |s| &mut s.engine.access.limits.zone_rate },
+        default: None,
+        required: false,
+        doc: "How many questions a second a flooded zone may have at most. It is less where its servers lose packets, and \
+              follows what they answer.",
+        reason: "What small servers answer with ease, and far more than the real names of one zone come to that are not \
+                 in the cache; operators who limit zones by hand choose 200 to 400.",
+        example: r#""500/s""#,
+    },
+    Setting {
+        key: "zone_clients",
+        shape: mode!(zone_clients),
+        default: None,
+        required: false,
+        doc: "Whether a client that asks for names of a flooded zone that do not exist, four at once and one a minute \
+              after that, comes last there. Its other questions do not notice. enforce, observe or off, as with clients.",
+        reason: "Who takes part in the flood pays for it, there and nowhere else; a slip of the pen is forgiven.",
+        example: r#""enforce""#,
+    },
+    Setting {
+        key: "learned_memory",
+        shape: Shape::Size { min: 64 << 10, max: 64 << 20, at: |s| &mut s.learned_memory },
+        default: None,
+        required: false,
+        doc: "The memory for names that have resolved in the last four to eight days. It is taken at start and never \
+              grows; what is oldest is forgotten where it does not suffice. Changing it takes a restart.",
+        reason: "Fourteen million names, more than a million customers use in a week.",
+        example: r#""16MiB""#,
+    },
+    Setting {
         key: "kernel_filter",
         shape: Shape::Flag(|s| &mut s.engine.access.limits.kernel_filter),
         default: None,
@@ -234,8 +289,9 @@ pub static LIMITS: [Setting<Settings>; 20] = [
         required: false,
         doc: "The memory of all accounts, and of the refusals that can be explained later. It is taken at start and \
               never grows. Changing it takes a restart.",
-        reason: "A million accounts and a million refusals, enough for a flood from every address of a /8.",
-        example: r#""48MiB""#,
+        reason: "A million accounts, clients and refusals and eight thousand zones, enough for a flood from every address of \
+                 a /8.",
+        example: r#""64MiB""#,
     },
 ];
 

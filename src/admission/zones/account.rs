@@ -1,0 +1,401 @@
+//! One zone's account: what is asked of it, what comes back, whether that is a flood, and how much it may have.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::Marks;
+use crate::clock::Moment;
+
+/// Accounts are looked at so often, in nanoseconds: four times a second.
+const TICK: u64 = 250_000_000;
+/// How long a rate remembers, in seconds.
+const MEMORY: f32 = 1.0;
+/// How long a zone's ordinary rate remembers, in seconds.
+const HABIT: f32 = 600.0;
+/// Something must look like a flood for so many ticks: a page with a hundred new names on it is over by then.
+const DWELL: u32 = 3;
+/// A flood is over after this long without it.
+const CALM: Duration = Duration::from_secs(10);
+/// A zone has at least so many questions a second while it is flooded: how else would it be known that it is well again?
+const LEAST: f32 = 2.0;
+/// Of these, so many a second are for names never seen before.
+const LEAST_UNSEEN: f32 = 0.5;
+/// The part of a zone's quota that is left to names never seen before.
+const UNSEEN: f32 = 0.1;
+/// Octets of a zone's name that are kept to be shown.
+const SHOWN: usize = 64;
+
+/// A number that many threads add to or replace.
+#[derive(Default)]
+struct Rate(AtomicU32);
+
+impl Rate {
+    fn get(&self) -> f32 {
+        f32::from_bits(self.0.load(Ordering::Relaxed))
+    }
+
+    fn set(&self, value: f32) {
+        self.0.store(value.to_bits(), Ordering::Relaxed);
+    }
+}
+
+/// What is counted of a zone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(usize)]
+pub enum Count {
+    /// Tenths of a question for a name never seen before.
+    Asked,
+    /// Such questions that were let through.
+    Begun,
+    /// Of those: names that exist.
+    Found,
+    /// Of those: names that do not, or have no such records.
+    Absent,
+    /// Of those: SERVFAIL.
+    Failed,
+    /// Packets that its servers answered.
+    Heard,
+    /// Packets that they did not, so far.
+    Silent,
+    /// Of those: answered after all.
+    Late,
+}
+
+const COUNTS: usize = 8;
+
+/// What the floods evidence is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Why {
+    /// The names do not exist.
+    Absent = 1,
+    /// Nothing comes back.
+    Stuck = 2,
+    /// The zone's servers lose packets.
+    Losing = 3,
+}
+
+impl Why {
+    fn from_number(number: u32) -> Option<Why> {
+        [Why::Absent, Why::Stuck, Why::Losing].into_iter().find(|why| *why as u32 == number)
+    }
+}
+
+/// How a name stands, those first that are served first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Standing {
+    /// It has resolved in the last days.
+    #[default]
+    Learned,
+    /// Never seen, asked by somebody whose questions lead to names that exist.
+    Trusted,
+    /// Never seen, asked by somebody of whom that is not known, or who has asked for too many that do not exist.
+    Unknown,
+}
+
+/// An account. 320 octets.
+#[derive(Default)]
+#[repr(align(64))]
+pub(super) struct Account {
+    /// Zero while nobody's.
+    pub tag: AtomicU64,
+    tick: AtomicU64,
+    counts: [AtomicU32; COUNTS],
+    pub in_flight: AtomicU32,
+    rates: [Rate; COUNTS],
+    /// The ordinary rate of names never seen.
+    habit: Rate,
+    /// Different labels in this tick, as bits.
+    labels: [AtomicU64; 2],
+    /// Different labels a second, as estimated.
+    distinct: Rate,
+    /// The suffix below it that most questions are for: half a hash, and its majority.
+    child: AtomicU64,
+    /// Ticks in a row that looked like a flood.
+    warm: AtomicU32,
+    why: AtomicU32,
+    /// Since when it is flooded, and when it was last; zero: it is not.
+    since: AtomicU64,
+    needed: AtomicU64,
+    /// Questions a second, while it is flooded; the tick before which it is not cut again.
+    quota: Rate,
+    cut: AtomicU64,
+    /// When all that was taken out of the quota is earned back, of the whole and of the rest for names never seen.
+    whole: AtomicU64,
+    rest: AtomicU64,
+    /// The same for names that may be learned.
+    learning: AtomicU64,
+    refused: AtomicU64,
+    name: [AtomicU64; SHOWN / 8],
+}
+
+/// What is told of a zone.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Told {
+    /// Its name in wire form, the first 64 octets.
+    pub name: Vec<u8>,
+    /// Since when it is flooded; none: it is not.
+    pub since: Option<Moment>,
+    /// What gave it away.
+    pub why: Option<Why>,
+    /// Questions a second for names never seen before.
+    pub asked: f32,
+    /// Different ones among them, at least.
+    pub distinct: f32,
+    /// Of those let through, a second: names that exist, that do not, and failures.
+    pub found: f32,
+    pub absent: f32,
+    pub failed: f32,
+    /// Packets a second that its servers answered, and that they did not.
+    pub heard: f32,
+    pub silent: f32,
+    /// Questions for such names that wait for an answer.
+    pub in_flight: u32,
+    /// Questions a second that it may have while it is flooded.
+    pub quota: f32,
+    /// Questions refused since it was flooded.
+    pub refused: u64,
+}
+
+impl Account {
+    /// Makes it the account of a zone.
+    pub fn begin(&self, tag: u64, name: &[u8], now: Moment) {
+        self.tag.store(0, Ordering::Relaxed);
+        for count in self.counts.iter().chain([&self.in_flight, &self.warm, &self.why]) {
+            count.store(0, Ordering::Relaxed);
+        }
+        for rate in self.rates.iter().chain([&self.habit, &self.distinct, &self.quota]) {
+            rate.set(0.0);
+        }
+        let words = [&self.child, &self.since, &self.needed, &self.cut, &self.whole, &self.rest, &self.learning];
+        for word in words.into_iter().chain(&self.labels).chain([&self.refused]) {
+            word.store(0, Ordering::Relaxed);
+        }
+        for (word, chunk) in self.name.iter().zip(0..) {
+            let mut octets = [0; 8];
+            let from = name.get(chunk * 8..).unwrap_or(&[]);
+            let length = from.len().min(8);
+            octets[..length].copy_from_slice(&from[..length]);
+            word.store(u64::from_le_bytes(octets), Ordering::Relaxed);
+        }
+        self.tick.store(now.as_nanos() / TICK, Ordering::Relaxed);
+        self.tag.store(tag, Ordering::Relaxed);
+    }
+
+    /// How much would be lost with it: a flooded one most, then busy ones.
+    pub fn worth(&self, now: Moment) -> f32 {
+        let idle = Duration::from_nanos(now.as_nanos().saturating_sub(self.tick.load(Ordering::Relaxed) * TICK));
+        let fresh = (-idle.as_secs_f32() / 10.0).exp();
+        let flooded = if self.since.load(Ordering::Relaxed) > 0 { 1e6 } else { 0.0 };
+        (flooded + self.rates[Count::Asked as usize].get() + self.in_flight.load(Ordering::Relaxed) as f32) * fresh
+    }
+
+    /// Counts.
+    pub fn count(&self, what: Count, times: u32) {
+        self.counts[what as usize].fetch_add(times, Ordering::Relaxed);
+    }
+
+    /// Counts a question for a name never seen: `tenths` of one; `label` and `child` are hashes of the name and of
+    /// the next suffix on the way to it.
+    pub fn ask(&self, tenths: u32, label: u64, child: u64) {
+        self.count(Count::Asked, tenths);
+        self.labels[(label >> 6 & 1) as usize].fetch_or(1 << (label & 63), Ordering::Relaxed);
+        let child = child >> 32;
+        let held = self.child.load(Ordering::Relaxed);
+        let (key, votes) = (held >> 32, held & 0xffff_ffff);
+        let next = match votes {
+            _ if key == child => child << 32 | (votes + 1).min(0xffff_ffff),
+            0 => child << 32 | 1,
+            votes => key << 32 | (votes - 1),
+        };
+        self.child.store(next, Ordering::Relaxed);
+    }
+
+    /// Questions a second for names never seen, as of the last look.
+    pub fn asking(&self) -> f32 {
+        self.rates[Count::Asked as usize].get()
+    }
+
+    /// Is it flooded?
+    pub fn is_flooded(&self) -> bool {
+        self.since.load(Ordering::Relaxed) > 0
+    }
+
+    /// Looks at what was counted, if that is due; whoever is first does.
+    pub fn look(&self, marks: &Marks, now: Moment) {
+        let (tick, last) = (now.as_nanos() / TICK, self.tick.load(Ordering::Relaxed));
+        if tick > last && self.tick.compare_exchange(last, tick, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.turn(marks, now, tick, tick - last);
+        }
+    }
+
+    #[cold]
+    fn turn(&self, marks: &Marks, now: Moment, tick: u64, ticks: u64) {
+        let seconds = ticks as f32 * (TICK as f32 / 1e9);
+        let keep = (-seconds / MEMORY).exp();
+        let mix = |rate: &Rate, count: f32| rate.set(rate.get() * keep + count / seconds * (1.0 - keep));
+        let counted = |what: Count| self.counts[what as usize].swap(0, Ordering::Relaxed) as f32;
+        let asked = counted(Count::Asked) / 10.0;
+        mix(&self.rates[Count::Asked as usize], asked);
+        for what in [Count::Begun, Count::Found, Count::Absent, Count::Failed, Count::Heard, Count::Silent, Count::Late]
+        {
+            mix(&self.rates[what as usize], counted(what));
+        }
+        let empty: u32 = self.labels.iter().map(|word| word.swap(0, Ordering::Relaxed).count_zeros()).sum();
+        mix(&self.distinct, 128.0 * (128.0 / empty.max(1) as f32).ln());
+        let majority = (self.child.swap(0, Ordering::Relaxed) & 0xffff_ffff) as f32;
+        let elsewhere = asked >= 5.0 && majority > 0.6 * asked;
+        let floor = marks.watch.max(3.0 * self.habit.get());
+        let why = self.suspicion(floor).filter(|_| !elsewhere);
+        match why {
+            Some(why) => {
+                let warm = self.warm.load(Ordering::Relaxed) + ticks.min(u64::from(DWELL)) as u32;
+                self.warm.store(warm, Ordering::Relaxed);
+                if warm >= DWELL && !self.is_flooded() {
+                    self.flood(why, marks, now);
+                }
+            }
+            None => self.warm.store(0, Ordering::Relaxed),
+        }
+        if self.is_flooded() {
+            if self.asking() >= marks.watch / 2.0 && self.is_barren(0.5) {
+                self.needed.store(now.as_nanos(), Ordering::Relaxed);
+            } else if now.since(Moment::from_nanos(self.needed.load(Ordering::Relaxed))) >= CALM {
+                self.since.store(0, Ordering::Relaxed);
+                self.refused.store(0, Ordering::Relaxed);
+            }
+            self.adapt(marks, tick);
+        } else if why.is_none() {
+            let usual = self.asking().min(floor);
+            self.habit.set(usual + (self.habit.get() - usual) * (-seconds / HABIT).exp());
+        }
+    }
+
+    fn rate(&self, what: Count) -> f32 {
+        self.rates[what as usize].get()
+    }
+
+    /// Packets a second that are lost.
+    fn lost(&self) -> f32 {
+        (self.rate(Count::Silent) - self.rate(Count::Late)).max(0.0)
+    }
+
+    /// Do at most a tenth (or `part`) of the names exist, among those of which is known?
+    fn is_barren(&self, part: f32) -> bool {
+        let found = self.rate(Count::Found);
+        let known = found + self.rate(Count::Absent) + self.rate(Count::Failed);
+        found <= part * known.max(0.1)
+    }
+
+    /// Does it look like a flood?
+    fn suspicion(&self, floor: f32) -> Option<Why> {
+        if self.asking() < floor {
+            return None;
+        }
+        let begun = self.rate(Count::Begun);
+        let known = self.rate(Count::Found) + self.rate(Count::Absent) + self.rate(Count::Failed);
+        let in_flight = self.in_flight.load(Ordering::Relaxed) as f32;
+        let (heard, silent) = (self.rate(Count::Heard), self.lost());
+        if known >= 5.0 && known >= 0.3 * begun && self.is_barren(0.1) {
+            Some(Why::Absent)
+        } else if silent >= 10.0 && silent > 0.5 * heard {
+            Some(Why::Losing)
+        } else if in_flight >= 0.4 * floor && known <= 0.5 * in_flight && self.is_barren(0.1) {
+            Some(Why::Stuck)
+        } else {
+            None
+        }
+    }
+
+    fn flood(&self, why: Why, marks: &Marks, now: Moment) {
+        self.why.store(why as u32, Ordering::Relaxed);
+        let heard = self.rate(Count::Heard);
+        let lossy = self.lost() > 0.15 * heard;
+        self.quota.set(if lossy { (0.85 * heard).clamp(LEAST, marks.most.max(LEAST)) } else { marks.most.max(LEAST) });
+        self.needed.store(now.as_nanos(), Ordering::Relaxed);
+        self.since.store(now.as_nanos().max(1), Ordering::Relaxed);
+    }
+
+    /// Less where packets are lost, more where they are not: what a zone's servers answer is what they can.
+    fn adapt(&self, marks: &Marks, tick: u64) {
+        let most = marks.most.max(LEAST);
+        let quota = self.quota.get();
+        let (heard, silent) = (self.rate(Count::Heard), self.lost());
+        let next = if silent >= 1.0 && silent > 0.15 * heard {
+            if tick < self.cut.load(Ordering::Relaxed) {
+                return;
+            }
+            // Two ticks, so that the first cut is felt before the next.
+            self.cut.store(tick + 2, Ordering::Relaxed);
+            quota.min(heard.max(LEAST)) * 0.85
+        } else if heard > 0.3 * quota {
+            quota * 1.15 + 1.0
+        } else {
+            quota
+        };
+        self.quota.set(next.clamp(LEAST, most));
+    }
+
+    /// May a question be asked of the flooded zone? Those that stand better leave the last of it to themselves.
+    pub fn take(&self, standing: Standing, now: Moment) -> bool {
+        let quota = self.quota.get().max(LEAST);
+        let unseen = (quota * UNSEEN).max(LEAST_UNSEEN);
+        let whole = |kept: f32| take(&self.whole, quota * (1.0 - UNSEEN), 1.0 - kept, now);
+        match standing {
+            Standing::Learned => whole(0.0),
+            Standing::Trusted => whole(0.3) || take(&self.rest, unseen, 1.0, now),
+            // Where little is asked for, a tenth of the quota would be all of it.
+            Standing::Unknown => {
+                take(&self.rest, unseen.min((UNSEEN * 0.8 * self.asking()).max(LEAST_UNSEEN)), 0.6, now)
+            }
+        }
+    }
+
+    /// May another name of it be learned? `rate` a second on average, `burst` of them at once.
+    pub fn learn(&self, rate: f32, burst: f32, now: Moment) -> bool {
+        take(&self.learning, rate, burst / rate, now)
+    }
+
+    /// Counts a refusal.
+    pub fn refuse(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What is told of it.
+    pub fn tell(&self, now: Moment) -> Told {
+        let octets: Vec<u8> = self.name.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
+        let since = self.since.load(Ordering::Relaxed);
+        let looked = Moment::from_nanos(self.tick.load(Ordering::Relaxed) * TICK);
+        let flooded = since > 0 && now.since(looked) < CALM;
+        // What was not looked at for a while has become less.
+        let fade = (-now.since(looked).as_secs_f32() / MEMORY).exp();
+        let rate = |what: Count| self.rate(what) * fade;
+        Told {
+            name: octets,
+            since: flooded.then(|| Moment::from_nanos(since)),
+            why: Why::from_number(self.why.load(Ordering::Relaxed)).filter(|_| flooded),
+            asked: rate(Count::Asked),
+            distinct: self.distinct.get() * fade,
+            found: rate(Count::Found),
+            absent: rate(Count::Absent),
+            failed: rate(Count::Failed),
+            heard: rate(Count::Heard),
+            silent: self.lost() * fade,
+            in_flight: self.in_flight.load(Ordering::Relaxed),
+            quota: self.quota.get(),
+            refused: self.refused.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Takes one of `rate` a second out of an account that may be `burst` seconds ahead, and by one at least.
+fn take(account: &AtomicU64, rate: f32, burst: f32, now: Moment) -> bool {
+    let now = now.as_nanos();
+    let price = (1e9 / rate) as u64;
+    let burst = ((burst * 1e9) as u64).max(price);
+    let taken = account.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |until| {
+        let next = until.max(now).saturating_add(price);
+        (next <= now.saturating_add(burst)).then_some(next)
+    });
+    taken.is_ok()
+}

@@ -1,0 +1,448 @@
+//! Zones under fire: what is asked of each, which names of it are known to exist, and who may have the rest.
+//!
+//! A flood of names that do not exist comes from ten thousand clients with a question a second each, so that no
+//! client's account tells of it. The zone's does: names never seen before, and nothing but NXDOMAIN, failures or
+//! silence for them. While that lasts, the zone has a quota that follows what its servers answer. Names that have
+//! resolved in the last days come first. The rest is for names never seen, a tenth at least, and among those for
+//! clients whose questions lead to names that exist and who have not asked for many here that do not.
+
+mod account;
+mod suffix;
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use super::policy::Mode;
+use crate::clock::Moment;
+use crate::meter::{Hash, Points, Secret, Seen, Table};
+use account::Account;
+pub use account::{Count, Standing, Told, Why};
+use suffix::Suffixes;
+
+/// Accounts among which a zone has its place.
+const WAYS: usize = 4;
+/// A name counts as learned for one to two of these since it resolved last.
+const LEARNED_FOR: Duration = Duration::from_secs(4 * 24 * 3600);
+/// Names of one registrable domain that may be learned at once, and a second after that: zones whose every name exists
+/// must not fill the memory of all others.
+const LEARN_BURST: f32 = 20_000.0;
+const LEARN_RATE: f32 = 2.0;
+/// A client's points halve after this.
+const POINTS_FOR: Duration = Duration::from_secs(6 * 3600);
+/// A name earns its client a point once in this time.
+const ONCE_IN: Duration = Duration::from_secs(3600);
+/// So many points make a client trusted.
+const TRUSTED: u32 = 2;
+/// A suffix is looked at below one that is asked so often for names never seen, a second.
+const DEEPER: f32 = 20.0;
+/// Names never seen that may be waited for in one zone at once, by whom nothing is known and by who is trusted. At a
+/// round trip of 100 ms that is 5,000 and 10,000 a second.
+const IN_FLIGHT: [u32; 2] = [1_000, 500];
+/// What a name costs that does not exist, of the account that a client has with a flooded zone: one a minute.
+const PRICE: Duration = Duration::from_secs(60);
+/// That account holds four such names.
+const ALLOWANCE: Duration = Duration::from_secs(240);
+
+/// How large the books of zones are, for good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ZoneSizes {
+    /// Zones that have an account, 320 octets each.
+    pub accounts: usize,
+    /// Octets to remember names by that exist.
+    pub learned: usize,
+    /// Clients that have points, 4 octets each.
+    pub clients: usize,
+    /// Accounts of a client with a zone, 8 octets each.
+    pub pairs: usize,
+}
+
+impl ZoneSizes {
+    /// Octets of memory but for learned names.
+    pub fn octets(&self) -> u64 {
+        (self.accounts * size_of::<Account>() + self.clients * 5 + self.pairs * 8) as u64
+    }
+}
+
+/// From where on a zone is flooded, and how much it may have then.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Marks {
+    /// Names never seen a second, below which nothing is suspected.
+    pub watch: f32,
+    /// Questions a second at most.
+    pub most: f32,
+    /// Whether clients pay for names that do not exist.
+    pub clients: Mode,
+}
+
+/// The books of zones.
+#[derive(Debug)]
+pub struct Zones {
+    accounts: Accounts,
+    learned: Seen,
+    /// Clients, and what earned them a point lately.
+    points: Points,
+    earned: Seen,
+    pairs: Table,
+    secret: Secret,
+}
+
+/// Which kind of key is hashed.
+#[derive(Clone, Copy)]
+#[repr(u64)]
+enum Kind {
+    Zone = 16,
+    Name = 17,
+    Earned = 18,
+    Pair = 19,
+}
+
+/// A question on its way to a zone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ticket {
+    pub standing: Standing,
+    /// The accounts that it counts in, and whose they were. The public suffix's is not among them.
+    places: SmallVec<[(u32, u64); 3]>,
+    /// The public suffix's, if the registrable domain has never been seen.
+    public: Option<(u32, u64)>,
+    /// The account of the client with the zone, and what it was charged.
+    charged: Option<(u64, Duration)>,
+    /// The client has asked for too many names that do not exist, and that is not held against it.
+    pub observed: bool,
+}
+
+impl Ticket {
+    /// Does its client pay for it in an account that it has with the zone?
+    pub fn is_charged(&self) -> bool {
+        self.charged.is_some()
+    }
+}
+
+/// Why a question is not asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Over {
+    /// The zone's quota is used up.
+    Zone,
+    /// The client has asked for too many names of it that do not exist.
+    Client,
+    /// Too many are in flight there already.
+    InFlight,
+}
+
+/// A refusal: why, and how many octets of the name are left of the zone's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Refused {
+    pub over: Over,
+    pub standing: Standing,
+    pub left: usize,
+}
+
+/// What became of a question.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End<'a> {
+    /// It has an answer.
+    Found,
+    /// It has none; the zone that said so, in wire form, if that is known.
+    Absent(Option<&'a [u8]>),
+    /// Nobody said anything of use; the zone whose fault that was, if that is known.
+    Failed(Option<&'a [u8]>),
+    /// It was not asked after all.
+    Dropped,
+}
+
+impl Zones {
+    /// Empty books. `secret` keys their hashes.
+    pub fn new(sizes: &ZoneSizes, secret: Secret) -> Zones {
+        Zones {
+            accounts: Accounts::new(sizes.accounts),
+            learned: Seen::rolling(sizes.learned, LEARNED_FOR),
+            points: Points::new(sizes.clients, POINTS_FOR),
+            earned: Seen::rolling(sizes.clients, ONCE_IN),
+            pairs: Table::new(sizes.pairs),
+            secret,
+        }
+    }
+
+    fn name(&self, name: &[u8]) -> Hash {
+        self.secret.octets(Kind::Name as u64, name)
+    }
+
+    fn zone(&self, zone: &[u8]) -> Hash {
+        self.secret.octets(Kind::Zone as u64, zone)
+    }
+
+    /// Has a name, in lower-case wire form, resolved in the last days?
+    pub fn is_learned(&self, name: &[u8], now: Moment) -> bool {
+        self.learned.has(self.name(name), now)
+    }
+
+    /// The points of a client.
+    pub fn points(&self, client: Hash, now: Moment) -> u32 {
+        self.points.of(client, now)
+    }
+
+    /// Judges a question that has to be asked upstream for `client`, who has `weight` shares and is known to be
+    /// `ordinary` by something else than points. `Err`: it would better not be.
+    pub fn judge(
+        &self,
+        now: Moment,
+        marks: &Marks,
+        name: &[u8],
+        (client, weight, ordinary): (Hash, u32, bool),
+    ) -> (Ticket, Result<(), Refused>) {
+        self.pairs.sweep(now);
+        let hash = self.name(name);
+        let suffixes = Suffixes::of(name);
+        let mut ticket = Ticket::default();
+        if self.learned.has(hash, now) {
+            let flooded = self.flooded(&suffixes, name, marks, now);
+            let over = flooded.filter(|(account, _)| !account.take(Standing::Learned, now));
+            return (
+                ticket,
+                over.map_or(Ok(()), |(account, zone)| Err(refusal(account, zone, name, Over::Zone, Standing::Learned))),
+            );
+        }
+        ticket.standing =
+            if ordinary || self.points.of(client, now) >= TRUSTED { Standing::Trusted } else { Standing::Unknown };
+        self.count(&mut ticket, &suffixes, name, hash, marks, now);
+        if let Some((account, zone)) = self.flooded(&suffixes, name, marks, now) {
+            let ahead = marks.clients != Mode::Off && self.charge(&mut ticket, client, weight, zone, now);
+            let held = ahead && marks.clients == Mode::Enforce;
+            ticket.observed = ahead && !held;
+            if held {
+                ticket.standing = Standing::Unknown;
+            }
+            let over = if held { Over::Client } else { Over::Zone };
+            if !account.take(ticket.standing, now) {
+                let standing = ticket.standing;
+                return (ticket, Err(refusal(account, zone, name, over, standing)));
+            }
+        }
+        let most = IN_FLIGHT[usize::from(ticket.standing == Standing::Unknown)];
+        for (zone, place) in suffixes.within(name).skip(1).zip(&ticket.places) {
+            if let Some(account) = self.accounts.at(*place)
+                && account.in_flight.load(Ordering::Relaxed) >= most
+            {
+                let standing = ticket.standing;
+                return (ticket, Err(refusal(account, zone, name, Over::InFlight, standing)));
+            }
+        }
+        (ticket, Ok(()))
+    }
+
+    /// Takes a name out of the account that a client has with a flooded zone; true if there was nothing left.
+    fn charge(&self, ticket: &mut Ticket, client: Hash, weight: u32, zone: &[u8], now: Moment) -> bool {
+        let pair = self.secret.triple(Kind::Pair as u64, client.0, self.zone(zone).0);
+        let price = PRICE / weight.max(1);
+        let spent = Duration::from_nanos(self.pairs.read(pair, now).0);
+        self.pairs.charge(pair, now, price, ALLOWANCE);
+        ticket.charged = Some((pair.0, price));
+        spent + price > ALLOWANCE
+    }
+
+    /// Counts a question for a name never seen in the accounts on the way to it.
+    fn count(&self, ticket: &mut Ticket, suffixes: &Suffixes, name: &[u8], hash: Hash, marks: &Marks, now: Moment) {
+        // Lists of addresses and reverse zones are asked for numbers without end, most of which are not there.
+        let tenths = if suffixes.numbers { 1 } else { 10 };
+        let mut all: SmallVec<[(&[u8], Hash); 6]> = SmallVec::new();
+        all.extend(suffixes.within(name).map(|zone| (zone, self.zone(zone))));
+        for (depth, (zone, key)) in all.iter().enumerate() {
+            let child = all.get(depth + 1);
+            if depth == 0 {
+                let known = child.is_some_and(|(domain, _)| self.learned.has(self.name(domain), now));
+                if !known {
+                    let place = self.accounts.claim(*key, zone, now);
+                    if let Some(account) = self.accounts.at(place) {
+                        account.look(marks, now);
+                        account.ask(tenths, hash.0, child.map_or(hash.0, |(_, key)| key.0));
+                    }
+                    ticket.public = Some(place);
+                }
+                continue;
+            }
+            let place = self.accounts.claim(*key, zone, now);
+            let Some(account) = self.accounts.at(place) else { break };
+            account.look(marks, now);
+            account.ask(tenths, hash.0, child.map_or(hash.0, |(_, key)| key.0));
+            ticket.places.push(place);
+            if account.asking() < DEEPER || ticket.places.len() == ticket.places.inline_size() {
+                break;
+            }
+        }
+    }
+
+    /// The flooded zone that a name is in, the closest to it.
+    fn flooded<'a>(
+        &self,
+        suffixes: &Suffixes,
+        name: &'a [u8],
+        marks: &Marks,
+        now: Moment,
+    ) -> Option<(&Account, &'a [u8])> {
+        let mut found = None;
+        for (depth, start) in suffixes.offsets().enumerate() {
+            let zone = name.get(start..).unwrap_or(&[]);
+            let Some(account) = self.accounts.find(self.zone(zone)) else { continue };
+            account.look(marks, now);
+            // What is learned of a public suffix is its domains.
+            let concerned =
+                depth > 0 || !suffixes.offsets().nth(1).is_some_and(|domain| self.is_learned(&name[domain..], now));
+            if account.is_flooded() && concerned {
+                found = Some((account, zone));
+            }
+        }
+        found
+    }
+
+    /// A question is asked.
+    pub fn begin(&self, ticket: &Ticket) {
+        for place in ticket.places.iter().chain(&ticket.public) {
+            if let Some(account) = self.accounts.at(*place) {
+                account.count(Count::Begun, 1);
+                account.in_flight.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// A question that was begun has ended. `name` in lower-case wire form.
+    pub fn end(&self, ticket: &Ticket, name: &[u8], end: End<'_>, now: Moment) {
+        let blame = |zone: &[u8], fault: Option<&[u8]>| {
+            fault.is_none_or(|fault| fault.len() <= zone.len() || fault.ends_with(zone))
+        };
+        let suffixes = Suffixes::of(name);
+        let zones = suffixes.within(name).skip(1).zip(&ticket.places).map(|(zone, place)| (zone, place, false));
+        let public = suffixes.within(name).next().zip(ticket.public.as_ref()).map(|(zone, place)| (zone, place, true));
+        for (zone, place, public) in zones.chain(public) {
+            let Some(account) = self.accounts.at(*place) else { continue };
+            let _ = account.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1));
+            // A public suffix has done its part where it leads to somebody else.
+            let own = |fault: Option<&[u8]>| !public || fault.is_some_and(|fault| fault.len() <= zone.len());
+            let what = match end {
+                End::Found => Count::Found,
+                End::Absent(fault) if own(fault) && blame(zone, fault) => Count::Absent,
+                End::Failed(fault) if own(fault) && blame(zone, fault) => Count::Failed,
+                End::Absent(_) | End::Failed(_) => Count::Found,
+                End::Dropped => continue,
+            };
+            account.count(what, 1);
+        }
+        if end == End::Found {
+            if let Some((pair, price)) = ticket.charged {
+                self.pairs.refund(Hash(pair), now, price);
+            }
+            self.learn(ticket, &suffixes, name, now);
+        }
+    }
+
+    fn learn(&self, ticket: &Ticket, suffixes: &Suffixes, name: &[u8], now: Moment) {
+        let account = ticket.places.first().and_then(|place| self.accounts.at(*place));
+        let may = ticket.standing == Standing::Learned
+            || account.is_none_or(|account| account.learn(LEARN_RATE, LEARN_BURST, now));
+        if may {
+            self.learned.note(self.name(name), now);
+            if let Some(domain) = suffixes.within(name).nth(1) {
+                self.learned.note(self.name(domain), now);
+            }
+        }
+    }
+
+    /// A question of a client has led to a name that exists: that earns it a point, once for each registrable domain.
+    pub fn earn(&self, client: Hash, name: &[u8], now: Moment) {
+        let suffixes = Suffixes::of(name);
+        let Hash(domain) = self.zone(suffixes.within(name).nth(1).unwrap_or(name));
+        let key = self.secret.triple(Kind::Earned as u64, client.0, domain);
+        if !self.earned.has(key, now) {
+            self.earned.note(key, now);
+            self.points.add(client, now);
+        }
+    }
+
+    /// A packet about `name` was answered by a server of `cut`, or was not.
+    pub fn packet(&self, name: &[u8], cut: &[u8], what: Count) {
+        let suffixes = Suffixes::of(name);
+        for (depth, zone) in suffixes.within(name).enumerate() {
+            if (depth > 0 || cut.len() <= zone.len())
+                && let Some(account) = self.accounts.find(self.zone(zone))
+            {
+                account.count(what, 1);
+            }
+        }
+    }
+
+    /// How the zones around a name stand, the shortest first.
+    pub fn around(&self, name: &[u8], now: Moment) -> Vec<Told> {
+        let suffixes = Suffixes::of(name);
+        let all = suffixes.within(name).chain([name]);
+        all.filter_map(|zone| self.accounts.find(self.zone(zone))).map(|account| account.tell(now)).collect()
+    }
+
+    /// The zones that are flooded, those asked most first, at most `most`.
+    pub fn list(&self, most: usize, now: Moment) -> Vec<Told> {
+        let mut all: Vec<Told> = self.accounts.all().map(|account| account.tell(now)).collect();
+        all.retain(|told| told.since.is_some());
+        all.sort_by(|a, b| b.asked.total_cmp(&a.asked));
+        all.truncate(most);
+        all
+    }
+}
+
+fn refusal(account: &Account, zone: &[u8], name: &[u8], over: Over, standing: Standing) -> Refused {
+    account.refuse();
+    Refused { over, standing, left: name.len() - zone.len() }
+}
+
+/// The accounts of zones.
+struct Accounts(Box<[Account]>);
+
+impl Accounts {
+    fn new(count: usize) -> Accounts {
+        Accounts((0..count.next_power_of_two().max(WAYS)).map(|_| Account::default()).collect())
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Account> {
+        self.0.iter().filter(|account| account.tag.load(Ordering::Relaxed) != 0)
+    }
+
+    fn line(&self, key: Hash) -> (usize, &[Account]) {
+        let place = key.0 as usize & (self.0.len() - WAYS);
+        (place, self.0.get(place..place + WAYS).unwrap_or(&[]))
+    }
+
+    fn find(&self, key: Hash) -> Option<&Account> {
+        let (_, line) = self.line(key);
+        line.iter().find(|account| account.tag.load(Ordering::Relaxed) == key.0.max(1))
+    }
+
+    /// The account in a place, if it is still whose it was.
+    fn at(&self, (place, tag): (u32, u64)) -> Option<&Account> {
+        self.0.get(place as usize).filter(|account| account.tag.load(Ordering::Relaxed) == tag)
+    }
+
+    /// The account of a zone; it takes the place of the one of least worth where there is none yet.
+    fn claim(&self, key: Hash, zone: &[u8], now: Moment) -> (u32, u64) {
+        let (start, line) = self.line(key);
+        let tag = key.0.max(1);
+        let mut least = (0, f32::INFINITY);
+        for (way, account) in line.iter().enumerate() {
+            let held = account.tag.load(Ordering::Relaxed);
+            if held == tag {
+                return ((start + way) as u32, tag);
+            }
+            let worth = if held == 0 { -1.0 } else { account.worth(now) };
+            if worth < least.1 {
+                least = (way, worth);
+            }
+        }
+        if let Some(account) = line.get(least.0) {
+            account.begin(tag, zone, now);
+        }
+        ((start + least.0) as u32, tag)
+    }
+}
+
+impl std::fmt::Debug for Accounts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Accounts({})", self.0.len())
+    }
+}

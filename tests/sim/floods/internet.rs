@@ -1,0 +1,377 @@
+//! A simulated Internet for floods: nothing but octets, so that a million questions take seconds. A root, one server for
+//! all top-level domains, and servers of zones that answer so many questions a second and lose the rest.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use maeslant::admission::{Sizes, ToldZone};
+use maeslant::clock::{Moment, Now};
+use maeslant::engine::{AskKey, Client, Disposition, Engine, Policy, Route, Shared, Transmit, Transport};
+use maeslant::resolve::Hint;
+
+use crate::sim::dice::Dice;
+
+pub const SECOND: u64 = 1_000_000_000;
+const ROOT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const TLD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+/// What a client waits for an answer.
+const PATIENCE: u64 = 5 * SECOND;
+
+/// How the servers of a zone are.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Servers {
+    pub alive: bool,
+    pub rtt: Duration,
+    /// Questions a second that are answered; the rest is lost.
+    pub capacity: f64,
+}
+
+impl Servers {
+    pub const fn alive(capacity: f64) -> Servers {
+        Servers { alive: true, rtt: Duration::from_millis(20), capacity }
+    }
+
+    pub const DEAD: Servers = Servers { alive: false, rtt: Duration::ZERO, capacity: 0.0 };
+}
+
+/// Which names of a zone there are.
+pub type Exists = fn(first_label: &str) -> bool;
+
+/// A zone, `example.com` in text.
+struct Zone {
+    servers: Servers,
+    exists: Exists,
+    ttl: u32,
+    /// What is left of its capacity, and since when.
+    tokens: f64,
+    at: u64,
+    /// Questions that came, by second.
+    came: Vec<u32>,
+}
+
+/// What is counted of a stream of questions.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Tally {
+    pub asked: u32,
+    /// NOERROR with an answer, in time.
+    pub found: u32,
+    pub absent: u32,
+    pub servfail: u32,
+    pub late: u32,
+}
+
+impl Tally {
+    pub fn success(&self) -> f64 {
+        f64::from(self.found) / f64::from(self.asked.max(1))
+    }
+
+    /// Not asked of anybody, whatever was said.
+    pub fn refused(&self) -> f64 {
+        1.0 - f64::from(self.found + self.absent) / f64::from(self.asked.max(1))
+    }
+}
+
+/// When a response arrives, in which order, and what it is.
+type Arrival = (u64, u64, AskKey, Vec<u8>);
+
+pub struct Internet {
+    pub now: u64,
+    pub engine: Engine,
+    shared: Shared,
+    zones: HashMap<String, Zone>,
+    /// What zones that are not listed have.
+    others: (Servers, Exists),
+    heap: BinaryHeap<Reverse<Arrival>>,
+    order: u64,
+    /// By the number in their route: the stream, and when it was asked.
+    waiting: HashMap<u64, (usize, u64)>,
+    next: u64,
+    /// By stream and second.
+    pub tallies: Vec<Vec<Tally>>,
+    /// The longest waits of answered questions by stream, for quantiles.
+    pub waits: Vec<Vec<u64>>,
+    out: Vec<u8>,
+}
+
+impl Internet {
+    pub fn new(seed: u64, change: impl FnOnce(&mut Policy)) -> Internet {
+        let mut dice = Dice::new(seed);
+        let mut policy = Policy::default();
+        policy.access.allow = vec!["10.0.0.0/8".parse().expect("a prefix")];
+        policy.resolve.prime = false;
+        policy.resolve.dnssec.validation = false;
+        policy.resolve.root_hints = vec![Hint { name: "a.root.".to_owned(), addresses: vec![ROOT.into()] }];
+        change(&mut policy);
+        let shared = Shared::sized(&maeslant::cache::Policy::default(), &Sizes::default(), dice.seed());
+        Internet {
+            now: 1000 * SECOND,
+            engine: Engine::new(Arc::new(policy), shared.clone(), dice.seed()),
+            shared,
+            zones: HashMap::new(),
+            others: (Servers::alive(1e9), |_| true),
+            heap: BinaryHeap::new(),
+            order: 0,
+            waiting: HashMap::new(),
+            next: 0,
+            tallies: Vec::new(),
+            waits: Vec::new(),
+            out: Vec::new(),
+        }
+    }
+
+    pub fn zone(&mut self, name: &str, servers: Servers, exists: Exists, ttl: u32) {
+        let zone = Zone { servers, exists, ttl, tokens: 0.0, at: self.now, came: Vec::new() };
+        self.zones.insert(name.to_owned(), zone);
+    }
+
+    pub fn set_servers(&mut self, name: &str, servers: Servers) {
+        if let Some(zone) = self.zones.get_mut(name) {
+            zone.servers = servers;
+        }
+    }
+
+    pub fn second(&self) -> usize {
+        (self.now / SECOND) as usize - 1000
+    }
+
+    /// Questions that came to a zone's servers, by second.
+    pub fn came(&self, name: &str) -> &[u32] {
+        self.zones.get(name).map_or(&[], |zone| &zone.came)
+    }
+
+    /// The zones that are said to be flooded.
+    pub fn flooded(&self) -> Vec<ToldZone> {
+        self.shared.books.zones().list(1000, Moment::from_nanos(self.now))
+    }
+
+    /// A question for A now.
+    pub fn ask(&mut self, stream: usize, from: Ipv4Addr, name: &str) {
+        let number = self.next;
+        self.next += 1;
+        let packet = question(name, number as u16);
+        let client = Client {
+            addr: SocketAddr::new(from.into(), 4000),
+            transport: Transport::Udp,
+            route: Route { socket: number, local: None },
+        };
+        self.waiting.insert(number, (stream, self.now));
+        let second = self.second();
+        let tallies = entry(&mut self.tallies, stream);
+        entry(tallies, second).asked += 1;
+        let mut out = std::mem::take(&mut self.out);
+        match self.engine.handle_query(Now::simulated(self.now), client, &packet, &mut out) {
+            Disposition::Answered => self.answered(number, &out),
+            Disposition::Dropped(_) => {
+                self.waiting.remove(&number);
+            }
+            Disposition::Pending => {}
+        }
+        self.out = out;
+        self.pump();
+    }
+
+    fn answered(&mut self, number: u64, packet: &[u8]) {
+        let Some((stream, at)) = self.waiting.remove(&number) else { return };
+        let tally = entry(entry(&mut self.tallies, stream), (at / SECOND) as usize - 1000);
+        match (packet[3] & 15, packet[7]) {
+            _ if self.now - at > PATIENCE => tally.late += 1,
+            (0, 1..) => {
+                tally.found += 1;
+                entry(&mut self.waits, stream).push(self.now - at);
+            }
+            (0 | 3, _) => tally.absent += 1,
+            _ => tally.servfail += 1,
+        }
+    }
+
+    fn pump(&mut self) {
+        while let Some(transmit) = self.engine.poll_transmit(Now::simulated(self.now)) {
+            match transmit {
+                Transmit::Reply { client, packet } => self.answered(client.route.socket, &packet),
+                Transmit::Ask { key, server, packet, .. } => self.carry(key, server.ip(), packet),
+                Transmit::Close { .. } => {}
+            }
+        }
+    }
+
+    fn carry(&mut self, key: AskKey, server: IpAddr, packet: Vec<u8>) {
+        let labels = labels(&packet);
+        let address = match server {
+            IpAddr::V4(address) => address,
+            IpAddr::V6(_) => return,
+        };
+        let (rtt, response) = if address == ROOT {
+            (Duration::from_millis(10), refer(&packet, &labels, 1, TLD))
+        } else if address == TLD {
+            (Duration::from_millis(10), refer(&packet, &labels, 2, address_of(&labels)))
+        } else {
+            let apex = labels.iter().rev().take(2).rev().cloned().collect::<Vec<_>>().join(".");
+            match self.serve(&apex, &labels, &packet) {
+                Some(said) => said,
+                None => return,
+            }
+        };
+        self.order += 1;
+        self.heap.push(Reverse((self.now + rtt.as_nanos() as u64, self.order, key, response)));
+    }
+
+    fn serve(&mut self, apex: &str, labels: &[String], packet: &[u8]) -> Option<(Duration, Vec<u8>)> {
+        let second = self.second();
+        let (servers, exists, ttl) = match self.zones.get_mut(apex) {
+            None => (self.others.0, self.others.1, 300),
+            Some(zone) => {
+                *entry(&mut zone.came, second) += 1;
+                let earned = (self.now - zone.at) as f64 / 1e9 * zone.servers.capacity;
+                (zone.tokens, zone.at) = ((zone.tokens + earned).min(zone.servers.capacity / 20.0 + 1.0), self.now);
+                if zone.tokens < 1.0 {
+                    return None;
+                }
+                zone.tokens -= 1.0;
+                (zone.servers, zone.exists, zone.ttl)
+            }
+        };
+        if !servers.alive {
+            return None;
+        }
+        let first = labels.first().map_or("", String::as_str);
+        let there = labels.len() <= 2 || exists(first);
+        let address = rtype(packet) == 1 && there;
+        Some((servers.rtt, answer(packet, apex, address, there, ttl)))
+    }
+
+    /// Lets time pass until `end`.
+    pub fn advance(&mut self, end: u64) {
+        loop {
+            let event = self.heap.peek().map(|Reverse((at, ..))| *at);
+            let timer = self.engine.poll_timeout().map(Moment::as_nanos);
+            let Some(next) = event.into_iter().chain(timer).min().filter(|next| *next <= end) else { break };
+            self.now = next.max(self.now);
+            match self.heap.pop() {
+                Some(Reverse((at, _, key, bytes))) if at <= self.now => {
+                    self.engine.handle_response(Now::simulated(self.now), key, &bytes);
+                }
+                other => {
+                    self.heap.extend(other);
+                    self.engine.handle_timeout(Now::simulated(self.now));
+                }
+            }
+            self.pump();
+        }
+        self.now = self.now.max(end);
+    }
+
+    /// What became of a stream's questions asked in these seconds.
+    pub fn sum(&self, stream: usize, from: usize, until: usize) -> Tally {
+        let mut sum = Tally::default();
+        for tally in self.tallies.get(stream).into_iter().flatten().take(until).skip(from) {
+            sum.asked += tally.asked;
+            sum.found += tally.found;
+            sum.absent += tally.absent;
+            sum.servfail += tally.servfail;
+            sum.late += tally.late;
+        }
+        sum
+    }
+}
+
+/// The place of an index, made where there is none.
+fn entry<T: Default + Clone>(list: &mut Vec<T>, index: usize) -> &mut T {
+    if list.len() <= index {
+        list.resize(index + 1, T::default());
+    }
+    &mut list[index]
+}
+
+fn wire(name: &str) -> Vec<u8> {
+    let mut wire = Vec::new();
+    for label in name.split('.').filter(|label| !label.is_empty()) {
+        wire.push(label.len() as u8);
+        wire.extend(label.as_bytes());
+    }
+    wire.push(0);
+    wire
+}
+
+fn question(name: &str, id: u16) -> Vec<u8> {
+    let [high, low] = id.to_be_bytes();
+    let mut packet = vec![high, low, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    packet.extend(wire(name));
+    packet.extend([0, 1, 0, 1]);
+    packet
+}
+
+/// The labels asked for, in lower case.
+fn labels(packet: &[u8]) -> Vec<String> {
+    let (mut at, mut labels) = (12, Vec::new());
+    while packet[at] != 0 {
+        let end = at + 1 + usize::from(packet[at]);
+        labels.push(String::from_utf8_lossy(&packet[at + 1..end]).to_lowercase());
+        at = end;
+    }
+    labels
+}
+
+fn question_end(packet: &[u8]) -> usize {
+    let mut at = 12;
+    while packet[at] != 0 {
+        at += 1 + usize::from(packet[at]);
+    }
+    at + 5
+}
+
+fn rtype(packet: &[u8]) -> u16 {
+    let end = question_end(packet);
+    u16::from_be_bytes([packet[end - 4], packet[end - 3]])
+}
+
+/// Header and question of a response with so many records.
+fn head(packet: &[u8], flags: [u8; 2], counts: [u8; 3]) -> Vec<u8> {
+    let mut response = packet[..question_end(packet)].to_vec();
+    (response[2], response[3]) = (flags[0], flags[1]);
+    response[4..12].copy_from_slice(&[0, 1, 0, counts[0], 0, counts[1], 0, counts[2]]);
+    response
+}
+
+fn record(response: &mut Vec<u8>, owner: &str, rtype: u8, ttl: u32, data: &[u8]) {
+    response.extend(wire(owner));
+    response.extend([0, rtype, 0, 1]);
+    response.extend(ttl.to_be_bytes());
+    response.extend((data.len() as u16).to_be_bytes());
+    response.extend(data);
+}
+
+/// A referral to the zone of the last `depth` labels, whose one server has an address.
+fn refer(packet: &[u8], labels: &[String], depth: usize, address: Ipv4Addr) -> Vec<u8> {
+    let zone = labels.iter().rev().take(depth).rev().cloned().collect::<Vec<_>>().join(".");
+    let server = format!("ns.{zone}");
+    let mut response = head(packet, [0x80, 0], [0, 1, 1]);
+    record(&mut response, &zone, 2, 86_400, &wire(&server));
+    record(&mut response, &server, 1, 86_400, &address.octets());
+    response
+}
+
+/// Each zone has a server of its own.
+fn address_of(labels: &[String]) -> Ipv4Addr {
+    let apex = labels.iter().rev().take(2).rev().cloned().collect::<Vec<_>>().join(".");
+    let hash = apex.bytes().fold(7u32, |sum, octet| sum.wrapping_mul(0x0100_0193) ^ u32::from(octet));
+    Ipv4Addr::from(0x6440_0000 | hash & 0x003f_ffff)
+}
+
+fn answer(packet: &[u8], apex: &str, address: bool, there: bool, ttl: u32) -> Vec<u8> {
+    if address {
+        let name = labels(packet).join(".");
+        let mut response = head(packet, [0x84, 0], [1, 0, 0]);
+        record(&mut response, &name, 1, ttl, &[198, 51, 100, 1]);
+        return response;
+    }
+    let mut response = head(packet, [0x84, if there { 0 } else { 3 }], [0, 1, 0]);
+    let mut soa = [wire(&format!("ns.{apex}")), wire(&format!("admin.{apex}"))].concat();
+    for number in [1u32, 2, 3, 4, 60] {
+        soa.extend(number.to_be_bytes());
+    }
+    record(&mut response, apex, 6, 300, &soa);
+    response
+}
