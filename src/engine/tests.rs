@@ -174,6 +174,7 @@ proptest! {
 fn what_follows_from_ranges_is_answered_while_they_last() {
     let shared = filled();
     let mut engine = engine(&shared);
+    engine.set_tracing();
     let mut answer = |which: usize, second: u64| {
         let asked = Asked { which, flags: Flags::RD, edns: Some((1232, true)), upper: 0, cookie: None, at: 0 };
         let mut out = Vec::new();
@@ -197,6 +198,8 @@ fn what_follows_from_ranges_is_answered_while_they_last() {
     // Each ends with the first thing it is made of.
     assert_eq!([answer(8, 101), answer(5, 181), answer(9, 201)], [None, None, None]);
     assert_eq!(engine.counters().deduced, 7);
+    let told = engine.take_trace().iter().filter(|traced| traced.step.to_string().contains("RFC 8198")).count();
+    assert_eq!(told, 7);
 }
 
 #[test]
