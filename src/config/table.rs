@@ -71,7 +71,7 @@ pub static REPEATED: [Repeated<Upstream>; 2] = [
     },
 ];
 
-static SERVER: [Setting<Settings>; 13] = [
+static SERVER: [Setting<Settings>; 14] = [
     Setting {
         key: "listen",
         shape: Shape::List(Items::Listeners(|s| &mut s.listener.listen)),
@@ -191,6 +191,21 @@ static SERVER: [Setting<Settings>; 13] = [
               (EDNS keepalive).",
         reason: "A few seconds, as RFC 7766 §6.2.3 advises: long enough to be reused, short enough not to pile up.",
         example: r#""10s""#,
+    },
+    Setting {
+        key: "tcp_write_timeout",
+        shape: Shape::Span {
+            min: Duration::from_millis(100),
+            max: secs(3600),
+            at: |s| &mut s.listener.tcp_write_timeout,
+        },
+        default: None,
+        required: false,
+        doc: "A connection whose client takes nothing of its replies for so long is closed. While replies wait, the \
+              client's further questions do too.",
+        reason: "Longer than any path is interrupted without the connection being lost, and a client that does not read \
+                 soon gives its memory back.",
+        example: r#""5s""#,
     },
     Setting {
         key: "tcp_pipeline",

@@ -106,6 +106,7 @@ tcp_connections = 11
 tcp_connections_per_prefix = 7
 tcp_connections_per_client = 6
 tcp_idle_timeout = "1900ms"
+tcp_write_timeout = "2900ms"
 tcp_pipeline = 5
 [access]
 allow = ["192.0.2.0/24", "2001:db8::7"]
@@ -162,6 +163,7 @@ fn every_key_changes_what_it_names() {
     assert_eq!((s.workers, s.listener.tcp_connections, s.listener.tcp_connections_per_prefix), (3, 11, 7));
     assert_eq!(s.listener.tcp_connections_per_client, 6);
     assert_eq!((s.listener.tcp_idle_timeout, s.listener.tcp_pipeline), (Duration::from_millis(1900), 5));
+    assert_eq!(s.listener.tcp_write_timeout, Duration::from_millis(2900));
     let respond = &s.engine.respond;
     assert_eq!((respond.udp_payload_size, respond.extended_errors), (1400, false));
     assert_eq!(respond.nsid.as_deref(), Some(&b"ma"[..]));

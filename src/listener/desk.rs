@@ -15,9 +15,12 @@ use crate::net::framing::frame;
 
 /// Queries that may wait for the shard; connections stop reading beyond.
 const QUEUE: usize = 1024;
-/// Octets of replies that may wait for one client to read them. A hundred answers of the largest
-/// size usual by UDP fit twice; a client that lets more pile up is cut off.
+/// Octets of replies that wait for one client before its next question waits too: two hundred answers of the largest size
+/// usual by UDP, four of the largest there are.
 const UNREAD: usize = 256 << 10;
+/// Octets of replies that may wait for all clients of a shard together. Questions already at work when a client fell
+/// behind (a pipeline of them at most) are answered all the same; only when this is used up, such a client is cut off.
+const UNREAD_TOTAL: usize = 64 << 20;
 /// The first connection's number: no connection has that of a UDP socket.
 const FIRST: u64 = 1 << 32;
 
@@ -35,6 +38,11 @@ pub(super) struct Replies {
     /// Framed messages, one after the other, and how many they are.
     waiting: RefCell<Vec<u8>>,
     count: Cell<usize>,
+    /// Octets laid here that the kernel has not taken yet, and those of all connections.
+    unread: Cell<usize>,
+    unread_total: Rc<Cell<usize>>,
+    /// Questions that wait until the client has read more.
+    held: RefCell<VecDeque<Query>>,
     /// Questions read whose reply has not been written yet.
     in_flight: Cell<usize>,
     last_written: Cell<Option<Instant>>,
@@ -65,6 +73,18 @@ impl Replies {
         self.last_written.get()
     }
 
+    /// Whether so much waits for the client to read it that its questions wait.
+    pub fn is_full(&self) -> bool {
+        self.unread.get() >= UNREAD
+    }
+
+    /// The kernel took `count` octets of the replies.
+    fn sent(&self, count: usize) {
+        let count = count.min(self.unread.get());
+        self.unread.set(self.unread.get() - count);
+        self.unread_total.set(self.unread_total.get().saturating_sub(count));
+    }
+
     /// Replies to be written, into `out`; how many.
     pub fn take(&self, out: &mut Vec<u8>) -> usize {
         out.clear();
@@ -72,7 +92,7 @@ impl Replies {
         self.count.take()
     }
 
-    /// More replies waited than the client may leave unread.
+    /// More replies wait here, and for all, than clients may leave unread.
     pub fn overrun(&self) -> bool {
         self.overrun.get()
     }
@@ -103,7 +123,7 @@ impl Replies {
 
 #[derive(Default)]
 struct Inner {
-    queries: VecDeque<Query>,
+    queries: VecDeque<(Query, Rc<Replies>)>,
     gone: Vec<Route>,
     connections: HashMap<u64, Rc<Replies>>,
     opened: u64,
@@ -116,6 +136,7 @@ struct Inner {
 pub struct Desk {
     inner: RefCell<Inner>,
     room: Notify,
+    unread_total: Rc<Cell<usize>>,
 }
 
 impl Desk {
@@ -124,13 +145,33 @@ impl Desk {
         Rc::new(Desk::default())
     }
 
-    /// The next query, if there is one.
+    /// The next query of a client that reads its replies, if there is one. Those of others are kept for later.
     pub fn take(&self) -> Option<Query> {
-        let query = self.inner.borrow_mut().queries.pop_front();
-        if query.is_some() {
+        loop {
+            let (query, replies) = self.inner.borrow_mut().queries.pop_front()?;
             self.room.notify_one();
+            if !replies.is_full() {
+                return Some(query);
+            }
+            replies.held.borrow_mut().push_back(query);
         }
-        query
+    }
+
+    /// The kernel took `count` octets of the replies of a connection: its questions may go on.
+    pub(super) fn sent(&self, replies: &Rc<Replies>, count: usize) {
+        replies.sent(count);
+        if replies.is_full() {
+            return;
+        }
+        let mut held = replies.held.borrow_mut();
+        if !held.is_empty() {
+            let mut inner = self.inner.borrow_mut();
+            inner.queries.extend(held.drain(..).map(|query| (query, Rc::clone(replies))));
+            if let Some(waker) = inner.waker.take() {
+                waker.wake();
+            }
+        }
+        replies.changed.notify_waiters();
     }
 
     /// The next connection that has ended with questions in flight.
@@ -143,10 +184,14 @@ impl Desk {
         let inner = self.inner.borrow();
         let Some(replies) = inner.connections.get(&route.socket) else { return };
         let mut waiting = replies.waiting.borrow_mut();
-        if waiting.len() + packet.len() > UNREAD.max(packet.len()) {
+        let before = waiting.len();
+        if replies.is_full() && self.unread_total.get() >= UNREAD_TOTAL {
             replies.overrun.set(true);
         } else if frame(packet, &mut waiting) {
             replies.count.set(replies.count.get() + 1);
+            let laid = waiting.len() - before;
+            replies.unread.set(replies.unread.get() + laid);
+            self.unread_total.set(self.unread_total.get() + laid);
         }
         replies.changed.notify_waiters();
     }
@@ -174,6 +219,11 @@ impl Desk {
         self.inner.borrow().connections.len()
     }
 
+    /// Octets of replies that wait for all clients together.
+    pub fn unread(&self) -> usize {
+        self.unread_total.get()
+    }
+
     /// Whether a connection's task has panicked.
     pub fn is_broken(&self) -> bool {
         self.inner.borrow().broken
@@ -183,15 +233,18 @@ impl Desk {
         let mut inner = self.inner.borrow_mut();
         let route = Route { socket: FIRST + inner.opened, local: None };
         inner.opened += 1;
-        let replies = Rc::new(Replies::default());
+        let replies = Rc::new(Replies { unread_total: Rc::clone(&self.unread_total), ..Replies::default() });
         inner.connections.insert(route.socket, Rc::clone(&replies));
         (route, replies)
     }
 
     pub(super) fn leave(&self, route: Route) {
         let mut inner = self.inner.borrow_mut();
-        if inner.connections.remove(&route.socket).is_some_and(|replies| replies.in_flight() > 0) {
-            inner.gone.push(route);
+        if let Some(replies) = inner.connections.remove(&route.socket) {
+            replies.sent(replies.unread.get());
+            if replies.in_flight() > 0 {
+                inner.gone.push(route);
+            }
         }
         inner.broken |= std::thread::panicking();
         if let Some(waker) = inner.waker.take() {
@@ -200,12 +253,12 @@ impl Desk {
     }
 
     /// Lays a query down, as soon as there is room.
-    pub(super) async fn put(&self, query: Query) {
+    pub(super) async fn put(&self, query: Query, replies: &Rc<Replies>) {
         while self.inner.borrow().queries.len() >= QUEUE {
             self.room.notified().await;
         }
         let mut inner = self.inner.borrow_mut();
-        inner.queries.push_back(query);
+        inner.queries.push_back((query, Rc::clone(replies)));
         if let Some(waker) = inner.waker.take() {
             waker.wake();
         }

@@ -33,6 +33,8 @@ pub struct Policy {
     pub tcp_connections_per_prefix: usize,
     /// A connection without a question in flight is closed after this (RFC 7766 §6.2.3).
     pub tcp_idle_timeout: Duration,
+    /// A connection whose client takes nothing of its replies for so long is closed.
+    pub tcp_write_timeout: Duration,
     /// Questions in flight on one connection; reading stops until one is answered.
     pub tcp_pipeline: usize,
 }
@@ -48,6 +50,7 @@ impl Default for Policy {
             tcp_connections_per_client: 500,
             tcp_connections_per_prefix: 1_000,
             tcp_idle_timeout: Duration::from_secs(10),
+            tcp_write_timeout: Duration::from_secs(5),
             tcp_pipeline: 100,
         }
     }
@@ -90,6 +93,8 @@ pub struct Counters {
     pub tcp_misframed: AtomicU64,
     /// Connections closed because the client did not read its replies.
     pub tcp_slow_reader: AtomicU64,
+    /// Times reading stopped because the client had not read as much as it may leave unread.
+    pub tcp_unread_full: AtomicU64,
     /// Times reading stopped because as many questions as allowed were in flight on a connection.
     pub tcp_pipeline_full: AtomicU64,
 }
@@ -113,7 +118,7 @@ impl Counters {
     }
 
     /// All of them by name.
-    pub fn snapshot(&self) -> [(&'static str, u64); 18] {
+    pub fn snapshot(&self) -> [(&'static str, u64); 19] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             ("udp_received", read(&self.udp_received)),
@@ -133,6 +138,7 @@ impl Counters {
             ("tcp_idle", read(&self.tcp_idle)),
             ("tcp_misframed", read(&self.tcp_misframed)),
             ("tcp_slow_reader", read(&self.tcp_slow_reader)),
+            ("tcp_unread_full", read(&self.tcp_unread_full)),
             ("tcp_pipeline_full", read(&self.tcp_pipeline_full)),
         ]
     }

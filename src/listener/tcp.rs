@@ -5,14 +5,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::caps::{Caps, Full, Place};
 use super::desk::{Desk, Query, Replies};
@@ -29,8 +28,9 @@ const HEADER: usize = 12;
 const CHUNK: usize = 512;
 /// A buffer of replies that grew beyond this is given back after it is written, in octets.
 const KEPT: usize = 16 << 10;
-/// How long a client may take to make room for more replies.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Octets a second that a client reads at least while replies wait for it: a modem does. One that sips holds its replies
+/// in memory no longer than this allows.
+const SLOWEST: u64 = 16 << 10;
 /// No connection is closed for idling sooner than this, unless the policy says so: a round trip around the world.
 const SHORTEST_IDLE: Duration = Duration::from_millis(500);
 /// Connections look this often whether they may still idle as long.
@@ -131,14 +131,14 @@ async fn serve(mut stream: TcpStream, client: SocketAddr, _place: Place, terms: 
     let (reading, writing) = stream.split();
     tokio::select! {
         biased;
-        () = write(writing, &replies, &terms.counters) => {}
+        () = write(writing, &replies, &terms) => {}
         () = read(reading, client, route, &replies, &terms) => {}
         () = replies.wait(|replies| replies.hung_up().then_some(())) => {}
     }
 }
 
 /// Reads questions until the client ends, idles or misbehaves; then waits for those in flight.
-async fn read(mut stream: ReadHalf<'_>, client: SocketAddr, route: Route, replies: &Replies, terms: &Terms) {
+async fn read(mut stream: ReadHalf<'_>, client: SocketAddr, route: Route, replies: &Rc<Replies>, terms: &Terms) {
     let counters = &*terms.counters;
     let mut deframer = Deframer::new();
     let mut draining = terms.draining.clone();
@@ -150,11 +150,15 @@ async fn read(mut stream: ReadHalf<'_>, client: SocketAddr, route: Route, replie
                 Counters::add(&counters.tcp_misframed, 1);
                 return;
             }
+            if replies.is_full() {
+                Counters::add(&counters.tcp_unread_full, 1);
+                replies.wait(|replies| (!replies.is_full()).then_some(())).await;
+            }
             let Some(message) = deframer.message() else { break };
             let packet = message.to_vec();
             Counters::add(&counters.tcp_received, 1);
             replies.begun();
-            terms.desk.put(Query { client, route, packet }).await;
+            terms.desk.put(Query { client, route, packet }, replies).await;
             active = Instant::now();
             if replies.in_flight() >= pipeline {
                 Counters::add(&counters.tcp_pipeline_full, 1);
@@ -192,30 +196,57 @@ async fn read(mut stream: ReadHalf<'_>, client: SocketAddr, route: Route, replie
 }
 
 /// Writes replies as they come.
-async fn write(mut stream: WriteHalf<'_>, replies: &Replies, counters: &Counters) {
+async fn write(mut stream: WriteHalf<'_>, replies: &Rc<Replies>, terms: &Terms) {
+    let counters = &*terms.counters;
     let mut buffer = Vec::new();
     loop {
         if buffer.capacity() > KEPT {
             buffer = Vec::new();
         }
         replies.wait(|replies| (replies.is_waiting() || replies.overrun()).then_some(())).await;
-        if replies.overrun() {
-            counters.tcp_slow_reader.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
         let count = replies.take(&mut buffer);
-        match timeout(WRITE_TIMEOUT, stream.write_all(&buffer)).await {
-            Ok(Ok(())) => {
+        let written = async {
+            if replies.overrun() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            write_all(&mut stream, &buffer, replies, terms).await
+        };
+        match written.await {
+            Ok(()) => {
                 Counters::add(&counters.tcp_sent, count);
                 replies.written(count);
             }
-            Ok(Err(_)) => return,
-            Err(_) => {
-                Counters::add(&counters.tcp_slow_reader, 1);
+            Err(error) => {
+                if error.kind() == io::ErrorKind::TimedOut {
+                    Counters::add(&counters.tcp_slow_reader, 1);
+                }
                 return;
             }
         }
     }
+}
+
+/// Writes the whole of `buffer` to a client that keeps reading it; `TimedOut` if it stops, or hardly reads at all.
+async fn write_all(stream: &mut WriteHalf<'_>, buffer: &[u8], replies: &Rc<Replies>, terms: &Terms) -> io::Result<()> {
+    let patience = terms.policy.tcp_write_timeout;
+    let sipped = Duration::from_millis(buffer.len() as u64 * 1_000 / SLOWEST);
+    let end = Instant::now() + patience + sipped;
+    let mut rest = buffer;
+    while !rest.is_empty() {
+        let latest = end.min(Instant::now() + patience);
+        let count = tokio::select! {
+            biased;
+            written = stream.write(rest) => written?,
+            () = replies.wait(|replies| replies.overrun().then_some(())) => 0,
+            () = sleep_until(latest) => 0,
+        };
+        if count == 0 {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        terms.desk.sent(replies, count);
+        rest = rest.get(count..).unwrap_or_default();
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
+use tokio::time::timeout;
 
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -228,22 +229,130 @@ fn there_are_so_many_connections_in_all() {
 }
 
 #[test]
-fn a_client_that_leaves_its_replies_unread_is_cut_off() {
+fn large_answers_to_pipelined_questions_all_arrive() {
     Bench::run(Policy::default(), async |bench| {
         let mut client = bench.connect().await;
-        say(&mut client, &(0..20).map(message).collect::<Vec<_>>()).await;
-        for _ in 0..20 {
-            let query = bench.query().await;
-            // Without a pause, nothing of it can be written in between.
-            for _ in 0..10 {
-                bench.desk.reply(query.route, &vec![0; 60_000]);
+        say(&mut client, &(0..100).map(message).collect::<Vec<_>>()).await;
+        let shard = async {
+            for _ in 0..100 {
+                let query = bench.query().await;
+                // From the cache: all that are there are answered before anything can be written.
+                bench.desk.reply(query.route, &vec![query.packet[0]; 50_000]);
+            }
+        };
+        let reader = async {
+            for number in 0..100 {
+                assert_eq!(hear(&mut client).await, vec![number; 50_000]);
+            }
+        };
+        tokio::join!(shard, reader);
+        let counts = ["tcp_sent", "tcp_slow_reader"].map(|name| bench.count(name));
+        assert_eq!((counts, bench.desk.unread()), ([100, 0], 0));
+    });
+}
+
+#[test]
+fn large_answers_that_come_at_once_all_arrive() {
+    Bench::run(Policy::default(), async |bench| {
+        let mut client = bench.connect().await;
+        say(&mut client, &(0..100).map(message).collect::<Vec<_>>()).await;
+        let mut queries = Vec::new();
+        for _ in 0..100 {
+            queries.push(bench.query().await);
+        }
+        for query in queries {
+            bench.desk.reply(query.route, &vec![query.packet[0]; 50_000]);
+        }
+        for number in 0..100 {
+            assert_eq!(hear(&mut client).await, vec![number; 50_000]);
+        }
+        assert_eq!((bench.count("tcp_slow_reader"), bench.desk.unread()), (0, 0));
+    });
+}
+
+#[test]
+fn a_client_that_does_not_read_is_asked_no_further_and_closed_in_time() {
+    const LARGE: usize = 60_000;
+    let policy = Policy { tcp_write_timeout: Duration::from_millis(200), tcp_pipeline: 5_000, ..Policy::default() };
+    Bench::run(policy, async |bench| {
+        let mut client = bench.connect().await;
+        say(&mut client, &vec![message(1); 3_000]).await;
+        let (mut answered, mut most) = (0, 0);
+        let shard = async {
+            while bench.count("tcp_slow_reader") == 0 {
+                if let Some(query) = bench.desk.take() {
+                    bench.desk.reply(query.route, &vec![0; LARGE]);
+                    answered += 1;
+                    most = most.max(bench.desk.unread());
+                } else {
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        timeout(WAIT, shard).await.expect("closed in time");
+        assert!((256 << 10..(256 << 10) + 2 + LARGE).contains(&most), "{most} octets were kept");
+        assert!(answered < 3_000, "everything was answered for a client that did not read");
+        assert_eq!((bench.count("tcp_unread_full") > 0, bench.desk.unread()), (true, 0));
+        assert!(bench.desk.take_gone().is_some(), "the engine is told that nobody waits any more");
+        let mut rest = Vec::new();
+        let end = timeout(WAIT, client.read_to_end(&mut rest)).await.expect("closed");
+        assert!(end.is_err() || rest.len() <= answered * (2 + LARGE));
+    });
+}
+
+#[test]
+fn a_client_that_pauses_for_less_than_the_time_hears_everything() {
+    let policy = Policy { tcp_write_timeout: Duration::from_secs(60), ..Policy::default() };
+    Bench::run(policy, async |bench| {
+        let mut client = bench.connect().await;
+        say(&mut client, &vec![message(1); 400]).await;
+        let mut answered = 0;
+        // Until everything between the two is full.
+        while bench.desk.unread() < 256 << 10 {
+            match bench.desk.take() {
+                Some(query) => {
+                    bench.desk.reply(query.route, &vec![0; 60_000]);
+                    answered += 1;
+                }
+                None => tokio::task::yield_now().await,
             }
         }
+        let reader = async {
+            for _ in 0..400 {
+                hear(&mut client).await;
+            }
+        };
+        let shard = async {
+            while answered < 400 {
+                let query = bench.query().await;
+                bench.desk.reply(query.route, &vec![0; 60_000]);
+                answered += 1;
+            }
+        };
+        tokio::join!(reader, shard);
+        assert_eq!(bench.count("tcp_slow_reader"), 0);
+    });
+}
+
+#[test]
+fn clients_that_leave_more_unread_than_all_may_are_cut_off() {
+    Bench::run(Policy::default(), async |bench| {
+        let (mut client, mut modest) = (bench.connect().await, bench.connect().await);
+        say(&mut client, &[message(1)]).await;
+        let query = bench.query().await;
+        say(&mut modest, &[message(2)]).await;
+        let other = bench.query().await;
+        // Without a pause, nothing of it can be written in between.
+        for _ in 0..(64 << 20) / 60_000 + 2 {
+            bench.desk.reply(query.route, &vec![0; 60_000]);
+        }
+        bench.desk.reply(other.route, &other.packet);
         let mut rest = Vec::new();
         let end = timeout(WAIT, client.read_to_end(&mut rest)).await.expect("closed in time");
-        assert!(end.is_err() || rest.len() < 20 * 60_000, "everything was kept for a client that did not read");
+        assert!(end.is_err() || rest.len() < 64 << 20, "everything was kept for a client that did not read");
         assert_eq!(bench.count("tcp_slow_reader"), 1);
         assert!(bench.desk.take_gone().is_some(), "the engine is told that nobody waits any more");
+        assert_eq!(hear(&mut modest).await, message(2), "whoever reads is not cut off");
     });
 }
 
