@@ -13,7 +13,7 @@ mod server;
 mod signing;
 mod steps;
 pub mod text;
-mod traps;
+pub mod traps;
 mod wire;
 mod world;
 pub mod zone;

@@ -91,12 +91,51 @@ fn most() -> Duration {
     Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 20 })
 }
 
+/// A trap, and the question that steps into it.
+pub struct Trap {
+    pub what: String,
+    scenario: String,
+    name: String,
+    /// What may come of it.
+    rcodes: &'static [u8],
+}
+
+impl Trap {
+    /// Steps into it: up to three times in worlds of their own, since this machine may have been busy elsewhere.
+    fn check(&self) {
+        let costs = std::iter::repeat_with(|| self.cost()).take(3);
+        let enough = |cost: &Cost| cost.took < most();
+        let mut dear = Vec::new();
+        for cost in costs {
+            dear.push(cost);
+            if dear.iter().any(enough) {
+                break;
+            }
+        }
+        let cost = dear.into_iter().min_by_key(|cost| cost.took).expect("one");
+        cost.check(&self.what, self.rcodes);
+    }
+
+    /// Steps into it once.
+    pub fn cost(&self) -> Cost {
+        let scenario = Scenario::parse(&self.scenario).expect("a scenario");
+        let mut world = World::new(scenario.policy, &scenario.cache, scenario.servers, 1).quiet();
+        let query = Query::new(text::name(&self.name).expect("a name"), RecordType::A, 1).to_bytes();
+        let number = world.ask(SocketAddr::from(([127, 0, 0, 1], 5_000)), Transport::Udp, query);
+        world.settle(Duration::from_secs(20)).expect("it ends");
+        let (_, reply) = world.asked[number].reply.clone().expect("a reply");
+        let message = Message::from_vec(&reply).expect("it parses");
+        let errors = client::extended_errors(&message);
+        Cost { took: world.took.0, longest: world.took.1, rcode: message.metadata.response_code.low(), errors }
+    }
+}
+
 /// What a question came to.
-struct Cost {
-    took: Duration,
+pub struct Cost {
+    pub took: Duration,
     /// Of this, the longest time in which nothing else was done.
-    longest: Duration,
-    rcode: u8,
+    pub longest: Duration,
+    pub rcode: u8,
     errors: Vec<u16>,
 }
 
@@ -108,33 +147,10 @@ impl Cost {
     }
 }
 
-/// Asks one question: up to three times in worlds of their own, since this machine may have been busy elsewhere.
-fn cost(scenario: &str, name: &str) -> Cost {
-    let once = || cost_of_one(scenario, name);
-    let first = once();
-    if first.took < most() {
-        first
-    } else {
-        [first, once(), once()].into_iter().min_by_key(|cost| cost.took).expect("one")
-    }
-}
-
-fn cost_of_one(scenario: &str, name: &str) -> Cost {
-    let scenario = Scenario::parse(scenario).expect("a scenario");
-    let mut world = World::new(scenario.policy, &scenario.cache, scenario.servers, 1).quiet();
-    let query = Query::new(text::name(name).expect("a name"), RecordType::A, 1).to_bytes();
-    let number = world.ask(SocketAddr::from(([127, 0, 0, 1], 5_000)), Transport::Udp, query);
-    world.settle(Duration::from_secs(20)).expect("it ends");
-    let (_, reply) = world.asked[number].reply.clone().expect("a reply");
-    let message = Message::from_vec(&reply).expect("it parses");
-    let errors = client::extended_errors(&message);
-    Cost { took: world.took.0, longest: world.took.1, rcode: message.metadata.response_code.low(), errors }
-}
-
-#[test]
-fn many_keys_and_many_signatures_end_within_the_budget() {
-    // Algorithm, octets of key and signature, keys, signatures: as many as pass in one message of TCP.
-    for (algorithm, sizes, keys, signatures) in [
+/// KeyTrap (CVE-2023-50387): as many keys and signatures as pass in one message of TCP, and fewer.
+pub fn key_traps() -> Vec<Trap> {
+    // Algorithm, octets of key and signature, keys, signatures.
+    let shapes = [
         (15, (32, 64), 250, 250),
         (15, (32, 64), 589, 519),
         (13, (64, 64), 250, 250),
@@ -143,11 +159,41 @@ fn many_keys_and_many_signatures_end_within_the_budget() {
         (8, (512, 512), 80, 80),
         (15, (32, 64), 2, 250),
         (15, (32, 64), 250, 1),
-    ] {
-        let scenario = key_trap(algorithm, sizes, keys, signatures);
-        let what = format!("algorithm {algorithm}, {keys} keys, {signatures} signatures");
-        cost(&scenario, "www.trap.net.").check(&what, &[2]);
-    }
+    ];
+    let trap = |(algorithm, sizes, keys, signatures)| Trap {
+        what: format!("algorithm {algorithm}, {keys} keys, {signatures} signatures"),
+        scenario: key_trap(algorithm, sizes, keys, signatures),
+        name: "www.trap.net.".to_owned(),
+        rcodes: &[2],
+    };
+    shapes.into_iter().map(trap).collect()
+}
+
+/// CVE-2023-50868: names with many labels, as many iterations as count and more, long salt.
+pub fn encloser_traps() -> Vec<Trap> {
+    let salt = "ab".repeat(255);
+    let deep = "a.".repeat(100);
+    // Names that exist at every level make every level's hash count.
+    let records = format!("    {deep}trap.net. 300 A 198.51.100.2\n");
+    let ways: [(String, &'static [u8]); 3] = [
+        (format!("signed nsec3=50 salt={salt}"), &[2, 3]),
+        ("signed nsec3=50".to_owned(), &[2, 3]),
+        // Nothing is computed for these.
+        (format!("signed nsec3=2500 salt={salt}"), &[3]),
+    ];
+    let names = [format!("x.{deep}trap.net."), format!("x.y.{}trap.net.", "b.".repeat(100))];
+    let trap = |(how, rcodes): &(String, &'static [u8]), name: &String| Trap {
+        what: format!("{how:.24}, {name:.8}"),
+        scenario: world_with(how, &records, ""),
+        name: name.clone(),
+        rcodes,
+    };
+    ways.iter().flat_map(|way| names.iter().map(move |name| trap(way, name))).collect()
+}
+
+#[test]
+fn many_keys_and_many_signatures_end_within_the_budget() {
+    key_traps().iter().for_each(Trap::check);
 }
 
 #[test]
@@ -171,25 +217,13 @@ fn many_ds_records_with_one_tag_end_within_the_budget() {
         parent += &generic("trap.net.", "DS", &[&tag.to_be_bytes(), [15, 2].as_slice(), &digest].concat());
     }
     let scenario = world_with("signed=15 ds=none", &keys, "") + &parent;
-    cost(&scenario, "www.trap.net.").check("200 DS records, 200 keys", &[2]);
+    let (what, name) = ("200 DS records, 200 keys".to_owned(), "www.trap.net.".to_owned());
+    Trap { what, scenario, name, rcodes: &[2] }.check();
 }
 
 #[test]
 fn deep_names_under_hashed_proofs_end_within_the_budget() {
-    let salt = "ab".repeat(255);
-    let deep = "a.".repeat(100);
-    for (how, rcodes) in [
-        (format!("signed nsec3=50 salt={salt}"), [2, 3].as_slice()),
-        ("signed nsec3=50".to_string(), &[2, 3]),
-        // Nothing is computed for these.
-        (format!("signed nsec3=2500 salt={salt}"), &[3]),
-    ] {
-        // Names that exist at every level make every level's hash count.
-        let records = format!("    {deep}trap.net. 300 A 198.51.100.2\n");
-        for name in [format!("x.{deep}trap.net."), format!("x.y.{}trap.net.", "b.".repeat(100))] {
-            cost(&world_with(&how, &records, ""), &name).check(&format!("{how:.24}, {name:.8}"), rcodes);
-        }
-    }
+    encloser_traps().iter().for_each(Trap::check);
 }
 
 #[test]
