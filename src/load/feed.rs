@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::craft;
 use super::dice::Dice;
-use super::packet::{Known, write_query};
+use super::packet::{Form, Known, write_query};
 use super::scenario::{NameSource, Names, Stream, Traffic};
 use super::schedule::Moments;
 use crate::wire::Name;
@@ -74,7 +74,8 @@ impl Feed {
         let sources = Sources::new(&stream.sources, stream.clients, target);
         let moments = stream.rate.moments(duration, chance);
         let (together, at, source) = (Vec::new(), Duration::ZERO, None);
-        let generated = Generated { stream: stream.clone(), moments, dice, names, sources, together, at, source };
+        let (traffic, tcp, shape, name) = (Arc::new(stream.traffic.clone()), stream.tcp, stream.shape, Vec::new());
+        let generated = Generated { traffic, tcp, shape, moments, dice, names, sources, together, at, source, name };
         Feed { kind: Kind::Generated(Box::new(generated)), known }
     }
 
@@ -243,7 +244,11 @@ impl Sources {
 }
 
 struct Generated {
-    stream: Stream,
+    /// Lent out while questions are drawn beside it.
+    traffic: Arc<Traffic>,
+    /// The share of TCP.
+    tcp: f64,
+    shape: Form,
     moments: Moments,
     dice: Dice,
     names: Choice,
@@ -252,6 +257,8 @@ struct Generated {
     together: Vec<(Name, u16, Option<u32>)>,
     at: Duration,
     source: Option<IpAddr>,
+    /// The name under way; its room is used again.
+    name: Vec<u8>,
 }
 
 impl Generated {
@@ -263,9 +270,9 @@ impl Generated {
             self.source = self.sources.draw(&mut self.dice);
         }
         let known = self.write(out);
-        let tcp = match self.stream.traffic {
+        let tcp = match *self.traffic {
             Traffic::Connections { .. } => true,
-            _ => self.stream.tcp > 0.0 && self.dice.share() < self.stream.tcp,
+            _ => self.tcp > 0.0 && self.dice.share() < self.tcp,
         };
         Some(Due { at: self.at, source: self.source, tcp, known })
     }
@@ -280,15 +287,14 @@ impl Generated {
     }
 
     fn write(&mut self, out: &mut Vec<u8>) -> Option<u32> {
-        let shape = self.stream.shape;
-        let mut name = Vec::with_capacity(64);
+        let shape = self.shape;
+        let mut name = std::mem::take(&mut self.name);
+        name.clear();
         let pick = |dice: &mut Dice, types: &[u16]| types.get(dice.below(types.len())).copied().unwrap_or(1);
-        // Lent out, so that questions can be drawn beside it.
-        let traffic =
-            std::mem::replace(&mut self.stream.traffic, Traffic::NxDomain { length: (1, 1), types: Vec::new() });
+        let traffic = Arc::clone(&self.traffic);
         let dice = &mut self.dice;
         let mut known = None;
-        match &traffic {
+        match &*traffic {
             Traffic::RandomSubdomain { zones, style, length, labels, types } => {
                 craft::labels(dice, *style, *length, *labels, &mut name);
                 craft::join(&mut name, zones[dice.below(zones.len())].wire());
@@ -331,7 +337,7 @@ impl Generated {
                 craft::into_response(&mut self.dice, out);
             }
         }
-        self.stream.traffic = traffic;
+        self.name = name;
         known
     }
 }

@@ -75,8 +75,8 @@ struct Question {
     known: u32,
     print: u32,
     source: Option<IpAddr>,
-    /// Kept where it may have to be sent again.
-    packet: Option<Box<[u8]>>,
+    /// Kept where it may have to be sent again, else empty. Its room is used again.
+    packet: Vec<u8>,
 }
 
 const UNKNOWN: u32 = u32::MAX;
@@ -306,7 +306,7 @@ impl Loop {
             known: due.known.unwrap_or(UNKNOWN),
             print: question_print(packet),
             source: due.source,
-            packet: keep.then(|| packet.as_slice().into()),
+            packet: Vec::new(),
         };
         let sends = packet.len();
         let port = &mut self.ports[self.current];
@@ -320,6 +320,10 @@ impl Loop {
         entry.packets += 1;
         entry.octets_out += sends as u64;
         let key = self.keep(question);
+        if keep {
+            let index = (key & u64::from(u32::MAX)) as usize;
+            self.questions[index].packet.extend_from_slice(&self.heads[stream].1);
+        }
         self.ports[self.current].by_id[usize::from(id)] = (key as u32) + 1;
         self.wheel.add(now + first_wait.as_nanos() as u64, key);
     }
@@ -329,8 +333,11 @@ impl Loop {
         self.open += 1;
         let index = match self.free.pop() {
             Some(index) => {
-                question.generation = self.questions[index as usize].generation.wrapping_add(1);
-                self.questions[index as usize] = question;
+                let old = &mut self.questions[index as usize];
+                question.generation = old.generation.wrapping_add(1);
+                question.packet = std::mem::take(&mut old.packet);
+                question.packet.clear();
+                *old = question;
                 index
             }
             None => {
@@ -345,7 +352,6 @@ impl Loop {
         self.open -= 1;
         let question = &mut self.questions[index];
         question.open = false;
-        question.packet = None;
         self.ports[usize::from(question.socket)].by_id[usize::from(question.id)] = 0;
         self.free.push(index as u32);
     }
@@ -419,8 +425,7 @@ impl Loop {
         }
         let known = feed.known(question.known);
         if seen.truncated && manners.follow_truncation {
-            let query = question.packet.as_deref().unwrap_or_default();
-            let mut job = Job::new(stream, due, question.source, query, known.cloned(), manners);
+            let mut job = Job::new(stream, due, question.source, &question.packet, known.cloned(), manners);
             job.follows = true;
             account.second(second).octets_in += packet.len() as u64;
             if !self.work.jobs.give(job) {
@@ -467,11 +472,12 @@ impl Loop {
         let manners = &self.work.feeds[stream].1;
         let entry = ledger.accounts[stream].second((question.due / 1_000_000_000) as usize);
         let attempt = usize::from(question.attempt) + 1;
-        let Some(packet) = question.packet.as_deref().filter(|_| attempt <= manners.retry.len()) else {
+        let packet = &question.packet;
+        if packet.is_empty() || attempt > manners.retry.len() {
             entry.unanswered += 1;
             self.close(index);
             return;
-        };
+        }
         question.attempt += 1;
         entry.retries += 1;
         entry.packets += 1;
