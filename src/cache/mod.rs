@@ -4,6 +4,7 @@
 //! moka bounds the octets and chooses what stays; whether an entry is fresh is decided here, by `now`.
 
 mod delegation;
+mod last;
 mod ranges;
 mod rrset;
 
@@ -266,6 +267,10 @@ impl Cache {
         let key = self.key(0, &set.owner, set.rtype);
         let set = Arc::new(set);
         if set.ttl == 0 {
+            // It is not kept, and what it replaces is not given any more either.
+            if self.rrsets.get(&key).is_some_and(|old| old.ttl_at(age).is_none()) {
+                self.rrsets.invalidate(&key);
+            }
             return set;
         }
         if let Some(old) = self.rrsets.get(&key)
@@ -374,6 +379,12 @@ impl Cache {
     /// The failure that still holds for a question.
     pub fn failed(&self, question: &Question, age: Moment) -> Option<Arc<Failed>> {
         self.failures.get(&self.key(2, &question.name, question.rtype)).filter(|failed| failed.until > age)
+    }
+
+    /// Has a question failed lately, and after `since`, when something was heard of it last?
+    pub fn failed_since(&self, question: &Question, since: Moment, age: Moment) -> bool {
+        let failed = self.failures.get(&self.key(2, &question.name, question.rtype));
+        failed.is_some_and(|failed| failed.until - failed.hold > since && failed.until + HOLD_MEMORY > age)
     }
 
     /// Keeps a failure; met again soon after, it holds twice as long.

@@ -1,6 +1,7 @@
 //! A set of records as it is kept: one owner, one type, the data in one allocation.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::wire::{Name, Rtype};
@@ -122,6 +123,17 @@ impl RrSet {
     /// The same records at another name, without a proof: a wildcard and what it makes.
     pub fn owned_by(self, owner: Name) -> RrSet {
         RrSet { owner, proof: None, ..self }
+    }
+
+    /// The same records, with their proof, living `ttl` seconds from `age`: for the answer of a set whose time is over.
+    pub fn revived(&self, age: Moment, ttl: u32) -> RrSet {
+        let proof = self.proof.as_deref().map(|sets| sets.iter().map(|set| set.revived(age, ttl)).collect());
+        RrSet { stored: age, ttl, proof, ..self.clone() }
+    }
+
+    /// When its time is over.
+    pub fn end(&self) -> Moment {
+        self.stored + Duration::from_secs(u64::from(self.ttl))
     }
 
     /// The data of each record, names uncompressed.

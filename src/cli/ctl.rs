@@ -106,9 +106,12 @@ fn status(value: &Value) -> String {
         number("cache_hits"),
         number("deduced")
     );
-    for (title, key) in
-        [("turned away", "turned_away"), ("would have been (observed)", "observed"), ("not answered", "dropped")]
-    {
+    for (title, key) in [
+        ("answered stale", "stale"),
+        ("turned away", "turned_away"),
+        ("would have been (observed)", "observed"),
+        ("not answered", "dropped"),
+    ] {
         let counts: Vec<String> = value[key]
             .as_object()
             .into_iter()

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::report::Report;
 use super::table::{CLIENT_CLASS, REPEATED, SECTIONS};
 use super::*;
+use crate::admission::Mode;
 use crate::clock::UnixTime;
 use crate::dnssec::Sha1;
 use crate::resolve::{Minimisation, UpstreamKind};
@@ -141,6 +142,11 @@ clock = "wall"
 min_ttl = "1m"
 max_ttl = "2h"
 max_negative_ttl = "5m"
+[stale]
+serve = "observe"
+max_age = "2d"
+after = "1900ms"
+ttl = "7s"
 [local]
 special_use = false
 records = ["printer.home.arpa. 300 IN A 192.168.1.9"]
@@ -189,6 +195,9 @@ fn every_key_changes_what_it_names() {
     assert_eq!(s.cache_clock, CacheClock::Wall);
     let minutes = |n: u64| Duration::from_secs(60 * n);
     assert_eq!((s.cache.min_ttl, s.cache.max_ttl, s.cache.max_negative_ttl), (minutes(1), minutes(120), minutes(5)));
+    let stale = &policy.stale;
+    assert_eq!((stale.serve, stale.after), (Mode::Observe, Duration::from_millis(1900)));
+    assert_eq!((stale.max_age, stale.ttl), (minutes(2 * 24 * 60), Duration::from_secs(7)));
     assert_eq!((s.engine.local.special_use, s.engine.local.records.len()), (false, 1));
     assert_eq!((s.log.level.as_str(), s.log.format), ("debug", LogFormat::Json));
     let [forward, stub] = &policy.upstreams[..] else { panic!("two upstreams") };

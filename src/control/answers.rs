@@ -12,6 +12,7 @@ use crate::admission::{Action, Decision, Level, Reason, ToldZone, Why};
 use crate::clock::Moment;
 use crate::engine::DropReason;
 use crate::meter::Load;
+use crate::resolve::StaleWhy;
 use crate::wire::{Name, wire_name_len};
 
 /// Refusals that are looked at for one explanation.
@@ -64,6 +65,12 @@ impl Told {
                 (reason.name().to_owned(), json!(total))
             })
             .collect();
+        let stale: Map<String, Value> = StaleWhy::ALL
+            .into_iter()
+            .map(|why| {
+                (why.name().to_owned(), json!(words.iter().map(|word| word.counters.stale[why as usize]).sum::<u64>()))
+            })
+            .collect();
         let shard = |(number, word): (usize, &Word)| {
             json!({
                 "shard": number, "level": word.level.name(), "since": seconds(now, word.since),
@@ -81,6 +88,8 @@ impl Told {
             "gone": sum(|word| word.counters.gone),
             "cache_hits": sum(|word| word.counters.cache_hits),
             "deduced": sum(|word| word.counters.deduced),
+            "stale": stale,
+            "stale_observed": sum(|word| word.counters.stale_observed),
             "dropped": dropped,
             "proven": sum(|word| word.counters.door.proven),
             "unproven": sum(|word| word.counters.door.unproven),

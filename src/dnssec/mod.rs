@@ -32,7 +32,7 @@ pub use record::{Dnskey, Ds, Rrsig, key_tag};
 pub use rollover::{KeyState, Observation, Rollover, Tracked, Transition};
 pub use sentinel::Sentinel;
 pub use typebits::TypeBits;
-pub use verify::{Signed, Verified, verify};
+pub use verify::{Signed, Verified, holds, verify};
 
 /// What to make of SHA-1, in signatures (algorithms 5 and 7) and in DS digests (digest type 1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -149,6 +149,11 @@ impl Check<'_, '_> {
     }
 }
 
+/// Is `now` within the time of a signature, given as RRSIG data?
+pub fn holds(signature: &[u8], now: UnixTime) -> bool {
+    Rrsig::parse(signature).is_some_and(|signature| in_time(&signature, now).is_ok())
+}
+
 /// Seconds left to the signature, if it is valid at `now`. Times are serial numbers (RFC 4034 §3.1.5).
 fn in_time(signature: &Rrsig<'_>, now: UnixTime) -> Result<u32, Why> {
     let tag = signature.tag;

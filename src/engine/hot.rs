@@ -149,7 +149,7 @@ impl Hot {
     pub fn keep(&mut self, view: &QueryView<'_>, asker: &Asker, outcome: &Outcome, age: Moment, packet: &[u8]) {
         let Some(form) = Form::of(view, asker.transport) else { return };
         let truncated = packet.get(2).is_none_or(|flags| flags & (Flags::TC >> 8) as u8 != 0);
-        if packet.len() > LARGEST || truncated || outcome.failure.is_some() || outcome.ripe {
+        if packet.len() > LARGEST || truncated || outcome.failure.is_some() || outcome.stale.is_some() || outcome.ripe {
             return;
         }
         let dnssec_ok = asker.edns.is_some_and(|edns| edns.dnssec_ok);

@@ -6,6 +6,7 @@
 mod gate;
 mod hot;
 mod respond;
+mod stale;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,7 @@ use crate::cache::{Cache, Security};
 use crate::clock::{Moment, Now};
 use crate::dnssec::{Anchor, Rollover, Sentinel};
 use crate::local::LocalRecord;
-use crate::resolve::{self, Board, Cached, Cx, Keyed, Outcome, Plan, TaskId, Traced, Why, Work};
+use crate::resolve::{self, Board, Cached, Cx, Keyed, Outcome, Plan, StaleWhy, TaskId, Traced, Why, Work};
 use crate::servers::Servers;
 use crate::wire::{
     CLASS_ANY, CLASS_CH, CLASS_IN, Flags, Name, QueryView, Question, Rcode, Rtype, Unreadable, ede, header_only,
@@ -91,6 +92,8 @@ struct Pending {
     waiters: Vec<Waiter>,
     /// Where it counts.
     ticket: Ticket,
+    /// Why nobody waits for it where there is a stale answer.
+    slow: Option<StaleWhy>,
 }
 
 /// One shard.
@@ -103,6 +106,8 @@ pub struct Engine {
     pending: HashMap<Wanted, Pending, Keyed>,
     running: HashMap<TaskId, Wanted, Keyed>,
     hot: Hot,
+    /// When those who wait for a task are given a stale answer, the earliest first.
+    patience: VecDeque<(Moment, TaskId)>,
     out: VecDeque<Transmit>,
     counters: Counters,
 }
@@ -130,6 +135,7 @@ impl Engine {
             pending: HashMap::with_hasher(keyed),
             running: HashMap::with_hasher(keyed),
             hot: Hot::new(keyed),
+            patience: VecDeque::new(),
             out: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -268,6 +274,8 @@ impl Engine {
         let wanted = Wanted { question, checking };
         let why = match self.known(now, &wanted) {
             Ok(known) => {
+                let recurse = view.flags.has(Flags::RD);
+                let known = if recurse { self.rather_stale(&wanted, known, 1) } else { known };
                 respond::outcome(out, asker, respond, &before, &known, now.age);
                 // What is deduced is mostly for names that are asked once: a flood of them leaves the hot ones in place.
                 if before.is_empty() && !known.deduced {
@@ -325,30 +333,50 @@ impl Engine {
 
     /// Lets a client wait for a question, beginning it where nobody else waits for it yet.
     fn enqueue(&mut self, now: Now, waiter: Waiter, wanted: Wanted, why: Why, out: &mut Vec<u8>) -> Disposition {
-        if let Some(pending) = self.pending.get_mut(&wanted) {
-            if pending.waiters.len() >= MAX_WAITERS {
+        if let Some(pending) = self.pending.get(&wanted) {
+            let full = pending.waiters.len() >= MAX_WAITERS;
+            let why = pending.slow.or(full.then_some(StaleWhy::Crowded));
+            let stale = match why {
+                Some(why) => self.give_stale(now, &waiter, &wanted, why, out),
+                None => self.give_stale_at_once(now, &waiter, &wanted, out),
+            };
+            if stale {
+                return Disposition::Answered;
+            }
+            if full {
                 return Disposition::Dropped(DropReason::Overload);
             }
             self.counters.joined += 1;
             self.counters.waiting += 1;
-            pending.waiters.push(waiter);
+            self.pending.entry(wanted).and_modify(|pending| pending.waiters.push(waiter));
             return Disposition::Pending;
         }
         let ticket = match self.may_ask_zone(now, &waiter.pass, &wanted.question) {
             Ok(ticket) => ticket,
+            Err(_) if self.give_stale(now, &waiter, &wanted, StaleWhy::Flooded, out) => return Disposition::Answered,
             Err(why) => {
                 respond::bare(out, &waiter.asker, &self.policy.respond, Rcode::SERVFAIL, &why);
                 return Disposition::Answered;
             }
         };
         if self.pending.len() >= Engine::most_in_flight(ticket.standing) {
+            if self.give_stale(now, &waiter, &wanted, StaleWhy::Crowded, out) {
+                return Disposition::Answered;
+            }
             self.counters.shed += 1;
             let why = Extended::new(ede::NOT_READY, "too many questions in flight");
             respond::bare(out, &waiter.asker, &self.policy.respond, Rcode::SERVFAIL, &why);
             return Disposition::Answered;
         }
         if let Err(turned) = self.may_recurse(now, &waiter.pass, &wanted.question) {
+            if self.give_stale(now, &waiter, &wanted, StaleWhy::Limited, out) {
+                return Disposition::Answered;
+            }
             return self.turn(turned, &waiter.client, &waiter.asker, out);
+        }
+        if self.give_stale_at_once(now, &waiter, &wanted, out) {
+            self.begin(now, wanted, None, why, ticket);
+            return Disposition::Answered;
         }
         self.counters.waiting += 1;
         self.begin(now, wanted, Some(waiter), why, ticket);
@@ -369,7 +397,9 @@ impl Engine {
         let work = Work::new(deadline, &self.cx.plan.dnssec.policy.limits, wanted.checking);
         let resolution = resolve::resolve(self.cx.clone(), work, wanted.question.clone(), why);
         let task = self.tasks.add(Box::pin(async move { Some(resolution.await) }));
-        self.pending.insert(wanted.clone(), Pending { waiters: waiter.into_iter().collect(), ticket });
+        self.set_patience(now, task);
+        let waiters = waiter.into_iter().collect();
+        self.pending.insert(wanted.clone(), Pending { waiters, ticket, slow: None });
         self.running.insert(task, wanted);
         self.cx.board.borrow_mut().wake(task);
         self.run();
@@ -406,6 +436,7 @@ impl Engine {
         self.set_now(now);
         self.cx.board.borrow_mut().expire();
         self.run();
+        self.serve_impatient(now);
     }
 
     /// The next thing to send; call until `None` after every `handle_*`.
@@ -428,7 +459,8 @@ impl Engine {
 
     /// When `handle_timeout` must be called next, if nothing else happens first.
     pub fn poll_timeout(&self) -> Option<Moment> {
-        self.cx.board.borrow().next_timer()
+        let timer = self.cx.board.borrow().next_timer();
+        [timer, self.next_impatient()].into_iter().flatten().min()
     }
 
     /// The next thing the operator should be told.
@@ -512,9 +544,22 @@ impl Engine {
         self.counters.deduced += u64::from(outcome.deduced);
         let now = self.cx.now();
         let outcome = self.heed_sentinel(&wanted, outcome);
-        for waiter in pending.waiters {
+        let outcome = match pending.waiters.len() {
+            0 => outcome,
+            clients => self.rather_stale(&wanted, outcome, clients),
+        };
+        self.answer_waiters(now, pending.waiters, &outcome);
+        // Nobody wakes up for those that have ended.
+        while self.patience.front().is_some_and(|(_, task)| !self.running.contains_key(task)) {
+            self.patience.pop_front();
+        }
+    }
+
+    /// Answers everybody who waits.
+    fn answer_waiters(&mut self, now: Now, waiters: Vec<Waiter>, outcome: &Outcome) {
+        for waiter in waiters {
             let mut packet = Vec::with_capacity(512);
-            respond::outcome(&mut packet, &waiter.asker, &self.policy.respond, &waiter.before, &outcome, now.age);
+            respond::outcome(&mut packet, &waiter.asker, &self.policy.respond, &waiter.before, outcome, now.age);
             self.counters.waiting -= 1;
             if let Some(reason) = self.part(now.mono, &waiter.pass, &waiter.asker, false, &mut packet) {
                 self.counters.dropped[reason as usize] += 1;

@@ -76,17 +76,29 @@ impl Asker {
     }
 }
 
-/// An extended error: its code and text (RFC 8914).
+/// Extended errors: codes and texts (RFC 8914 allows several).
 #[derive(Clone, Debug, Default)]
-pub(super) struct Extended(pub Option<(u16, String)>);
+pub(super) struct Extended(SmallVec<[(u16, String); 1]>);
 
 impl Extended {
     pub fn none() -> Extended {
-        Extended(None)
+        Extended::default()
     }
 
     pub fn new(code: u16, text: impl Into<String>) -> Extended {
-        Extended(Some((code, text.into())))
+        Extended(smallvec::smallvec![(code, text.into())])
+    }
+
+    fn of(outcome: &Outcome) -> Extended {
+        match (&outcome.failure, &outcome.stale) {
+            (Some(failure), _) => Extended::new(failure.error(), failure.to_string()),
+            (None, Some(note)) => {
+                let mut extended = Extended::new(note.error(outcome.rcode), note.why.text());
+                extended.0.extend(note.because.iter().map(|(code, text)| (*code, text.to_string())));
+                extended
+            }
+            (None, None) => Extended::none(),
+        }
     }
 }
 
@@ -165,9 +177,7 @@ fn options(asker: &Asker, policy: &RespondPolicy, extended: &Extended) -> SmallV
         let units = u16::try_from(policy.tcp_keepalive.as_millis() / 100).unwrap_or(u16::MAX);
         push(option::TCP_KEEPALIVE, &units.to_be_bytes());
     }
-    if policy.extended_errors
-        && let Some((code, text)) = &extended.0
-    {
+    for (code, text) in extended.0.iter().filter(|_| policy.extended_errors) {
         let mut value = code.to_be_bytes().to_vec();
         let end = (0..=text.len().min(MAX_TEXT)).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
         value.extend_from_slice(&text.as_bytes()[..end]);
@@ -185,10 +195,7 @@ pub(super) fn outcome(
     outcome: &Outcome,
     age: Moment,
 ) {
-    let extended = match &outcome.failure {
-        Some(failure) => Extended::new(failure.error(), failure.to_string()),
-        None => Extended::none(),
-    };
+    let extended = Extended::of(outcome);
     let mut response = Response::new(out, asker, policy, &extended);
     if outcome.failure.is_none() {
         for record in before {

@@ -1,5 +1,6 @@
 //! A hot answer is the answer: bit by bit what the slow path sends at that second.
 
+mod stale;
 mod validation;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -89,24 +90,28 @@ struct Asked {
     /// Octets of a cookie option.
     cookie: Option<usize>,
     at: u64,
+    /// It failed a moment ago.
+    failing: bool,
 }
 
+const QUESTIONS: [(&str, Rtype); 12] = [
+    ("www.example.nl", Rtype::A),
+    ("cdn.example.nl", Rtype::A),
+    ("gone.nl", Rtype::A),
+    ("www.example.nl", Rtype::MX),
+    ("cdn.example.nl", Rtype::CNAME),
+    // These follow from ranges.
+    ("aaa.nl", Rtype::A),
+    ("foo.zoo.nl", Rtype::A),
+    ("example.nl", Rtype::A),
+    ("www.example.nl", Rtype::TXT),
+    ("x.wild.nl", Rtype::TXT),
+    ("y.wild.nl", Rtype::A),
+    ("x.wild.nl", Rtype::DS),
+];
+
 fn query(asked: &Asked, id: u16) -> Vec<u8> {
-    let (owner, rtype) = [
-        ("www.example.nl", Rtype::A),
-        ("cdn.example.nl", Rtype::A),
-        ("gone.nl", Rtype::A),
-        ("www.example.nl", Rtype::MX),
-        ("cdn.example.nl", Rtype::CNAME),
-        // These follow from ranges.
-        ("aaa.nl", Rtype::A),
-        ("foo.zoo.nl", Rtype::A),
-        ("example.nl", Rtype::A),
-        ("www.example.nl", Rtype::TXT),
-        ("x.wild.nl", Rtype::TXT),
-        ("y.wild.nl", Rtype::A),
-        ("x.wild.nl", Rtype::DS),
-    ][asked.which];
+    let (owner, rtype) = QUESTIONS[asked.which];
     let mut question = name(owner).wire().to_vec();
     for (index, octet) in question.iter_mut().enumerate() {
         if asked.upper >> (index % 32) & 1 == 1 {
@@ -134,14 +139,16 @@ fn asked() -> impl Strategy<Value = Asked> {
     let flags = prop::sample::subsequence(vec![Flags::RD, Flags::AD, Flags::CD], 0..=3);
     let edns = prop::option::of((prop::sample::select(vec![0u16, 512, 1232, 4096]), any::<bool>()));
     let cookie = prop::sample::select(vec![None, Some(8), Some(24), Some(5)]);
-    (0usize..12, flags, edns, any::<u32>(), cookie, 0u64..330 * SECOND).prop_map(
-        |(which, flags, edns, upper, cookie, at)| Asked {
+    let when = (0u64..330 * SECOND, any::<bool>());
+    (0usize..12, flags, edns, any::<u32>(), cookie, when).prop_map(
+        |(which, flags, edns, upper, cookie, (at, failing))| Asked {
             which,
             flags: flags.into_iter().fold(0, |sum, bit| sum | bit),
             edns,
             upper,
             cookie,
             at,
+            failing,
         },
     )
 }
@@ -156,6 +163,10 @@ proptest! {
         for (index, asked) in questions.iter().enumerate() {
             let now = Now::simulated(asked.at + 1_000_000_000);
             let packet = query(asked, index as u16);
+            if asked.failing {
+                let (owner, rtype) = QUESTIONS[asked.which];
+                shared.cache.keep_failed(&Question::new(name(owner), rtype), 22, "silent", false, now.age);
+            }
             let (mut hot, mut slow) = (Vec::new(), Vec::new());
             // Once to be kept, once to be answered from what was kept.
             let first = warm.handle_query(now, client(), &packet, &mut hot);
@@ -176,7 +187,8 @@ fn what_follows_from_ranges_is_answered_while_they_last() {
     let mut engine = engine(&shared);
     engine.set_tracing();
     let mut answer = |which: usize, second: u64| {
-        let asked = Asked { which, flags: Flags::RD, edns: Some((1232, true)), upper: 0, cookie: None, at: 0 };
+        let asked =
+            Asked { which, flags: Flags::RD, edns: Some((1232, true)), upper: 0, cookie: None, at: 0, failing: false };
         let mut out = Vec::new();
         let now = Now::simulated(second * SECOND);
         let disposition = engine.handle_query(now, client(), &query(&asked, 1), &mut out);
@@ -206,7 +218,7 @@ fn what_follows_from_ranges_is_answered_while_they_last() {
 fn a_hot_answer_ages_and_ends() {
     let shared = filled();
     let mut engine = engine(&shared);
-    let asked = Asked { which: 0, flags: Flags::RD, edns: None, upper: 0, cookie: None, at: 0 };
+    let asked = Asked { which: 0, flags: Flags::RD, edns: None, upper: 0, cookie: None, at: 0, failing: false };
     let mut out = Vec::new();
     let mut ttl = |second: u64| {
         let now = Now::simulated(second * SECOND);

@@ -217,6 +217,10 @@ pub struct Counters {
     pub joined: u64,
     /// SERVFAIL because too many questions were in flight.
     pub shed: u64,
+    /// Answers given although their time was over, by [`StaleWhy`](crate::resolve::StaleWhy).
+    pub stale: [u64; crate::resolve::StaleWhy::COUNT],
+    /// Answers that would have been given so.
+    pub stale_observed: u64,
     /// Answers refreshed ahead of their expiry.
     pub refreshed: u64,
     /// Resolutions that ended in SERVFAIL.

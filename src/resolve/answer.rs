@@ -18,6 +18,7 @@ use super::chain::judge;
 use super::classify::synthesise;
 use super::descend::{Found, descend, keep};
 use super::failure::{Failure, Limit};
+use super::stale::StaleNote;
 
 /// A TTL that runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,12 +69,14 @@ pub struct Outcome {
     pub secure: bool,
     /// Some of it was said by nobody, but follows from what was (RFC 8198).
     pub deduced: bool,
+    /// Its time is over, and why it is given all the same.
+    pub stale: Option<Box<StaleNote>>,
     /// The records that prove a negative answer, or that nothing closer than a wildcard exists.
     pub proof: SmallVec<[Arc<[RrSet]>; 1]>,
 }
 
 impl Outcome {
-    fn new() -> Outcome {
+    pub(super) fn new() -> Outcome {
         Outcome {
             rcode: Rcode::NOERROR,
             answer: Vec::new(),
@@ -82,6 +85,7 @@ impl Outcome {
             ripe: false,
             secure: true,
             deduced: false,
+            stale: None,
             proof: SmallVec::new(),
         }
     }
@@ -160,7 +164,7 @@ impl Outcome {
 }
 
 /// One step along the aliases of the cache.
-enum Known {
+pub(super) enum Known {
     Answer(Arc<RrSet>),
     Alias(Vec<Arc<RrSet>>, Name),
     Negative(Arc<Negative>),
@@ -177,7 +181,14 @@ impl Known {
     }
 }
 
-fn look_up(cx: &Cx, name: &Name, rtype: Rtype, wanted: Security, crypto: &Budget, age: Moment) -> Option<Known> {
+pub(super) fn look_up(
+    cx: &Cx,
+    name: &Name,
+    rtype: Rtype,
+    wanted: Security,
+    crypto: &Budget,
+    age: Moment,
+) -> Option<Known> {
     said(&cx.cache, name, rtype, wanted, age).or_else(|| {
         Some(match deduce(cx, name, rtype, age, crypto)? {
             Deduced::Denied(absent) => Known::Absent(absent),
@@ -202,7 +213,11 @@ fn said(cache: &Cache, name: &Name, rtype: Rtype, wanted: Security, age: Moment)
         return Some(Known::Negative(negative));
     }
     // A DNAME above makes an alias of every name below it (RFC 6672 §3.3).
-    let dname = cache.dname_above(name, wanted, age)?;
+    alias_by(cache.dname_above(name, wanted, age)?, name)
+}
+
+/// The alias that a DNAME makes of a name below it.
+pub(super) fn alias_by(dname: Arc<RrSet>, name: &Name) -> Option<Known> {
     let (mut cname, target) = synthesise(&dname, name)?;
     cname.security = dname.security;
     Some(Known::Alias(vec![dname, Arc::new(cname)], target))
@@ -219,18 +234,24 @@ pub enum Cached {
 /// Looks a question up. `ANY` is not looked up here.
 pub fn from_cache(cx: &Cx, question: &Question, wanted: Security, age: Moment) -> Cached {
     let mut outcome = Outcome::new();
-    match whole(cx, question, wanted, age, &mut outcome) {
+    let crypto = small_budget();
+    match whole(question, age, &mut outcome, |name| look_up(cx, name, question.rtype, wanted, &crypto, age)) {
         Some(()) => Cached::Whole(outcome),
         None if outcome.answer.is_empty() => Cached::Nothing,
         None => Cached::Part,
     }
 }
 
-fn whole(cx: &Cx, question: &Question, wanted: Security, age: Moment, outcome: &mut Outcome) -> Option<()> {
+/// Puts an answer together from what `find` knows of each name along the aliases.
+pub(super) fn whole(
+    question: &Question,
+    age: Moment,
+    outcome: &mut Outcome,
+    mut find: impl FnMut(&Name) -> Option<Known>,
+) -> Option<()> {
     let mut name = question.name.clone();
-    let crypto = small_budget();
     for _ in 0..=MAX_ALIASES {
-        match look_up(cx, &name, question.rtype, wanted, &crypto, age)? {
+        match find(&name)? {
             Known::Answer(set) => {
                 outcome.push(set, age);
                 return Some(());

@@ -186,8 +186,7 @@ impl<'a> Asking<'a> {
             name,
             rtype,
             shortened,
-            // A forwarder of a zone is not one of its servers.
-            zone_hash: cx.hash(&cut.zone) ^ u64::from(cut.is_forward()),
+            zone_hash: cx.zone_hash(&cut.zone, cut.is_forward()),
             candidates: SmallVec::new(),
             done: SmallVec::new(),
             plain: SmallVec::new(),

@@ -186,7 +186,7 @@ fn after_shortened(
 }
 
 /// The place to start from: a forwarder, a stub, the closest known zone cut, the hints.
-fn start(cx: &Cx, question: &Question, iterate_only: bool) -> Cut {
+pub(super) fn start(cx: &Cx, question: &Question, iterate_only: bool) -> Cut {
     // A DS record stands on the parent's side of the cut (RFC 4035 §2.4).
     let name = match question.rtype {
         Rtype::DS => question.name.parent().unwrap_or_else(Name::root),

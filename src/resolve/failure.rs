@@ -115,6 +115,17 @@ impl Failure {
         !matches!(self, Failure::Remembered { .. } | Failure::Limit(Limit::Sockets))
     }
 
+    /// Does it leave room for an answer whose time is over? Not where the new one was heard, and is wrong.
+    pub fn leaves_stale(&self) -> bool {
+        match self {
+            Failure::Limit(_) | Failure::Unreachable { .. } | Failure::Useless { .. } | Failure::NoAddress { .. } => {
+                true
+            }
+            Failure::Remembered { error, .. } => !is_of_validation(*error),
+            Failure::AliasLoop { .. } | Failure::Bogus(_) | Failure::Sentinel(_) => false,
+        }
+    }
+
     /// Is something bogus that another server may have right? Keys and DS records are asked for elsewhere on their own.
     pub(super) fn may_be_one_servers(&self) -> bool {
         matches!(self, Failure::Bogus(cause) if cause.overrun().is_none() && !matches!(cause.rtype(), Rtype::DNSKEY | Rtype::DS))

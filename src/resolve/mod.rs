@@ -18,6 +18,7 @@ mod follow;
 mod minimise;
 mod plan;
 mod prime;
+mod stale;
 mod trace;
 
 use std::hash::Hasher;
@@ -37,6 +38,7 @@ pub use failure::{Failure, Limit, Useless};
 pub use follow::{Followed, keep_followed};
 pub use plan::{Fixed, Plan};
 pub use prime::keep_primed;
+pub use stale::{Stale, StaleNote, StaleWhy, from_stale, is_failing};
 pub use trace::{TraceStep, Traced};
 
 use crate::admission::Books;
@@ -70,11 +72,11 @@ impl Cx {
         self.board.borrow_mut().random()
     }
 
-    /// A number for a zone, to remember lame servers by.
-    fn hash(&self, zone: &Name) -> u64 {
+    /// A number for a zone, to remember lame servers by. A forwarder of a zone is not one of its servers.
+    fn zone_hash(&self, zone: &Name, is_forward: bool) -> u64 {
         let mut hasher = SipHasher13::new_with_keys(0x6d61_6573, 0x6c61_6e74);
         hasher.write(zone.wire());
-        hasher.finish()
+        hasher.finish() ^ u64::from(is_forward)
     }
 
     fn trace(&self, work: &Work, step: impl FnOnce() -> TraceStep) {
@@ -165,6 +167,7 @@ pub struct Policy {
     pub ipv6: bool,
     pub upstreams: Vec<Upstream>,
     pub dnssec: Dnssec,
+    pub stale: Stale,
 }
 
 /// Validation.
@@ -212,6 +215,7 @@ impl Default for Policy {
             ipv6: true,
             upstreams: Vec::new(),
             dnssec: Dnssec::default(),
+            stale: Stale::default(),
         }
     }
 }

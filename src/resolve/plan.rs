@@ -37,6 +37,7 @@ pub struct Plan {
     pub ipv4: bool,
     pub ipv6: bool,
     pub dnssec: super::Dnssec,
+    pub stale: super::Stale,
     /// Is there anything to validate by?
     pub validates: bool,
     /// Are questions answered from proofs of what does not exist (RFC 8198)?
@@ -80,6 +81,7 @@ impl Plan {
             ipv4: policy.ipv4,
             ipv6: policy.ipv6,
             dnssec: policy.dnssec.clone(),
+            stale: policy.stale.clone(),
             validates: validates(policy),
             deduces: validates(policy) && policy.dnssec.aggressive,
             fixed,

@@ -127,6 +127,7 @@ pub mod ede {
     pub const STALE_ANSWER: u16 = 3;
     pub const CACHED_ERROR: u16 = 13;
     pub const PROHIBITED: u16 = 18;
+    pub const STALE_NXDOMAIN_ANSWER: u16 = 19;
     pub const NOT_READY: u16 = 14;
     pub const NOT_SUPPORTED: u16 = 21;
     pub const NO_REACHABLE_AUTHORITY: u16 = 22;

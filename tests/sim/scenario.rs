@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use hickory_proto::rr::{Name, Record, RecordType};
+use maeslant::admission::Mode;
 use maeslant::dnssec::Sha1;
 use maeslant::engine::{Policy, Transport};
 use maeslant::lab::sign::Plan;
@@ -210,6 +211,20 @@ impl Scenario {
             "version" => respond.version = Some(rest.to_string()),
             "identity" => respond.identity = Some(rest.to_string()),
             "prefetch" => (*cache_prefetch, self.cache.prefetch) = (on()?, on()?),
+            "stale" => {
+                resolve.stale.serve = match rest {
+                    "observe" => Mode::Observe,
+                    _ => {
+                        if on()? {
+                            Mode::Enforce
+                        } else {
+                            Mode::Off
+                        }
+                    }
+                }
+            }
+            "stale-max-age" => resolve.stale.max_age = text::duration(rest)?,
+            "stale-after" => resolve.stale.after = text::duration(rest)?,
             "min-ttl" => self.cache.min_ttl = text::duration(rest)?,
             "max-ttl" => self.cache.max_ttl = text::duration(rest)?,
             "max-negative-ttl" => self.cache.max_negative_ttl = text::duration(rest)?,

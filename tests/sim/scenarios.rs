@@ -242,6 +242,17 @@ scenarios! {
     silence_about_a_shortened_name_leads_to_the_whole_one
     sixty_aliases_are_too_many
     special_names_are_answered_here_and_never_leak
+    stale_a_chain_of_aliases_is_given_with_its_parts
+    stale_a_name_that_did_not_exist_does_not_exist_stale
+    stale_a_signed_answer_is_given_as_long_as_its_signature_holds
+    stale_an_answer_is_given_after_a_while_where_servers_are_silent
+    stale_answers_are_not_given_to_who_does_not_ask_for_recursion
+    stale_answers_are_not_given_where_that_is_off
+    stale_answers_are_only_counted_where_they_are_observed
+    stale_answers_end_after_their_last_day
+    stale_servfail_of_the_servers_does_not_replace_an_answer
+    stale_what_is_bogus_now_is_not_covered_up
+    stale_what_is_gone_is_not_brought_back
     ten_aliases_over_two_zones_still_resolve_when_nothing_is_cached
     that_there_is_no_ds_is_proven
     the_case_of_the_question_is_kept_from_the_cache

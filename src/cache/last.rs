@@ -1,0 +1,53 @@
+//! What is still there of a name, its time over or not: for answers where nobody can be asked (RFC 8767).
+
+use std::sync::Arc;
+
+use super::{Cache, EVERY_TYPE, Negative, RrSet, Security};
+use crate::wire::{Name, Rtype};
+
+impl Cache {
+    /// The RRset that was kept last, of which validation has made at least `security`.
+    pub fn last_rrset(&self, name: &Name, rtype: Rtype, security: Security) -> Option<Arc<RrSet>> {
+        self.rrsets.get(&self.key(0, name, rtype)).filter(|set| set.security >= security)
+    }
+
+    /// What was said last of exactly this name and type not being there, or of a name above not being there at all.
+    pub fn last_negative(&self, name: &Name, rtype: Rtype, security: Security) -> Option<Arc<Negative>> {
+        let exact = self.negatives.get(&self.key(1, name, rtype));
+        let mut last = exact.filter(|negative| negative.security >= security);
+        let mut wire = name.wire();
+        while let Some(&length) = wire.first()
+            && length > 0
+        {
+            let key = self.key_of(1, wire, EVERY_TYPE);
+            if self.traces.may_have(key)
+                && let Some(found) = self.negatives.get(&key).filter(|negative| negative.security >= security)
+                && last.as_ref().is_none_or(|last| last.stored < found.stored)
+            {
+                last = Some(found);
+            }
+            wire = wire.get(usize::from(length) + 1..).unwrap_or(&[]);
+        }
+        last
+    }
+
+    /// The DNAME that was kept last of those above `name`.
+    pub fn last_dname_above(&self, name: &Name, security: Security) -> Option<Arc<RrSet>> {
+        let mut last: Option<Arc<RrSet>> = None;
+        let mut wire = name.wire();
+        while let Some(&length) = wire.first() {
+            wire = wire.get(usize::from(length) + 1..).unwrap_or(&[]);
+            if wire.is_empty() {
+                break;
+            }
+            let key = self.key_of(0, wire, Rtype::DNAME);
+            if self.traces.may_have(key)
+                && let Some(found) = self.rrsets.get(&key).filter(|set| set.security >= security)
+                && last.as_ref().is_none_or(|last| last.stored() < found.stored())
+            {
+                last = Some(found);
+            }
+        }
+        last
+    }
+}
