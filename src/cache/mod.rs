@@ -21,7 +21,7 @@ pub use delegation::{Delegation, DsWord, NameServer};
 pub use ranges::{Hashing, MAX_RANGE_ITERATIONS, Proof, Ranges};
 pub use rrset::{Rank, RrSet, Security};
 
-use crate::clock::Moment;
+use crate::clock::{Moment, Now};
 use crate::dnssec::{Cause, Keys};
 use crate::wire::{Name, Question, Rcode, Rtype};
 
@@ -32,6 +32,8 @@ const ENTRY_OVERHEAD: usize = 320;
 /// (RFC 9520 §3.2: at least 1 s, at most 5 min): not longer than a household waits for a site that is back.
 const FIRST_HOLD: Duration = Duration::from_secs(2);
 const LONGEST_HOLD: Duration = Duration::from_secs(30);
+/// The longest where nobody was heard: a zone is asked for again soon after its servers are back.
+const LONGEST_SILENT_HOLD: Duration = Duration::from_secs(6);
 /// A failure met again within this time after its end counts as the same.
 const HOLD_MEMORY: Duration = Duration::from_secs(60);
 /// A referral whose TTL is smaller is kept this long: a zone cut is not looked up twice for one page.
@@ -92,16 +94,31 @@ impl Negative {
     }
 }
 
-/// A question that could not be resolved lately (RFC 9520).
+/// What a question failed from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failed {
-    pub until: Moment,
-    pub hold: Duration,
+pub struct Failing {
     /// Validation failed: clients that validate themselves may have the data (RFC 4035 §3.2.2).
     pub bogus: bool,
+    /// Nobody was heard.
+    pub silent: bool,
+    /// When the question was begun that failed, by the clock of timers.
+    pub begun: Moment,
+    /// The zone whose servers were not heard.
+    pub zone: Option<Name>,
     /// The extended error of the failure (RFC 8914).
     pub error: u16,
     pub text: Arc<str>,
+}
+
+/// A question that could not be resolved lately (RFC 9520).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// When it failed, by the clock of timers.
+    pub at: Moment,
+    /// Until when it is not tried again, by the clock of ages.
+    pub until: Moment,
+    pub hold: Duration,
+    pub what: Failing,
 }
 
 /// Whether the data of a zone can be validated, and by which keys.
@@ -217,7 +234,7 @@ impl Cache {
                 let proof: usize = negative.proof.iter().map(RrSet::weight).sum();
                 size_of::<Negative>() + proof + negative.soa.as_ref().map_or(0, |soa| soa.weight() + 32)
             }),
-            failures: store(share(3), |failed: &Failed| size_of::<Failed>() + failed.text.len()),
+            failures: store(share(3), |failed: &Failed| size_of::<Failed>() + failed.what.text.len()),
             delegations: store(share(14), Delegation::weight),
             trusts: store(share(6), |trust: &Trust| {
                 size_of::<Trust>() + if let TrustVerdict::Secure(keys) = &trust.verdict { keys.weight() } else { 0 }
@@ -382,19 +399,21 @@ impl Cache {
     }
 
     /// Has a question failed lately, and after `since`, when something was heard of it last?
-    pub fn failed_since(&self, question: &Question, since: Moment, age: Moment) -> bool {
+    pub fn failed_since(&self, question: &Question, since: Moment, age: Moment) -> Option<Arc<Failed>> {
         let failed = self.failures.get(&self.key(2, &question.name, question.rtype));
-        failed.is_some_and(|failed| failed.until - failed.hold > since && failed.until + HOLD_MEMORY > age)
+        failed.filter(|failed| failed.until - failed.hold > since && failed.until + HOLD_MEMORY > age)
     }
 
     /// Keeps a failure; met again soon after, it holds twice as long.
-    pub fn keep_failed(&self, question: &Question, error: u16, text: &str, bogus: bool, age: Moment) {
+    pub fn keep_failed(&self, question: &Question, what: Failing, now: Now) {
         let key = self.key(2, &question.name, question.rtype);
+        // Servers that are silent are left alone anyway, so that asking them again is cheap.
+        let longest = if what.silent { LONGEST_SILENT_HOLD } else { LONGEST_HOLD };
         let hold = match self.failures.get(&key) {
-            Some(before) if before.until + HOLD_MEMORY > age => (before.hold * 2).min(LONGEST_HOLD),
+            Some(before) if before.until + HOLD_MEMORY > now.age => (before.hold * 2).min(longest),
             _ => FIRST_HOLD,
         };
-        self.failures.insert(key, Arc::new(Failed { until: age + hold, hold, bogus, error, text: text.into() }));
+        self.failures.insert(key, Arc::new(Failed { at: now.mono, until: now.age + hold, hold, what }));
     }
 
     /// The zone cut exactly at `zone`.

@@ -46,6 +46,9 @@ const MAX_QUESTIONS: usize = 10_000;
 const MAX_WAITERS: usize = 1_000;
 /// A resolution ends this long before the client's deadline, so that SERVFAIL arrives within it.
 const DEADLINE_MARGIN: Duration = Duration::from_millis(100);
+/// Servers that fall silent while a question is with them are given this long before it fails: stub resolvers wait two
+/// seconds and more, and what is back by then costs nobody an answer.
+const SOONEST_FAILURE: Duration = Duration::from_millis(1_800);
 
 /// What all shards have in common: the caches and what is known of servers.
 #[derive(Clone)]
@@ -312,8 +315,7 @@ impl Engine {
             Cached::Part => Why::Part,
             Cached::Nothing => Why::Unknown,
         };
-        let failed = self.shared.cache.failed(question, now.age);
-        let failed = failed.filter(|failed| wanted.checking || !failed.bogus).ok_or(why)?;
+        let failed = self.cx.failed(question).filter(|failed| wanted.checking || !failed.what.bogus).ok_or(why)?;
         self.counters.failure_hits += 1;
         Ok(Outcome::remembered(&failed))
     }
@@ -394,7 +396,9 @@ impl Engine {
     fn begin(&mut self, now: Now, wanted: Wanted, waiter: Option<Waiter>, why: Why, ticket: Ticket) {
         self.shared.books.zones().begin(&ticket);
         let deadline = now.mono + self.cx.plan.deadline.saturating_sub(DEADLINE_MARGIN);
-        let work = Work::new(deadline, &self.cx.plan.dnssec.policy.limits, wanted.checking);
+        let mut work = Work::new(deadline, &self.cx.plan.dnssec.policy.limits, wanted.checking);
+        work.begun = now.mono;
+        work.patient_until = (now.mono + SOONEST_FAILURE).min(deadline);
         let resolution = resolve::resolve(self.cx.clone(), work, wanted.question.clone(), why);
         let task = self.tasks.add(Box::pin(async move { Some(resolution.await) }));
         self.set_patience(now, task);

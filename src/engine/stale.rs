@@ -66,7 +66,7 @@ impl Engine {
     pub(super) fn give_stale_at_once(&mut self, now: Now, waiter: &Waiter, wanted: &Wanted, out: &mut Vec<u8>) -> bool {
         let Some(found) = self.find_stale(wanted, StaleWhy::Failing) else { return false };
         let since = found.stale.as_ref().map_or(Moment::NEVER, |note| note.stored);
-        let failed = self.shared.cache.failed_since(&wanted.question, since, now.age);
+        let failed = self.cx.has_failed_since(&wanted.question, since);
         if !failed && !resolve::is_failing(&self.cx, &wanted.question) || !self.may_give_stale(StaleWhy::Failing, 1) {
             return false;
         }

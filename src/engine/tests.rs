@@ -165,7 +165,15 @@ proptest! {
             let packet = query(asked, index as u16);
             if asked.failing {
                 let (owner, rtype) = QUESTIONS[asked.which];
-                shared.cache.keep_failed(&Question::new(name(owner), rtype), 22, "silent", false, now.age);
+                let what = crate::cache::Failing {
+                    bogus: false,
+                    silent: false,
+                    begun: Moment::ZERO,
+                    zone: None,
+                    error: 22,
+                    text: "silent".into(),
+                };
+                shared.cache.keep_failed(&Question::new(name(owner), rtype), what, now);
             }
             let (mut hot, mut slow) = (Vec::new(), Vec::new());
             // Once to be kept, once to be answered from what was kept.

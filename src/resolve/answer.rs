@@ -92,7 +92,7 @@ impl Outcome {
 
     /// The answer to a question that failed a moment ago.
     pub fn remembered(failed: &crate::cache::Failed) -> Outcome {
-        Outcome::new().failed(Failure::Remembered { error: failed.error, text: Arc::clone(&failed.text) })
+        Outcome::new().failed(Failure::remembered(failed))
     }
 
     /// The same question's outcome where the answer itself would say something else (RFC 8509).
@@ -303,8 +303,7 @@ pub async fn resolve(cx: Cx, work: Work, question: Question, why: Why) -> Outcom
     cx.begin(&work, &question);
     let outcome = follow(&cx, &work, &question, why).await;
     if let Some(failure) = outcome.failure.as_ref().filter(|failure| failure.is_remembered()) {
-        let bogus = matches!(failure, Failure::Bogus(_));
-        cx.cache.keep_failed(&question, failure.error(), &failure.to_string(), bogus, cx.now().age);
+        cx.keep_failed(&work, &question, failure);
     }
     cx.conclude(&work, || match &outcome.failure {
         Some(failure) => format!("SERVFAIL: {failure}"),
@@ -360,10 +359,9 @@ async fn follow(cx: &Cx, work: &Work, question: &Question, why: Why) -> Outcome 
             }
             None => {
                 if name != question.name
-                    && let Some(failed) = cx.cache.failed(&step, age).filter(|failed| work.checking || !failed.bogus)
+                    && let Some(failed) = cx.failed(&step).filter(|failed| work.checking || !failed.what.bogus)
                 {
-                    let failure = Failure::Remembered { error: failed.error, text: Arc::clone(&failed.text) };
-                    return outcome.failed(failure);
+                    return outcome.failed(Failure::remembered(&failed));
                 }
                 match ask(cx, work, &step).await {
                     Ok(found) => found,

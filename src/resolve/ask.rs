@@ -13,7 +13,7 @@ use crate::clock::Moment;
 use crate::servers::{Candidate, State, choose, choose_lame};
 use crate::wire::{Flags, Message, Name, Question, Rcode, Rtype};
 
-use super::board::{Ask, AskKey, AskTransport, First, Held, LinkError, Reply};
+use super::board::{Ask, AskKey, AskTransport, First, Held, LinkError, Reply, sleep_until};
 use super::budget::Work;
 use super::classify::{Asked, Reading, addresses, classify};
 use super::failure::{Failure, Limit, Useless};
@@ -158,6 +158,10 @@ pub(super) async fn ask_zone(
                 continue;
             }
             if asking.look_up_a_server().await? || asking.admit_a_lame_one() {
+                continue;
+            }
+            if asking.has_fallen_silent() {
+                sleep_until(&cx.board, work.patient_until).await;
                 continue;
             }
             let failure = asking.failure();
@@ -651,6 +655,14 @@ impl<'a> Asking<'a> {
             }
         }
         self.candidates.len() > before || !self.unknown.is_empty()
+    }
+
+    /// Was the silence of servers found out only just now?
+    fn has_fallen_silent(&self) -> bool {
+        let now = self.cx.now().mono;
+        let silent = |candidate: &Candidate| matches!(candidate.report.state, State::BackOff | State::Probe);
+        let asked = |candidate: &Candidate| candidate.asked > 0 && silent(candidate);
+        now < self.work.patient_until && self.spare.is_none() && self.candidates.iter().any(asked)
     }
 
     fn failure(&self) -> Failure {

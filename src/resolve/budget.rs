@@ -39,6 +39,11 @@ pub struct Work {
     pub checking: bool,
     /// The last moment at which an answer is of use.
     pub deadline: Moment,
+    /// When it was begun.
+    pub begun: Moment,
+    /// Servers that fell silent while they were asked are asked once more at this moment: a short interruption is no
+    /// failure yet.
+    pub patient_until: Moment,
     avoided: RefCell<SmallVec<[SocketAddr; MAX_AVOIDED]>>,
     /// The questions being worked on, outermost first: a question within itself is a loop.
     stack: RefCell<Vec<Question>>,
@@ -54,6 +59,8 @@ impl Work {
             octets: Cell::new(0),
             lookups: Cell::new(0),
             deadline,
+            begun: Moment::ZERO,
+            patient_until: Moment::ZERO,
             avoided: RefCell::default(),
             stack: RefCell::new(Vec::new()),
         }

@@ -64,8 +64,8 @@ pub(super) fn addresses_of<'a>(
         {
             return Ok(Vec::new());
         }
-        if let Some(failed) = cx.cache.failed(&question, age) {
-            return Err(Failure::Remembered { error: failed.error, text: Arc::clone(&failed.text) });
+        if let Some(failed) = cx.failed(&question) {
+            return Err(Failure::remembered(&failed));
         }
         let _within = work.enter(question.clone())?;
         cx.begin(work, &question);
@@ -78,7 +78,7 @@ pub(super) fn addresses_of<'a>(
             Ok(_) => Ok(Vec::new()),
             Err(failure) => {
                 if !failure.is_limit() {
-                    cx.cache.keep_failed(&question, failure.error(), &failure.to_string(), false, cx.now().age);
+                    cx.keep_failed(work, &question, &failure);
                 }
                 Err(failure)
             }
@@ -195,7 +195,7 @@ pub(super) fn start(cx: &Cx, question: &Question, iterate_only: bool) -> Cut {
     start_at(cx, &name, iterate_only)
 }
 
-fn start_at(cx: &Cx, name: &Name, iterate_only: bool) -> Cut {
+pub(super) fn start_at(cx: &Cx, name: &Name, iterate_only: bool) -> Cut {
     let fixed = cx.plan.fixed(name).filter(|_| !iterate_only);
     let known = cx.cache.closest_delegation(name, cx.now().age);
     match (fixed, known) {

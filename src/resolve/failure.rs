@@ -89,6 +89,11 @@ impl Failure {
         Failure::Limit(limit)
     }
 
+    /// It failed a moment ago.
+    pub(super) fn remembered(failed: &crate::cache::Failed) -> Failure {
+        Failure::Remembered { error: failed.what.error, text: std::sync::Arc::clone(&failed.what.text) }
+    }
+
     /// The INFO-CODE of the extended error (RFC 8914 §4).
     pub fn error(&self) -> u16 {
         match self {
@@ -118,9 +123,8 @@ impl Failure {
     /// Does it leave room for an answer whose time is over? Not where the new one was heard, and is wrong.
     pub fn leaves_stale(&self) -> bool {
         match self {
-            Failure::Limit(_) | Failure::Unreachable { .. } | Failure::Useless { .. } | Failure::NoAddress { .. } => {
-                true
-            }
+            Failure::Limit(_) | Failure::Unreachable { .. } | Failure::Useless { .. } => true,
+            Failure::NoAddress { .. } | Failure::NoFamily { .. } => true,
             Failure::Remembered { error, .. } => !is_of_validation(*error),
             Failure::AliasLoop { .. } | Failure::Bogus(_) | Failure::Sentinel(_) => false,
         }

@@ -18,6 +18,7 @@ mod follow;
 mod minimise;
 mod plan;
 mod prime;
+mod recover;
 mod stale;
 mod trace;
 
@@ -38,7 +39,8 @@ pub use failure::{Failure, Limit, Useless};
 pub use follow::{Followed, keep_followed};
 pub use plan::{Fixed, Plan};
 pub use prime::keep_primed;
-pub use stale::{Stale, StaleNote, StaleWhy, from_stale, is_failing};
+pub use recover::is_failing;
+pub use stale::{Stale, StaleNote, StaleWhy, from_stale};
 pub use trace::{TraceStep, Traced};
 
 use crate::admission::Books;

@@ -4,7 +4,6 @@
 //! What was signed is given as long as one of its signatures holds, so that whoever validates can use it (RFC 8767
 //! §10 leaves this open). What does not validate is never covered up by an older answer.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,15 +11,11 @@ use crate::admission::Mode;
 use crate::cache::{Cache, Negative, RrSet, Security};
 use crate::clock::{Moment, Now, UnixTime};
 use crate::dnssec::holds;
-use crate::servers::State;
 use crate::wire::{Name, Question, Rcode, Rtype, ede, leading_name};
 
 use super::Cx;
 use super::aggressive::small_budget;
 use super::answer::{Known, Outcome, alias_by, look_up, whole};
-use super::ask::Who;
-use super::classify::addresses;
-use super::descend::start;
 use super::failure::Failure;
 
 /// Answers whose time is over.
@@ -195,31 +190,4 @@ fn denies(negative: &Negative, now: UnixTime) -> bool {
     let sets = || negative.proof.iter().chain(negative.soa.as_deref());
     negative.security < Security::Secure
         || sets().all(|set| set.signatures().count() == 0 || set.signatures().any(|signature| holds(signature, now)))
-}
-
-/// Are all servers of the closest zone known to be silent, as far as their addresses are known?
-pub fn is_failing(cx: &Cx, question: &Question) -> bool {
-    let cut = start(cx, question, false);
-    let zone = cx.zone_hash(&cut.zone, cut.is_forward());
-    let now = cx.now();
-    let mut any = false;
-    let mut answers = |server: SocketAddr| {
-        any = true;
-        cx.servers.report(server, zone, now.mono).state == State::Usable
-    };
-    let by_address = |address| SocketAddr::new(address, cx.plan.server_port);
-    let found = match &cut.who {
-        Who::Fixed(servers, _) => servers.iter().any(|&server| answers(server)),
-        Who::Hints(servers) => servers.iter().flat_map(|s| &s.glue).any(|&address| answers(by_address(address))),
-        Who::Named(first, _) => first.iter().any(|server| {
-            if !server.glue.is_empty() {
-                return server.glue.iter().any(|&address| answers(by_address(address)));
-            }
-            [Rtype::A, Rtype::AAAA].into_iter().any(|rtype| {
-                let set = cx.cache.rrset(&server.name, rtype, now.age);
-                set.is_some_and(|set| addresses(&set).any(|address| answers(by_address(address))))
-            })
-        }),
-    };
-    any && !found
 }

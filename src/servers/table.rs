@@ -8,6 +8,7 @@ use std::time::Duration;
 use siphasher::sip::SipHasher13;
 use smallvec::SmallVec;
 
+use super::outage::Outage;
 use crate::clock::Moment;
 
 /// Sets of [`WAYS`] servers: 32,768 in all, several times what an ISP's resolver meets in an hour.
@@ -88,6 +89,7 @@ struct Entry {
 
 /// The table, shared by all shards.
 pub struct Servers {
+    outage: Outage,
     sets: Box<[Mutex<[Option<Entry>; WAYS]>]>,
     keys: (u64, u64),
 }
@@ -96,7 +98,11 @@ impl Servers {
     /// An empty table; `seed` keys its hashes and the client cookies.
     pub fn new(seed: &[u8; 32]) -> Servers {
         let word = |at: usize| seed.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes);
-        Servers { sets: (0..SETS).map(|_| Mutex::new(Default::default())).collect(), keys: (word(0), word(8)) }
+        Servers {
+            outage: Outage::default(),
+            sets: (0..SETS).map(|_| Mutex::new(Default::default())).collect(),
+            keys: (word(0), word(8)),
+        }
     }
 
     /// Octets the table takes.
@@ -135,9 +141,9 @@ impl Servers {
             let lame = entry.lame.iter().any(|&(z, until)| z == zone && until > now);
             let state = if lame {
                 State::Lame
-            } else if entry.alone_until <= now {
+            } else if entry.alone_until <= now || entry.struck_at < self.outage.restored() {
                 State::Usable
-            } else if entry.probe_at <= now {
+            } else if entry.probe_at <= now && self.outage.may_probe(now) {
                 State::Probe
             } else {
                 State::BackOff
@@ -161,6 +167,7 @@ impl Servers {
 
     /// `server` has answered after `rtt`.
     pub fn answered(&self, server: SocketAddr, rtt: Duration, now: Moment) {
+        self.outage.answered(now);
         self.with(server, now, |entry| {
             let sample = rtt.as_micros() as f32;
             if entry.heard && entry.strikes == 0 {
@@ -198,6 +205,9 @@ impl Servers {
             let grown = entry.timeout().as_micros() as f32 * 2.0;
             entry.srtt = if entry.heard { entry.srtt.max(grown / 2.0) } else { grown / 2.0 };
             entry.heard = true;
+            if entry.strikes == STRIKES {
+                self.outage.given_up();
+            }
             if entry.strikes >= STRIKES {
                 let doublings = u32::from(entry.strikes - STRIKES).min(8);
                 let alone = (FIRST_BACKOFF * (1 << doublings)).min(LONGEST_BACKOFF);
@@ -209,7 +219,20 @@ impl Servers {
 
     /// A probe goes to `server`: no other for a while.
     pub fn probing(&self, server: SocketAddr, now: Moment) {
+        self.outage.probing(now);
         self.with(server, now, |entry| entry.probe_at = now + PROBE_EVERY);
+    }
+
+    /// Has `server` answered after `since`?
+    pub fn heard_since(&self, server: SocketAddr, since: Moment) -> bool {
+        let set = (self.hash(0, server) % SETS as u64) as usize;
+        let ways = self.sets[set].lock().unwrap_or_else(PoisonError::into_inner);
+        ways.iter().flatten().any(|entry| entry.server == server && entry.answered_at > since)
+    }
+
+    /// Whether any server answers at all.
+    pub fn outage(&self) -> &Outage {
+        &self.outage
     }
 
     /// `server` does not serve `zone`.

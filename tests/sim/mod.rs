@@ -6,6 +6,7 @@ mod dice;
 mod events;
 mod floods;
 mod guesses;
+mod outage;
 mod scenario;
 mod scenarios;
 mod script;
