@@ -93,6 +93,16 @@ fn the_contract_is_read_and_states_the_defaults() {
     assert_eq!(good(""), Settings::default());
 }
 
+#[test]
+fn records_of_any_type_are_taken() {
+    let s = good(
+        r#"[local]
+records = ['x. 60 TYPE65280 \# 4 0a000001', 'x. A \# 4 0a000001', 'x. SPF "v=spf1 -all"', 'x. RP a. b.', 'x. TXT "\027" ""']
+"#,
+    );
+    assert_eq!(s.engine.local.records.len(), 5);
+}
+
 /// Every key with something else than its default.
 const EVERYTHING: &str = r#"
 [server]

@@ -24,7 +24,7 @@ pub fn record(text: &str) -> Result<TextRecord, String> {
         return Err(format!("`{}` is not a record type", fields.kind.escape_debug()));
     };
     let single = [Rtype::A, Rtype::AAAA, Rtype::NS, Rtype::CNAME, Rtype::PTR].contains(&kind);
-    if single && fields.data.len() != 1 {
+    if single && fields.data.len() != 1 && fields.data.first() != Some(&"\\#") {
         return Err(format!("{kind} takes one value, here are {}", fields.data.len()));
     }
     let alone = local::Policy { special_use: false, records: vec![text.to_owned()] };

@@ -33,6 +33,9 @@ fn parse(text: &str) -> Result<TextRecord, String> {
     if record.rtype.is_meta() {
         return Err(format!("{} is no type of a record", record.rtype));
     }
+    if record.rtype == Rtype::DNAME {
+        return Err("a DNAME here would rename nothing: only its own name is answered".to_owned());
+    }
     Ok(record)
 }
 

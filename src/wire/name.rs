@@ -180,7 +180,8 @@ fn flush(label: &mut SmallVec<[u8; 64]>, bytes: &mut SmallVec<[u8; 40]>) -> Resu
     Ok(())
 }
 
-fn escape(text: &[u8]) -> Result<(u8, usize), NameError> {
+/// The octet that an escape stands for, and how long the escape is without its backslash (RFC 1035 §5.1).
+pub(super) fn escape(text: &[u8]) -> Result<(u8, usize), NameError> {
     match *text {
         [a, b, c, ..] if a.is_ascii_digit() => {
             if !b.is_ascii_digit() || !c.is_ascii_digit() {
@@ -231,21 +232,26 @@ impl<'a> Iterator for Labels<'a> {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_root() {
-            return f.write_str(".");
-        }
-        for label in self.labels() {
-            for &octet in label {
-                match octet {
-                    b'.' | b'\\' | b'"' | b';' | b'@' | b'$' | b'(' | b')' => write!(f, "\\{}", char::from(octet))?,
-                    0x21..=0x7e => write!(f, "{}", char::from(octet))?,
-                    _ => write!(f, "\\{octet:03}")?,
-                }
-            }
-            f.write_str(".")?;
-        }
-        Ok(())
+        show_wire_name(&self.0, f)
     }
+}
+
+/// Writes a name, given in uncompressed wire form in any case, in printable ASCII (RFC 1035 §5.1).
+pub(super) fn show_wire_name(wire: &[u8], out: &mut impl fmt::Write) -> fmt::Result {
+    if wire.len() <= 1 {
+        return out.write_str(".");
+    }
+    for label in Labels(wire) {
+        for &octet in label {
+            match octet {
+                b'.' | b'\\' | b'"' | b';' | b'@' | b'$' | b'(' | b')' => write!(out, "\\{}", char::from(octet))?,
+                0x21..=0x7e => out.write_char(char::from(octet))?,
+                _ => write!(out, "\\{octet:03}")?,
+            }
+        }
+        out.write_char('.')?;
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Name {

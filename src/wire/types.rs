@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hickory_proto::rr::RecordType;
+use super::registry;
 
 /// A resource record type.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,19 +46,20 @@ impl Rtype {
 
     /// From `A`, `TYPE65280` and the like, in any case.
     pub fn parse(text: &str) -> Option<Rtype> {
-        let upper = text.to_ascii_uppercase();
-        if let Some(number) = upper.strip_prefix("TYPE") {
-            return number.parse().ok().map(Rtype);
+        if let Some((prefix, number)) = text.split_at_checked(4)
+            && prefix.eq_ignore_ascii_case("TYPE")
+        {
+            return number.bytes().all(|octet| octet.is_ascii_digit()).then(|| number.parse().ok().map(Rtype))?;
         }
-        upper.parse::<RecordType>().ok().map(|t| Rtype(t.into()))
+        registry::number(text).map(Rtype)
     }
 }
 
 impl fmt::Display for Rtype {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match RecordType::from(self.0) {
-            RecordType::Unknown(number) => write!(f, "TYPE{number}"),
-            known => write!(f, "{known}"),
+        match registry::mnemonic(self.0) {
+            Some(mnemonic) => f.write_str(mnemonic),
+            None => write!(f, "TYPE{}", self.0),
         }
     }
 }
