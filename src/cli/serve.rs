@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use maeslant::config::{self, Settings};
+use maeslant::config::{self, LogFormat, Settings};
+use maeslant::daemon::{init_logging, warn_of};
 
 /// Answer clients, until stopped.
 ///
@@ -34,8 +35,16 @@ pub fn run(args: &Args) -> ExitCode {
         None => Settings::default(),
         Some(path) => {
             let (settings, report) = config::load(path);
-            if !report.problems.is_empty() {
-                super::show(&report);
+            let json = settings.as_ref().filter(|settings| settings.log.format == LogFormat::Json);
+            match json {
+                // Who reads the log as JSON reads nothing else.
+                Some(settings) => {
+                    if init_logging(&settings.log).is_ok() {
+                        warn_of(&report);
+                    }
+                }
+                None if report.problems.is_empty() => {}
+                None => super::show(&report),
             }
             match settings {
                 Some(settings) => settings,

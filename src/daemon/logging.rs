@@ -4,11 +4,12 @@ use std::io::IsTerminal;
 use std::panic;
 use std::sync::OnceLock;
 
-use tracing::error;
+use tracing::{error, warn};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::Error;
+use crate::config::report::Report;
 use crate::config::{LogFormat, LogPolicy};
 
 /// The target of the line that says the server answers. It is logged at every level: whoever
@@ -41,6 +42,15 @@ pub fn init(policy: &LogPolicy) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Says in the log what is hardly meant in a configuration that can be used.
+pub fn warn_of(report: &Report) {
+    for problem in &report.problems {
+        let help = problem.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+        let key = problem.key.as_ref().map(|key| format!("{key}: ")).unwrap_or_default();
+        warn!("configuration: {key}{}{help}", problem.message);
+    }
 }
 
 /// Changes what is logged from now on.

@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
 pub use error::{Error, Exit};
-pub use logging::init as init_logging;
+pub use logging::{init as init_logging, warn_of};
 pub use once::{Resolved, Verdict, resolve_once};
 
 use crate::admission::Sizes;
