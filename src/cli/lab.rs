@@ -164,7 +164,7 @@ fn watch(args: &Args, world: &World, resolver: SocketAddr) -> ExitCode {
         let now = Reading { elapsed: start.elapsed(), tally: customers.tally(), upstream: world.queries() };
         let text = if terminal {
             let lines = view::screen(&now, &before, &title);
-            let text = view::rewind(drawn) + &lines.join("\n") + "\n";
+            let text = view::redraw(&lines, drawn, maeslant::net::terminal::columns(std::io::stderr()));
             drawn = lines.len();
             text
         } else {

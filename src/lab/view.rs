@@ -102,8 +102,32 @@ pub fn screen(now: &Reading, earlier: &Reading, title: &str) -> Vec<String> {
     ]
 }
 
+/// What draws `lines` over the `drawn` lines before them. No line is wider than the terminal's `columns`: it would take
+/// two, and not be drawn over the next time.
+pub fn redraw(lines: &[String], drawn: usize, columns: Option<usize>) -> String {
+    let mut text = rewind(drawn);
+    for line in lines {
+        text += &columns.map_or_else(|| line.clone(), |columns| cut(line, columns));
+        text.push('\n');
+    }
+    text
+}
+
+/// The first `columns` characters of `line`; its colours take no room, and all of them stay.
+fn cut(line: &str, columns: usize) -> String {
+    let (mut shown, mut colour) = (0, false);
+    let keep = |c: &char| {
+        colour |= *c == '\x1b';
+        let takes = !colour;
+        colour &= *c != 'm';
+        shown += usize::from(takes);
+        !takes || shown <= columns
+    };
+    line.chars().filter(keep).collect()
+}
+
 /// What moves the cursor up over `lines` lines and clears from there.
-pub fn rewind(lines: usize) -> String {
+fn rewind(lines: usize) -> String {
     if lines == 0 { String::new() } else { format!("\x1b[{lines}A\x1b[J") }
 }
 
@@ -173,6 +197,23 @@ mod tests {
         assert!(lines.iter().any(|l| l.contains("500 questions/s")));
         assert!(lines.iter().any(|l| l.contains("0.20 a question") && l.contains("80.00 %")));
         assert!(line(&now, &reading(1, (500, 500))).contains("100 upstream/s"));
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        let lines = screen(&reading(2, (100, 99)), &reading(1, (50, 50)), "maeslant lab: 300 sites, 1000 customers");
+        for columns in [10, 50] {
+            let drawn = redraw(&lines, 9, Some(columns));
+            assert_eq!(drawn.lines().count(), lines.len());
+            for line in drawn.trim_start_matches("\x1b[9A\x1b[J").lines() {
+                let plain = ["\x1b[1m", "\x1b[0m", "\x1b[1;32m", "\x1b[1;31m"]
+                    .iter()
+                    .fold(line.to_owned(), |l, c| l.replace(c, ""));
+                assert!(plain.chars().count() <= columns && !plain.contains('\x1b'), "{plain:?}");
+            }
+            assert!(drawn.contains("\x1b[0m"), "colours end");
+        }
+        assert_eq!(redraw(&lines, 0, None).lines().map(str::to_owned).collect::<Vec<_>>(), lines);
     }
 
     #[test]

@@ -202,7 +202,7 @@ impl View {
     pub fn draw(&mut self, glance: &Glance, title: &str) {
         let text = if self.terminal {
             let lines = report::screen(glance, title);
-            let text = lab::view::rewind(self.drawn) + &lines.join("\n") + "\n";
+            let text = lab::view::redraw(&lines, self.drawn, maeslant::net::terminal::columns(std::io::stderr()));
             self.drawn = lines.len();
             text
         } else {
