@@ -10,6 +10,11 @@ use crate::net::socket::Queue;
 /// Over so long a time it is measured.
 const WINDOW: Duration = Duration::from_millis(50);
 
+/// So many packets in a window, or fewer, are no traffic to speak of.
+const FEW: u64 = 16;
+/// A queue that is filled less than this has nobody waiting in it, as a part.
+const EMPTY: f32 = 0.05;
+
 /// The measurement under way.
 #[derive(Debug, Default)]
 pub struct Strain {
@@ -18,6 +23,8 @@ pub struct Strain {
     worked: Duration,
     longest: Duration,
     received: u64,
+    /// The processor time of this thread when it began.
+    cpu_before: Duration,
     /// What the kernel had dropped in all when it began.
     dropped_before: u32,
 }
@@ -46,8 +53,17 @@ impl Strain {
 
     /// What was felt since the last window, if this one is over, and how long it was. `queues` says how full the fullest
     /// queue is, and what the kernel has dropped since the start; with `filtered` that was on our word, and no sign of
-    /// pressure.
-    pub fn take(&mut self, now: Moment, filtered: bool, queues: impl FnOnce() -> Queue) -> Option<Felt> {
+    /// pressure. `cpu` is the processor time that this thread has had.
+    ///
+    /// With hardly any traffic, a long turn is one in which others had the processor, or one of work of our own: only
+    /// the latter counts.
+    pub fn take(
+        &mut self,
+        now: Moment,
+        filtered: bool,
+        cpu: impl FnOnce() -> Duration,
+        queues: impl FnOnce() -> Queue,
+    ) -> Option<Felt> {
         let span = now.since(self.since);
         if span < WINDOW {
             return None;
@@ -55,6 +71,11 @@ impl Strain {
         let Queue { filled, dropped } = queues();
         let missing = u64::from(dropped.wrapping_sub(self.dropped_before));
         let lost = if filtered { 0 } else { missing };
+        let cpu = cpu();
+        if lost == 0 && filled < EMPTY && self.received <= FEW {
+            let own = cpu.saturating_sub(self.cpu_before);
+            (self.worked, self.longest) = (self.worked.min(own), self.longest.min(own));
+        }
         let pressure = Pressure {
             busy: (self.worked.as_secs_f32() / span.as_secs_f32()).min(1.0),
             dropped: lost as f32 / (lost + self.received).max(1) as f32,
@@ -62,7 +83,7 @@ impl Strain {
             delay: self.longest,
             ..Pressure::default()
         };
-        *self = Strain { since: now, dropped_before: dropped, ..Strain::default() };
+        *self = Strain { since: now, cpu_before: cpu, dropped_before: dropped, ..Strain::default() };
         Some(Felt { pressure, missing, span })
     }
 }
@@ -76,22 +97,42 @@ mod tests {
     }
 
     #[test]
+    fn a_late_turn_counts_only_with_traffic_a_queue_or_work_of_our_own() {
+        let late = |received, filled, dropped, cpu| {
+            let mut strain = Strain::default();
+            let before = Queue { filled: 0.0, dropped: 0 };
+            strain.take(at(1000), false, || Duration::from_secs(1), || before);
+            strain.note(at(1000), at(1200));
+            strain.received(received);
+            let cpu = Duration::from_secs(1) + Duration::from_millis(cpu);
+            let felt = strain.take(at(1200), false, || cpu, || Queue { filled, dropped }).expect("a window");
+            (felt.pressure.busy > 0.5, felt.pressure.delay > Duration::from_millis(20))
+        };
+        assert_eq!(late(3, 0.0, 0, 1), (false, false), "others had the processor");
+        assert_eq!(late(3, 0.0, 0, 190), (true, true), "it worked");
+        assert_eq!(late(200, 0.0, 0, 1), (true, true), "there is traffic");
+        assert_eq!(late(3, 0.3, 0, 1), (true, true), "there is a queue");
+        assert_eq!(late(3, 0.0, 5, 1), (true, true), "packets were lost");
+    }
+
+    #[test]
     fn a_window_tells_how_busy_it_was_and_what_was_lost() {
         let mut strain = Strain::default();
         let queue = |dropped| move || Queue { filled: 0.25, dropped };
-        assert!(strain.take(at(1000), false, queue(7)).is_some(), "whatever was before");
+        assert!(strain.take(at(1000), false, || Duration::ZERO, queue(7)).is_some(), "whatever was before");
         strain.note(at(1000), at(1020));
         strain.received(64);
-        assert_eq!(strain.take(at(1020), false, queue(7)), None);
+        assert_eq!(strain.take(at(1020), false, || Duration::ZERO, queue(7)), None);
         strain.note(at(1030), at(1040));
         strain.received(26);
-        let Felt { pressure, missing, span } = strain.take(at(1060), false, queue(17)).expect("a window");
+        let Felt { pressure, missing, span } =
+            strain.take(at(1060), false, || Duration::ZERO, queue(17)).expect("a window");
         assert!((pressure.busy - 0.5).abs() < 0.01, "{pressure:?}");
         assert!((pressure.dropped - 0.1).abs() < 0.01, "{pressure:?}");
         assert_eq!((pressure.delay, pressure.queue), (Duration::from_millis(20), 0.25));
         assert_eq!((missing, span), (10, Duration::from_millis(60)));
         strain.received(10);
-        let felt = strain.take(at(5000), true, queue(117)).expect("a window");
+        let felt = strain.take(at(5000), true, || Duration::ZERO, queue(117)).expect("a window");
         assert_eq!((felt.pressure.dropped, felt.missing), (0.0, 100));
     }
 }

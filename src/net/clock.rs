@@ -13,6 +13,11 @@ pub fn read(age_is_wall: bool) -> Now {
     Now { mono: Moment::from_nanos(mono), age: Moment::from_nanos(age), unix: UnixTime(wall / NANOS) }
 }
 
+/// How long the calling thread has had a processor.
+pub fn thread_cpu() -> std::time::Duration {
+    std::time::Duration::from_nanos(nanos(libc::CLOCK_THREAD_CPUTIME_ID))
+}
+
 /// Nanoseconds on `clock` since its start; 0 for a wall clock set before 1970.
 fn nanos(clock: libc::clockid_t) -> u64 {
     let mut at = libc::timespec { tv_sec: 0, tv_nsec: 0 };
