@@ -395,6 +395,7 @@ fn wrong_values_say_what_to_write() {
         ("[server]\nlisten = []", "nothing would be answered"),
         ("[server]\nlisten = [\"127.0.0.1\"]", "write \"127.0.0.1:53\""),
         ("[server]\nlisten = [\"::1\"]", "write \"[::1]:53\""),
+        ("[server]\nlisten = [\"::1:5300\"]", "write \"[::1]:5300\""),
         ("[server]\nlisten = [\"*:53\"]", "write \"0.0.0.0:53\" and \"[::]:53\""),
         ("[server]\nlisten = [\"127.0.0.1:53\", \"127.0.0.1:53\"]", "same address twice"),
         ("[server]\nworkers = -1", "allowed: 0 to 1024 shards"),

@@ -216,6 +216,10 @@ pub fn listener(text: &str) -> Result<SocketAddr, Wrong> {
         Ok(socket) if socket.ip().is_multicast() => Err(Wrong::new("a multicast address cannot be listened on")),
         Ok(socket) => Ok(socket),
         Err(_) => Err(match bare_address(text) {
+            // An IPv6 address may end in what looks like a port, and mostly it was meant as one.
+            Some(_) if let Some(meant) = unbracketed(text) => {
+                Wrong::instead("an IPv6 address stands in brackets", meant)
+            }
             Some(address) => Wrong::instead("the port is missing", SocketAddr::new(address, 53)),
             None => match text.strip_prefix("*:").and_then(|port| port.parse::<u16>().ok()) {
                 Some(port) => Wrong {
@@ -226,6 +230,13 @@ pub fn listener(text: &str) -> Result<SocketAddr, Wrong> {
             },
         }),
     }
+}
+
+/// An IPv6 address without brackets and a port behind it: `::1:5300`.
+fn unbracketed(text: &str) -> Option<SocketAddr> {
+    let (address, port) = text.rsplit_once(':')?;
+    let port: u16 = port.parse().ok().filter(|port| *port == 53 || *port > 99)?;
+    Some(SocketAddr::new(address.parse::<std::net::Ipv6Addr>().ok()?.into(), port))
 }
 
 /// An address of a server, with a port or on port 53.

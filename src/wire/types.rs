@@ -203,7 +203,10 @@ impl Flags {
 
 impl fmt::Debug for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "op{}", self.opcode())?;
+        if self.opcode() != 0 {
+            write!(f, "opcode {}, ", self.opcode())?;
+        }
+        f.write_str("flags")?;
         for (bit, text) in [
             (Flags::QR, "qr"),
             (Flags::AA, "aa"),
