@@ -39,7 +39,9 @@ const STREAMED: usize = 128;
 /// Sources that are thinned out are looked at this often, whatever arrives.
 const SIFT: Duration = Duration::from_millis(100);
 /// How long questions in flight may take to finish once no more are taken.
-pub const DRAIN_LIMIT: Duration = Duration::from_secs(3);
+pub const DRAIN_LIMIT: Duration = Duration::from_millis(2_500);
+/// How long connections may take to have the last replies written after that.
+const PARTING: Duration = Duration::from_millis(200);
 
 /// What a shard is made of.
 pub struct Site {
@@ -201,7 +203,7 @@ impl Shard {
                 return;
             }
             if clock::read(false).mono >= end {
-                return;
+                return self.give_up().await;
             }
             if more {
                 tokio::task::yield_now().await;
@@ -209,6 +211,20 @@ impl Shard {
                 self.idle(false, end).await;
             }
             more = self.turn(false);
+        }
+    }
+
+    /// Tells everybody who still waits that nothing will come, and lets that be written to connections.
+    async fn give_up(&mut self) {
+        let now = clock::read(self.age_is_wall);
+        self.engine.give_up(now);
+        self.transmit(now);
+        for socket in &mut self.sockets {
+            socket.flush(&self.counters);
+        }
+        let latest = Instant::now() + PARTING;
+        while self.desk.connections() > 0 && Instant::now() < latest {
+            sleep(PARTING / 50).await;
         }
     }
 
@@ -254,7 +270,10 @@ impl Shard {
                 dropped: all.dropped.wrapping_add(one.dropped),
             })
         };
-        let Some(Felt { pressure, missing, span }) = self.strain.take(now.mono, filtered, queues) else { return };
+        let Some(Felt { pressure, missing, span }) = self.strain.take(now.mono, filtered, clock::thread_cpu, queues)
+        else {
+            return;
+        };
         self.counters.note_dropped(missing, filtered);
         if self.engine.may_filter()
             && let Some(thinned) = self.sieve.sift(&self.engine.take_loud(), span)

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::respond::{self, Asker, Extended};
-use super::types::{Client, Disposition, DropReason, Transport};
+use super::types::{Client, Disposition, DropReason, Transmit, Transport};
 use super::{Engine, MAX_QUESTIONS, Pending, Wanted};
 use crate::admission::{
     Admitted, Asking, CookieReply, End, Level, Over, Parting, Pressure, Slip, Standing, Ticket, Turned, Verdict,
@@ -47,6 +47,41 @@ impl Engine {
             }
         }
         Disposition::Answered
+    }
+
+    /// Answers a query without a question, for a cookie alone (RFC 7873 §5.4).
+    pub(super) fn give_cookie(&mut self, now: Moment, asker: &Asker, pass: &Pass, out: &mut Vec<u8>) -> Disposition {
+        let rcode = match asker.edns {
+            Some(edns) if edns.cookie.is_some() => match edns.cookie_shown && !pass.admitted.proven() {
+                true => Rcode::BADCOOKIE,
+                false => Rcode::NOERROR,
+            },
+            // Cookies are switched off: without a question it is no query.
+            _ => Rcode::FORMERR,
+        };
+        respond::bare(out, asker, &self.policy.respond, rcode, &Extended::none());
+        match self.part(now, pass, asker, true, out) {
+            None => Disposition::Answered,
+            Some(reason) => Disposition::Dropped(reason),
+        }
+    }
+
+    /// The end has come: everybody who still waits is told so, and nothing is resolved for them any more.
+    pub fn give_up(&mut self, now: Now) {
+        self.set_now(now);
+        let waiters: Vec<_> = self.pending.values_mut().flat_map(|pending| pending.waiters.drain(..)).collect();
+        let why = Extended::new(ede::NOT_READY, "the server ends, and this took longer than it waits");
+        for waiter in waiters {
+            let mut packet = Vec::new();
+            respond::bare(&mut packet, &waiter.asker, &self.policy.respond, Rcode::SERVFAIL, &why);
+            self.counters.waiting -= 1;
+            if let Some(reason) = self.part(now.mono, &waiter.pass, &waiter.asker, false, &mut packet) {
+                self.counters.dropped[reason as usize] += 1;
+                continue;
+            }
+            self.counters.answered += 1;
+            self.out.push_back(Transmit::Reply { client: waiter.client, packet });
+        }
     }
 
     /// Lets a response go that is in `out`, or something smaller, or nothing.
@@ -229,6 +264,40 @@ mod tests {
         assert_eq!(engine.counters().door.cookies, 1);
         let mut off = self::engine(|policy| policy.access.cookies.enabled = false);
         assert_eq!(cookie(&ask(&mut off, asker, &query(HERE, Some(b"clientck"))).expect("an answer")), None);
+    }
+
+    #[test]
+    fn a_query_without_a_question_gets_a_cookie_and_nothing_else() {
+        let mut engine = engine(|_| {});
+        let asker = client(1, Transport::Udp);
+        let mut bare = |cookie: &[u8]| {
+            let mut packet = query(&[], Some(cookie));
+            packet.drain(12..16);
+            packet[5] = 0;
+            ask(&mut engine, asker, &packet).expect("an answer")
+        };
+        let first = bare(b"clientck");
+        let whole = cookie(&first).expect("a cookie");
+        assert_eq!((first[3] & 15, &first[4..12]), (0, &[0, 0, 0, 0, 0, 0, 0, 1][..]));
+        let again = bare(&whole);
+        assert_eq!((again[3] & 15, cookie(&again).is_some()), (0, true));
+        let forged = bare(&[7; 24]);
+        assert_eq!((forged[3] & 15, forged[17], cookie(&forged).is_some()), (7, 1, true), "BADCOOKIE is 23");
+    }
+
+    #[test]
+    fn who_waits_at_the_end_is_told_so() {
+        let mut engine = engine(|_| {});
+        assert_eq!(ask(&mut engine, client(1, Transport::Udp), &query(b"\x04gone\0", None)), None);
+        let now = Now::simulated(6_000_000_000);
+        engine.give_up(now);
+        let mut replies = Vec::new();
+        while let Some(transmit) = engine.poll_transmit(now) {
+            if let Transmit::Reply { packet, .. } = transmit {
+                replies.push(Message::parse(&packet).expect("a message").rcode());
+            }
+        }
+        assert_eq!((replies, engine.counters().waiting), (vec![Rcode::SERVFAIL], 0));
     }
 
     #[test]

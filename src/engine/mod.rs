@@ -216,6 +216,9 @@ impl Engine {
             return Disposition::Answered;
         }
         let pass = Pass { admitted, received: packet.len() };
+        if view.question.is_empty() {
+            return self.give_cookie(now.mono, &asker, &pass, out);
+        }
         if self.hot.answer(&view, &asker, &self.policy.respond, now.age, out) {
             self.counters.cache_hits += 1;
             return match self.part(now.mono, &pass, &asker, true, out) {
@@ -291,6 +294,9 @@ impl Engine {
             }
             Err(why) => why,
         };
+        // Clients that may ask at all may ask without RD: the cache answers, as with BIND and Knot Resolver (Unbound has
+        // `allow` refuse it and `allow_snoop` not). What is in the cache tells a client only what others of the same
+        // network asked for, which a question with RD and its time tells as well; `answers` with REFUSED otherwise.
         if !view.flags.has(Flags::RD) {
             let extended = Extended::new(ede::NOT_SUPPORTED, "not in the cache, and recursion was not asked for");
             respond::bare(out, asker, respond, Rcode::REFUSED, &extended);

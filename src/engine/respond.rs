@@ -114,7 +114,9 @@ impl<'a> Response<'a> {
     fn new(out: &'a mut Vec<u8>, asker: &Asker, policy: &RespondPolicy, extended: &Extended) -> Response<'a> {
         let flags = Flags::QR | Flags::RA | asker.flags.0 & (Flags::RD | Flags::CD);
         let mut composer = Composer::new(out, asker.id, flags, asker.limit(policy));
-        composer.question(&asker.question);
+        if !asker.question.is_empty() {
+            composer.question(&asker.question);
+        }
         let options = options(asker, policy, extended);
         composer.reserve(OPT + options.len());
         let empty = composer.mark();

@@ -249,7 +249,8 @@ fn read_edns(class: u16, ttl: u32, options: &[u8]) -> Result<Edns, ParseError> {
     let mut edns =
         Edns { udp_payload_size: class, extended_rcode, version, dnssec_ok: high & 0x80 != 0, ..Edns::default() };
     for_each_option(options, |code, value| match code {
-        option::COOKIE => edns.cookie = Some(SmallVec::from_slice(value)),
+        // The first counts (RFC 7873 §5.2).
+        option::COOKIE if edns.cookie.is_none() => edns.cookie = Some(SmallVec::from_slice(value)),
         option::EDE if edns.extended_error.is_none() => {
             edns.extended_error = value
                 .split_first_chunk()

@@ -3,14 +3,14 @@
 use super::message::{HEADER, for_each_option};
 use super::name::wire_name_len;
 use super::read::{ParseError, Reader};
-use super::types::{Flags, Rcode, Rtype, option};
+use super::types::{CLASS_IN, Flags, Rcode, Rtype, option};
 
-/// A query with exactly one question.
+/// A query with exactly one question; or with none and a COOKIE option, which asks for a cookie (RFC 7873 §5.4).
 #[derive(Clone, Copy, Debug)]
 pub struct QueryView<'a> {
     pub id: u16,
     pub flags: Flags,
-    /// The question as it stands in the packet: name (any case), type, class.
+    /// The question as it stands in the packet: name (any case), type, class. Empty where only a cookie is asked for.
     pub question: &'a [u8],
     pub rtype: Rtype,
     pub class: u16,
@@ -54,7 +54,8 @@ impl<'a> QueryView<'a> {
             return Err(Unreadable::Opcode);
         }
         let formerr = |error| Unreadable::Reject(Rcode::FORMERR, error);
-        if header[4..6] != [0, 1] {
+        let asks = header[4..6] == [0, 1];
+        if !asks && header[4..6] != [0, 0] {
             return Err(formerr(ParseError::Questions));
         }
         // A query has no answers; the SOA of an IXFR (RFC 1995) is the only authority ever sent.
@@ -62,21 +63,20 @@ impl<'a> QueryView<'a> {
             return Err(formerr(ParseError::Counts));
         }
         let rest = packet.get(HEADER..).unwrap_or(&[]);
-        // A pointer in the question could only point into the header: plain labels only.
-        let name = wire_name_len(rest).ok_or(formerr(ParseError::Short))?;
-        let question = rest.get(..name + 4).ok_or(formerr(ParseError::Short))?;
-        let [.., a, b, c, d] = question else { return Err(formerr(ParseError::Short)) };
-        let mut view = QueryView {
-            id,
-            flags,
-            question,
-            rtype: Rtype(u16::from_be_bytes([*a, *b])),
-            class: u16::from_be_bytes([*c, *d]),
-            edns: None,
-        };
+        let mut view = QueryView { id, flags, question: &[], rtype: Rtype(0), class: CLASS_IN, edns: None };
+        if asks {
+            // A pointer in the question could only point into the header: plain labels only.
+            let name = wire_name_len(rest).ok_or(formerr(ParseError::Short))?;
+            view.question = rest.get(..name + 4).ok_or(formerr(ParseError::Short))?;
+            let [.., a, b, c, d] = view.question else { return Err(formerr(ParseError::Short)) };
+            (view.rtype, view.class) = (Rtype(u16::from_be_bytes([*a, *b])), u16::from_be_bytes([*c, *d]));
+        }
         let records = u16::from_be_bytes([header[8], header[9]]) + u16::from_be_bytes([header[10], header[11]]);
         if records > 0 {
-            view.read_records(packet, HEADER + question.len(), records).map_err(formerr)?;
+            view.read_records(packet, HEADER + view.question.len(), records).map_err(formerr)?;
+        }
+        if !asks && view.edns.is_none_or(|edns| edns.cookie.is_none()) {
+            return Err(formerr(ParseError::Questions));
         }
         Ok(view)
     }
@@ -107,7 +107,8 @@ impl<'a> QueryView<'a> {
             for_each_option(data, |code, value| match code {
                 option::NSID => edns.nsid = true,
                 option::TCP_KEEPALIVE => edns.keepalive = true,
-                option::COOKIE => edns.cookie = Some(value),
+                // The first counts (RFC 7873 §5.2).
+                option::COOKIE if edns.cookie.is_none() => edns.cookie = Some(value),
                 _ => {}
             })?;
             self.edns = Some(edns);
@@ -168,6 +169,26 @@ mod tests {
         let mut notify = QUERY.to_vec();
         notify[2] |= 0x20;
         assert_eq!(QueryView::parse(&notify).err(), Some(Unreadable::Opcode));
+    }
+
+    #[test]
+    fn the_first_of_two_cookies_counts() {
+        let mut packet = QUERY.to_vec();
+        packet.truncate(packet.len() - 6);
+        packet.extend_from_slice(b"\0\x18\0\x0a\0\x08FIRSTONE\0\x0a\0\x08another1");
+        let edns = QueryView::parse(&packet).expect("a query").edns.expect("OPT");
+        assert_eq!(edns.cookie, Some(&b"FIRSTONE"[..]));
+    }
+
+    #[test]
+    fn no_question_is_a_query_only_with_a_cookie() {
+        let mut packet = b"\x12\x34\x01\0\0\0\0\0\0\0\0\x01\0\0\x29\x04\xd0\0\0\0\0\0\x0c\0\x0a\0\x08clientck".to_vec();
+        let view = QueryView::parse(&packet).expect("a query for a cookie");
+        assert_eq!((view.question, view.name()), (&b""[..], &b""[..]));
+        packet[24] = 12;
+        let none = Err(Unreadable::Reject(Rcode::FORMERR, ParseError::Questions));
+        assert_eq!(QueryView::parse(&packet).map(|_| ()), none);
+        assert_eq!(QueryView::parse(b"\x12\x34\x01\0\0\0\0\0\0\0\0\0").map(|_| ()), none);
     }
 
     #[test]

@@ -186,7 +186,26 @@ fn a_question_in_flight_does_not_keep_it_beyond_five_seconds() {
         let (status, log) = program.end();
         assert_eq!(status.code(), Some(0), "{log:#?}");
         assert!(began.elapsed() < Duration::from_secs(5), "signal {signal}: it took {:?}", began.elapsed());
+        // Nobody is left without a word.
+        let mut reply = [0; 512];
+        let length = client.recv(&mut reply).expect("a reply by UDP");
+        assert!(length > 12 && reply[3] & 15 == 2, "not SERVFAIL");
+        assert_eq!(hear(&mut stream).rcode, 2, "not SERVFAIL");
     }
+}
+
+#[test]
+fn a_log_of_json_has_warnings_of_the_configuration_as_json_too() {
+    let more = format!("{NOBODY}[log]\nformat = \"json\"\n");
+    let config = config(&[free_port()], &more).replace("workers = 2", "workers = 2\nudp_payload_size = 4096");
+    let program = Program::start("jsonwarn", &config);
+    let mut log = program.log_until("ready");
+    program.signal("TERM");
+    log.extend(program.end().1);
+    for line in &log {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "not JSON: {line}");
+    }
+    assert!(log.iter().any(|line| line.contains("WARN") && line.contains("fragmented")), "{log:#?}");
 }
 
 /// How many addresses `printer.example` has, once they are not as many as `old`.
