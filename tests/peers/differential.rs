@@ -16,7 +16,7 @@ use super::programs::authority::Authority;
 use super::programs::internet::package_file;
 use super::programs::process::{fresh_dir, require_own_network};
 use super::programs::resolver::Resolver;
-use super::programs::wire::{Answer, Over, Type, ask};
+use super::programs::wire::{Answer, Over, Type, Wishes, ask_with};
 use super::questions::{self, Question};
 
 /// Questions in flight at each resolver.
@@ -68,17 +68,22 @@ fn matches(pattern: &str, text: &str) -> bool {
 }
 
 /// What came back: an answer, or nothing before the asker's patience ended.
-type Outcome = Result<Answer, String>;
+pub(super) type Outcome = Result<Answer, String>;
 
 /// Asks all questions of one resolver, by UDP (TCP when truncated).
 fn ask_all(server: SocketAddr, questions: &[Question]) -> BTreeMap<Question, Outcome> {
+    ask_all_with(server, questions, Wishes::default())
+}
+
+/// The same with wishes.
+pub(super) fn ask_all_with(server: SocketAddr, questions: &[Question], wishes: Wishes) -> BTreeMap<Question, Outcome> {
     let next = AtomicUsize::new(0);
     let outcomes = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(|| {
                 while let Some(question) = questions.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let outcome = ask(server, &question.0, question.1, Over::Udp, PATIENCE);
+                    let outcome = ask_with(server, (&question.0, question.1), wishes, Over::Udp, PATIENCE);
                     let outcome = outcome.map_err(|error| format!("no answer ({error})"));
                     outcomes.lock().expect("no asker panicked").insert(question.clone(), outcome);
                 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use maeslant::lab::Atlas;
 use serde::Deserialize;
 
 use super::internet::{Host, Internet, Zone, package_file};
@@ -54,6 +55,45 @@ impl Numbering {
             _ => address,
         }
     }
+}
+
+/// The lab's zones, those that only exist signed included, without a signature: in a directory of this name, one record
+/// a line and all names absolute.
+pub fn unsigned_internet(name: &str, numbering: Numbering, port: u16) -> Internet {
+    let dir = fresh_dir(name);
+    let mut internet = exported(Atlas::new(0).unsigned(), &dir, numbering, port);
+    let plain = fresh_dir(&format!("{name}-plain"));
+    for zone in internet.hosts.iter_mut().flat_map(|host| &mut host.zones) {
+        *zone = write_plainly(&dir, &plain, &zone.origin, Numbering::Loopback);
+    }
+    internet
+}
+
+fn exported(mut atlas: Atlas, dir: &Path, numbering: Numbering, port: u16) -> Internet {
+    for zone in &mut atlas.zones {
+        zone.text = zone.text.lines().map(|line| renumber(line, numbering) + "\n").collect();
+    }
+    atlas.write_to(dir).expect("the zones can be written");
+    let file = |origin: &String| {
+        let zone = atlas.zones.iter().find(|zone| zone.origin == *origin).expect("a server's zone is there");
+        Zone { origin: origin.clone(), file: dir.join(zone.file_name()) }
+    };
+    let host = |server: &maeslant::lab::Server| Host {
+        addresses: server.addresses.iter().map(|address| numbering.address(*address)).collect(),
+        zones: server.zones.iter().map(file).collect(),
+    };
+    let hosts = atlas.servers.iter().map(host).collect();
+    let mut hints = String::new();
+    for (index, root) in atlas.root_servers().enumerate() {
+        let _ = writeln!(hints, ". 3600000 IN NS root{index}.hints.");
+        for address in root.addresses.iter().map(|address| numbering.address(*address)) {
+            let kind = if address.is_ipv4() { "A" } else { "AAAA" };
+            let _ = writeln!(hints, "root{index}.hints. 3600000 IN {kind} {address}");
+        }
+    }
+    let root_hints = dir.join("root.hints");
+    fs::write(&root_hints, hints).expect("root hints can be written");
+    Internet { hosts, port, root_hints }
 }
 
 /// The lab as `zones/lab` describes it, every server on `port`.
@@ -106,8 +146,9 @@ fn write_plainly(source: &Path, dir: &Path, origin: &str, numbering: Numbering) 
 
 fn renumber(line: &str, numbering: Numbering) -> String {
     let Some((before, last)) = line.rsplit_once([' ', '\t']) else { return line.to_owned() };
-    match (before.split_whitespace().nth(3), last.parse::<IpAddr>()) {
-        (Some("A" | "AAAA"), Ok(address)) => format!("{before} {}", numbering.address(address)),
+    let is_address = before.split_whitespace().any(|word| word == "A" || word == "AAAA");
+    match (is_address, last.parse::<IpAddr>()) {
+        (true, Ok(address)) => format!("{before} {}", numbering.address(address)),
         _ => line.to_owned(),
     }
 }

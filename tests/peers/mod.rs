@@ -6,5 +6,6 @@ mod lab_zones;
 pub mod programs;
 mod questions;
 mod real_servers;
+mod tool_signed;
 
 use programs::{internet, process, wire};
