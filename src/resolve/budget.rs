@@ -45,6 +45,9 @@ pub struct Work {
     /// failure yet.
     pub patient_until: Moment,
     avoided: RefCell<SmallVec<[SocketAddr; MAX_AVOIDED]>>,
+    /// Zones in which a shortened name has shown no cut: their names are not shortened again for this question, or a chain
+    /// of aliases would cost two packets a link (CAMP, USENIX Security 2024).
+    unshortened: RefCell<SmallVec<[u64; 2]>>,
     /// The questions being worked on, outermost first: a question within itself is a loop.
     stack: RefCell<Vec<Question>>,
 }
@@ -62,6 +65,7 @@ impl Work {
             begun: Moment::ZERO,
             patient_until: Moment::ZERO,
             avoided: RefCell::default(),
+            unshortened: RefCell::default(),
             stack: RefCell::new(Vec::new()),
         }
     }
@@ -104,6 +108,19 @@ impl Work {
     /// Is this server passed over?
     pub fn avoids(&self, server: SocketAddr) -> bool {
         self.avoided.borrow().contains(&server)
+    }
+
+    /// Names of this zone, a number, are not shortened from now on.
+    pub fn leave_whole(&self, zone: u64) {
+        let mut zones = self.unshortened.borrow_mut();
+        if zones.len() < MAX_PACKETS as usize && !zones.contains(&zone) {
+            zones.push(zone);
+        }
+    }
+
+    /// Are names of this zone asked for as a whole?
+    pub fn leaves_whole(&self, zone: u64) -> bool {
+        self.unshortened.borrow().contains(&zone)
     }
 
     /// Packets sent so far.

@@ -93,6 +93,9 @@ pub(super) async fn descend(cx: &Cx, work: &Work, question: &Question) -> Result
     let mut minimiser = Minimiser::new(cx.plan.minimisation);
     let mut rechecked = false;
     for _ in 0..MAX_REFERRALS * 2 {
+        if work.leaves_whole(cx.zone_hash(&cut.zone, false)) {
+            minimiser.give_up();
+        }
         let (name, rtype, shortened) = next_to_ask(cx, &mut minimiser, &cut, question);
         let heard = match ask_zone(cx, work, &cut, &name, rtype, shortened).await {
             Ok(heard) => heard,
@@ -122,6 +125,7 @@ pub(super) async fn descend(cx: &Cx, work: &Work, question: &Question) -> Result
             match after_shortened(cx, &mut minimiser, heard, asked, question) {
                 Some(Shortened::Cut(next)) => cut = next,
                 Some(Shortened::Found(raw)) => return Ok(*raw),
+                None if minimiser.has_ended() => work.leave_whole(cx.zone_hash(asked.zone, false)),
                 None => {}
             }
             continue;

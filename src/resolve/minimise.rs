@@ -51,6 +51,11 @@ impl Minimiser {
         self.mode = Minimisation::Off;
     }
 
+    /// Is the whole name asked for from here on?
+    pub fn has_ended(&self) -> bool {
+        self.mode == Minimisation::Off
+    }
+
     /// Is a server's word on a shortened name final?
     pub fn is_strict(&self) -> bool {
         self.mode == Minimisation::Strict

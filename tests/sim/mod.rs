@@ -1,6 +1,7 @@
 //! A simulated Internet around the real engine: simulated time, seeded faults, scenarios in text files.
 
 mod aggressive;
+mod amplification;
 mod client;
 mod dice;
 mod events;
