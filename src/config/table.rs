@@ -363,7 +363,7 @@ static RESOLVER: [Setting<Settings>; 12] = [
         default: None,
         required: false,
         doc: "How much of a name each server is shown. relaxed: one label more than its zone, and the full name where a \
-              server stumbles over that. strict: what a server says of a shortened name is believed. off: the full name \
+              server stumbles over that, and within an organisation's own zone once one name there is no zone cut. strict: what a server says of a shortened name is believed. off: the full name \
               to every server.",
         reason: "Servers learn no more than they need (RFC 9156), and names behind broken servers still resolve.",
         example: r#""relaxed""#,
