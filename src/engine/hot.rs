@@ -221,7 +221,9 @@ fn ages(
         add(&soa.set, soa.life);
     }
     // Proofs are written with the smaller of two TTLs: left to the slow path.
-    if dnssec_ok && !outcome.proof.is_empty() || lives.len() > MOST_RECORDS || until <= age {
+    // A negative answer without an SOA has nothing that tells when it ends.
+    let endless = lives.is_empty();
+    if dnssec_ok && !outcome.proof.is_empty() || lives.len() > MOST_RECORDS || endless || until <= age {
         return None;
     }
     let mut at = HEADER + question;

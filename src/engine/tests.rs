@@ -64,6 +64,8 @@ fn filled() -> Shared {
     };
     shared.cache.keep_negative(&name("gone.nl"), Rtype::A, negative(Rcode::NXDOMAIN));
     shared.cache.keep_negative(&name("www.example.nl"), Rtype::MX, negative(Rcode::NOERROR));
+    let bare = Negative { soa: None, ttl: 5, ..negative(Rcode::NOERROR) };
+    shared.cache.keep_negative(&name("bare.example.be"), Rtype::A, bare);
     set("*.wild.nl", Rtype::TXT, 200, SECOND / 4, &[b"\x03any"]);
     // From the apex to cdn.example.nl., from there to www.example.nl., to *.wild.nl., and back.
     for (owner, ttl, at, data) in [
@@ -94,7 +96,7 @@ struct Asked {
     failing: bool,
 }
 
-const QUESTIONS: [(&str, Rtype); 12] = [
+const QUESTIONS: [(&str, Rtype); 13] = [
     ("www.example.nl", Rtype::A),
     ("cdn.example.nl", Rtype::A),
     ("gone.nl", Rtype::A),
@@ -108,6 +110,8 @@ const QUESTIONS: [(&str, Rtype); 12] = [
     ("x.wild.nl", Rtype::TXT),
     ("y.wild.nl", Rtype::A),
     ("x.wild.nl", Rtype::DS),
+    // Without an SOA.
+    ("bare.example.be", Rtype::A),
 ];
 
 fn query(asked: &Asked, id: u16) -> Vec<u8> {
@@ -140,7 +144,7 @@ fn asked() -> impl Strategy<Value = Asked> {
     let edns = prop::option::of((prop::sample::select(vec![0u16, 512, 1232, 4096]), any::<bool>()));
     let cookie = prop::sample::select(vec![None, Some(8), Some(24), Some(5)]);
     let when = (0u64..330 * SECOND, any::<bool>());
-    (0usize..12, flags, edns, any::<u32>(), cookie, when).prop_map(
+    (0usize..13, flags, edns, any::<u32>(), cookie, when).prop_map(
         |(which, flags, edns, upper, cookie, (at, failing))| Asked {
             which,
             flags: flags.into_iter().fold(0, |sum, bit| sum | bit),
@@ -220,6 +224,20 @@ fn what_follows_from_ranges_is_answered_while_they_last() {
     assert_eq!(engine.counters().deduced, 7);
     let told = engine.take_trace().iter().filter(|traced| traced.step.to_string().contains("RFC 8198")).count();
     assert_eq!(told, 7);
+}
+
+#[test]
+fn a_negative_answer_without_an_soa_ends_too() {
+    let shared = filled();
+    let mut engine = engine(&shared);
+    let packet =
+        query(&Asked { which: 12, flags: Flags::RD, edns: None, upper: 0, cookie: None, at: 0, failing: false }, 1);
+    let mut out = Vec::new();
+    let mut fresh = |second: u64| {
+        let answered = engine.handle_query(Now::simulated(second * SECOND), client(), &packet, &mut out);
+        answered == Disposition::Answered
+    };
+    assert_eq!([fresh(1), fresh(1), fresh(4), fresh(6)], [true, true, true, false]);
 }
 
 #[test]
