@@ -2,6 +2,8 @@
 
 mod flood;
 
+pub use flood::Places;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;

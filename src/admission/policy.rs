@@ -159,6 +159,8 @@ pub struct Limits {
     pub zone_rate: u32,
     /// In a flooded zone, let those who ask for names that do not exist go last.
     pub zone_clients: Mode,
+    /// Keep the last places for questions in flight to those that deserve them, and share the others evenly.
+    pub places: Mode,
     /// Thin out the loudest sources before they reach a socket's queue, where the system can.
     pub kernel_filter: bool,
     /// A level of pressure is left after this long without need of it.
@@ -193,6 +195,7 @@ impl Default for Limits {
             zone_watch: 50,
             zone_rate: 500,
             zone_clients: Mode::Enforce,
+            places: Mode::Enforce,
             kernel_filter: true,
             calm: Duration::from_secs(5),
         }

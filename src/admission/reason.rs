@@ -28,11 +28,13 @@ pub enum Reason {
     ZoneClient,
     /// Too many names of the zone that were never seen before are waited for.
     ZoneInFlight,
+    /// The places for questions in flight are needed by others.
+    Places,
 }
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Reason; 12] = [
+    pub const ALL: [Reason; 13] = [
         Reason::NotAllowed,
         Reason::RefusedRate,
         Reason::ClientShare,
@@ -45,6 +47,7 @@ impl Reason {
         Reason::ZoneFlood,
         Reason::ZoneClient,
         Reason::ZoneInFlight,
+        Reason::Places,
     ];
     /// How many there are.
     pub const COUNT: usize = Reason::ALL.len();
@@ -69,6 +72,7 @@ impl Reason {
             Reason::ZoneFlood => "zone_flood",
             Reason::ZoneClient => "zone_client",
             Reason::ZoneInFlight => "zone_in_flight",
+            Reason::Places => "places",
         }
     }
 
@@ -86,6 +90,7 @@ impl Reason {
             Reason::ZoneFlood => "limits.zone_rate",
             Reason::ZoneClient => "limits.zone_clients",
             Reason::ZoneInFlight => "limits.zones",
+            Reason::Places => "limits.places",
         }
     }
 
@@ -106,6 +111,9 @@ impl Reason {
                  then to clients whose questions lead to some"
             }
             Reason::ZoneClient => "the client asked for too many names that do not exist, in a zone flooded with them",
+            Reason::Places => {
+                "too many questions for names never seen before are in flight, and the client has its share of them"
+            }
             Reason::ZoneInFlight => "too many names of the zone that were never seen before wait for an answer",
         }
     }
@@ -126,6 +134,7 @@ impl Reason {
                 "it ends by itself within a minute of the flood; or raise [limits] zone_watch, from where on a zone is \
                  suspected, or set zones = \"observe\""
             }
+            Reason::Places => "it ends when what is in flight has; or set [limits] places = \"observe\"",
             Reason::ZoneInFlight => "it ends as soon as the zone's servers answer; or set [limits] zones = \"observe\"",
         }
     }

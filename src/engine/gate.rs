@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use super::respond::{self, Asker, Extended};
 use super::types::{Client, Disposition, DropReason, Transmit, Transport};
-use super::{Engine, MAX_QUESTIONS, Pending, Wanted};
+use super::{Engine, MAX_QUESTIONS, Pending, Waiter, Wanted};
 use crate::admission::{
-    Admitted, Asking, CookieReply, End, Level, Over, Parting, Pressure, Slip, Standing, Ticket, Turned, Verdict,
+    Admitted, Asking, CookieReply, End, Level, Over, Parting, Places, Pressure, Slip, Standing, Ticket, Turned, Verdict,
 };
 use crate::clock::{Moment, Now};
 use crate::resolve::{Failure, Limit, Outcome};
@@ -123,13 +123,38 @@ impl Engine {
         Err(Extended::new(ede::OTHER, text))
     }
 
-    /// How many questions may be in flight before one that stands like this is begun: the last places are for names
-    /// that are known to exist.
-    pub(super) fn most_in_flight(standing: Standing) -> usize {
-        match standing {
-            Standing::Learned => MAX_QUESTIONS,
-            Standing::Trusted => MAX_QUESTIONS / 10 * 7,
-            Standing::Unknown => MAX_QUESTIONS / 10 * 4,
+    /// Asks leave for a question to take a place among those in flight. `Err`: what the client is told.
+    pub(super) fn may_be_in_flight(
+        &mut self,
+        now: Now,
+        pass: &Pass,
+        question: &Question,
+        ticket: &Ticket,
+    ) -> Result<(), Extended> {
+        let own = self.holding.get(&self.door.holder(&pass.admitted)).map_or(0, |own| *own as usize);
+        let places = Places { all: MAX_QUESTIONS, taken: self.pending.len(), clients: self.holding.len(), own };
+        if self.door.take_place(now.mono, &pass.admitted, question.name.wire(), ticket.standing, &places) {
+            return Ok(());
+        }
+        Err(Extended::new(ede::NOT_READY, "too many questions in flight; names known to exist come first"))
+    }
+
+    /// Answers a client whose question is not asked.
+    pub(super) fn deny(&mut self, waiter: &Waiter, why: &Extended, out: &mut Vec<u8>) -> Disposition {
+        respond::bare(out, &waiter.asker, &self.policy.respond, Rcode::SERVFAIL, why);
+        Disposition::Answered
+    }
+
+    /// Notes who has taken a place for a name never seen, or has left it.
+    pub(super) fn hold(&mut self, holder: Option<u64>, left: bool) {
+        let Some(holder) = holder else { return };
+        if !left {
+            *self.holding.entry(holder).or_default() += 1;
+        } else if let std::collections::hash_map::Entry::Occupied(mut own) = self.holding.entry(holder) {
+            *own.get_mut() -= 1;
+            if *own.get() == 0 {
+                own.remove();
+            }
         }
     }
 
@@ -140,8 +165,9 @@ impl Engine {
         self.door.end(now, &pending.ticket, wanted.question.name.wire(), end_of(outcome), admitted);
         if outcome.failure.is_some() {
             self.counters.failed += 1;
-            // Who pays for it in the account that he has with the zone does not pay twice.
-            if let Some(first) = pending.waiters.first().filter(|_| !pending.ticket.is_charged()) {
+            // Of a flooded zone a client pays in the account that it has with it, not here.
+            let flooded = self.shared.books.zones().is_flooded(&pending.ticket);
+            if let Some(first) = pending.waiters.first().filter(|_| !flooded) {
                 self.door.settle_failure(now, &first.pass.admitted);
             }
         }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::admission::{Books, CookieReply, Door, Sizes, Ticket, Turned, Verdict};
+use crate::admission::{Books, CookieReply, Door, Sizes, Standing, Ticket, Turned, Verdict};
 use crate::cache::{Cache, Security};
 use crate::clock::{Moment, Now};
 use crate::dnssec::{Anchor, Rollover, Sentinel};
@@ -97,6 +97,8 @@ struct Pending {
     ticket: Ticket,
     /// Why nobody waits for it where there is a stale answer.
     slow: Option<StaleWhy>,
+    /// Who has taken its place, if it is for a name never seen.
+    holder: Option<u64>,
 }
 
 /// One shard.
@@ -108,6 +110,8 @@ pub struct Engine {
     tasks: Tasks,
     pending: HashMap<Wanted, Pending, Keyed>,
     running: HashMap<TaskId, Wanted, Keyed>,
+    /// How many questions for names never seen each client has in flight.
+    holding: HashMap<u64, u32, Keyed>,
     hot: Hot,
     /// When those who wait for a task are given a stale answer, the earliest first.
     patience: VecDeque<(Moment, TaskId)>,
@@ -137,6 +141,7 @@ impl Engine {
             tasks: Tasks::default(),
             pending: HashMap::with_hasher(keyed),
             running: HashMap::with_hasher(keyed),
+            holding: HashMap::with_hasher(keyed),
             hot: Hot::new(keyed),
             patience: VecDeque::new(),
             out: VecDeque::new(),
@@ -362,19 +367,14 @@ impl Engine {
         let ticket = match self.may_ask_zone(now, &waiter.pass, &wanted.question) {
             Ok(ticket) => ticket,
             Err(_) if self.give_stale(now, &waiter, &wanted, StaleWhy::Flooded, out) => return Disposition::Answered,
-            Err(why) => {
-                respond::bare(out, &waiter.asker, &self.policy.respond, Rcode::SERVFAIL, &why);
-                return Disposition::Answered;
-            }
+            Err(why) => return self.deny(&waiter, &why, out),
         };
-        if self.pending.len() >= Engine::most_in_flight(ticket.standing) {
+        if let Err(why) = self.may_be_in_flight(now, &waiter.pass, &wanted.question, &ticket) {
             if self.give_stale(now, &waiter, &wanted, StaleWhy::Crowded, out) {
                 return Disposition::Answered;
             }
             self.counters.shed += 1;
-            let why = Extended::new(ede::NOT_READY, "too many questions in flight");
-            respond::bare(out, &waiter.asker, &self.policy.respond, Rcode::SERVFAIL, &why);
-            return Disposition::Answered;
+            return self.deny(&waiter, &why, out);
         }
         if let Err(turned) = self.may_recurse(now, &waiter.pass, &wanted.question) {
             if self.give_stale(now, &waiter, &wanted, StaleWhy::Limited, out) {
@@ -401,6 +401,9 @@ impl Engine {
 
     fn begin(&mut self, now: Now, wanted: Wanted, waiter: Option<Waiter>, why: Why, ticket: Ticket) {
         self.shared.books.zones().begin(&ticket);
+        let unseen = waiter.as_ref().filter(|_| ticket.standing != Standing::Learned);
+        let holder = unseen.map(|waiter| self.door.holder(&waiter.pass.admitted));
+        self.hold(holder, false);
         let deadline = now.mono + self.cx.plan.deadline.saturating_sub(DEADLINE_MARGIN);
         let mut work = Work::new(deadline, &self.cx.plan.dnssec.policy.limits, wanted.checking);
         work.begun = now.mono;
@@ -409,7 +412,7 @@ impl Engine {
         let task = self.tasks.add(Box::pin(async move { Some(resolution.await) }));
         self.set_patience(now, task);
         let waiters = waiter.into_iter().collect();
-        self.pending.insert(wanted.clone(), Pending { waiters, ticket, slow: None });
+        self.pending.insert(wanted.clone(), Pending { waiters, ticket, slow: None, holder });
         self.running.insert(task, wanted);
         self.cx.board.borrow_mut().wake(task);
         self.run();
@@ -549,6 +552,7 @@ impl Engine {
     fn finish(&mut self, task: TaskId, outcome: Option<Outcome>) {
         let Some(wanted) = self.running.remove(&task) else { return };
         let Some(pending) = self.pending.remove(&wanted) else { return };
+        self.hold(pending.holder, true);
         let Some(outcome) = outcome else { return };
         self.settle(&wanted, &pending, &outcome);
         self.counters.deduced += u64::from(outcome.deduced);

@@ -111,7 +111,7 @@ impl From<Reason> for DropReason {
             Reason::NotAllowed | Reason::RefusedRate => DropReason::RefusedRate,
             Reason::ClientShare => DropReason::ClientLimit,
             Reason::PrefixShare => DropReason::PrefixLimit,
-            Reason::Recursion | Reason::ZoneFlood | Reason::ZoneClient | Reason::ZoneInFlight => {
+            Reason::Recursion | Reason::ZoneFlood | Reason::ZoneClient | Reason::ZoneInFlight | Reason::Places => {
                 DropReason::RecursionLimit
             }
             Reason::Stranger => DropReason::Stranger,

@@ -1,14 +1,16 @@
 //! The door toward zones: may a question be asked that nobody here has an answer to?
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::{Admitted, Door};
 use crate::admission::books::crowd_count;
 use crate::admission::decisions::Action;
 use crate::admission::ladder::{Book, prefix_key};
 use crate::admission::policy::Mode;
+use crate::admission::pressure::Level;
 use crate::admission::reason::Reason;
-use crate::admission::zones::{End, Marks, Over, Refused, Ticket};
+use crate::admission::zones::{End, Marks, Over, Refused, Standing, Ticket};
 use crate::clock::Moment;
 use crate::meter::Hash;
 
@@ -16,6 +18,20 @@ use crate::meter::Hash;
 const CUSTOMER_V6: u8 = 56;
 /// So many different names answered from the cache, of those looked at, are those of an ordinary client.
 const ORDINARY: u32 = 2;
+
+/// A client has at least so many places, whoever else wants them.
+const FEWEST: usize = 8;
+
+/// The places for questions in flight.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Places {
+    pub all: usize,
+    /// How many are taken, and by how many clients those for names never seen.
+    pub taken: usize,
+    pub clients: usize,
+    /// How many of those the client has itself.
+    pub own: usize,
+}
 
 impl Door {
     fn marks(&self) -> Marks {
@@ -54,8 +70,61 @@ impl Door {
             self.observe(now, admitted, name, reason);
             return Ok(ticket);
         }
+        self.forgive(now, admitted);
         self.keep(now, admitted.address, name, reason, Action::Failed);
         Err(refused)
+    }
+
+    /// Who takes part in the flood of a zone pays for it there: with room to spare, the answer that says so is free.
+    fn forgive(&self, now: Moment, admitted: &Admitted) {
+        let (level, _) = self.controller.level();
+        if level != Level::Open || self.limits.clients == Mode::Off {
+            return;
+        }
+        let accounts = self.ladder.accounts(&self.books.0.secret, admitted.address);
+        let table = &self.books.0.tables[usize::from(admitted.proven)];
+        for (index, (key, _)) in accounts.iter().enumerate() {
+            let price = accounts.price(index, 1, admitted.weight, level);
+            table.refund(key, now, Duration::from_nanos(price));
+        }
+    }
+
+    /// Asks leave for a question that nobody has asked for yet to take one of the places for questions in flight, of which
+    /// its client has so many already, `taken` are taken in all, by `clients` different ones. Some are kept for names
+    /// that are known to exist, others for clients whose questions lead somewhere; the rest is shared evenly.
+    pub fn take_place(
+        &mut self,
+        now: Moment,
+        admitted: &Admitted,
+        name: &[u8],
+        standing: Standing,
+        places: &Places,
+    ) -> bool {
+        if admitted.exempt || standing == Standing::Learned || self.limits.places == Mode::Off {
+            return places.taken < places.all;
+        }
+        let most = match standing {
+            Standing::Learned => places.all,
+            Standing::Trusted => places.all / 10 * 7,
+            Standing::Unknown => places.all / 10 * 4,
+        };
+        // As if one more came: whoever is alone leaves half of the room.
+        let share = (most / (places.clients + 1)).max(FEWEST).saturating_mul(admitted.weight as usize);
+        let scarce = places.taken >= most / 2 && places.own >= share;
+        if places.taken < most && !scarce {
+            return true;
+        }
+        if self.limits.places == Mode::Observe {
+            self.observe(now, admitted, name, Reason::Places);
+            return places.taken < places.all;
+        }
+        self.keep(now, admitted.address, name, Reason::Places, Action::Failed);
+        false
+    }
+
+    /// By whom a place is taken.
+    pub fn holder(&self, admitted: &Admitted) -> u64 {
+        self.client(admitted.address).0
     }
 
     /// A question with a ticket has ended. `waited` are those who wanted it.

@@ -112,13 +112,6 @@ pub struct Ticket {
     pub observed: bool,
 }
 
-impl Ticket {
-    /// Does its client pay for it in an account that it has with the zone?
-    pub fn is_charged(&self) -> bool {
-        self.charged.is_some()
-    }
-}
-
 /// Why a question is not asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Over {
@@ -293,6 +286,15 @@ impl Zones {
             }
         }
         found
+    }
+
+    /// Is one of the zones flooded that a question counts in?
+    pub fn is_flooded(&self, ticket: &Ticket) -> bool {
+        ticket
+            .places
+            .iter()
+            .chain(&ticket.public)
+            .any(|place| self.accounts.at(*place).is_some_and(Account::is_flooded))
     }
 
     /// A question is asked.

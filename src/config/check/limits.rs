@@ -228,6 +228,12 @@ slip = 0
 rations = "off"
 ration = "2KiB"
 same_answer_ration = "1KiB"
+zones = "observe"
+zone_watch = "60/s"
+zone_rate = "300/s"
+zone_clients = "off"
+places = "observe"
+learned_memory = "1MiB"
 kernel_filter = false
 calm = "1900ms"
 table_memory = "6MiB"
@@ -257,6 +263,8 @@ exempt = true
             (2048, 1024, false, false)
         );
         assert_eq!((limits.calm, s.limits_memory), (Duration::from_millis(1900), 6 << 20));
+        assert_eq!((limits.zones, limits.zone_clients, limits.places), (Mode::Observe, Mode::Off, Mode::Observe));
+        assert_eq!((limits.zone_watch, limits.zone_rate, s.learned_memory), (60, 300, 1 << 20));
         let levels: Vec<_> = limits.prefixes_v4.iter().chain(&limits.prefixes_v6).map(ToString::to_string).collect();
         assert_eq!(levels, ["/32:1", "/16:9", "/64:1"]);
         assert!(limits.exempt.is_empty());

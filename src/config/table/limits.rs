@@ -26,7 +26,7 @@ macro_rules! mode {
     };
 }
 
-pub static LIMITS: [Setting<Settings>; 25] = [
+pub static LIMITS: [Setting<Settings>; 26] = [
     Setting {
         key: "clients",
         shape: mode!(clients),
@@ -246,6 +246,18 @@ pub static LIMITS: [Setting<Settings>; 25] = [
         doc: "Whether a client that asks for names of a flooded zone that do not exist, four at once and one a minute \
               after that, comes last there. Its other questions do not notice. enforce, observe or off, as with clients.",
         reason: "Who takes part in the flood pays for it, there and nowhere else; a slip of the pen is forgiven.",
+        example: r#""enforce""#,
+    },
+    Setting {
+        key: "places",
+        shape: mode!(places),
+        default: None,
+        required: false,
+        doc: "Whether the last places for questions in flight are kept: three in ten for names known to exist, three more \
+              for clients whose questions lead to names that exist. Of the others a client has its even share, once \
+              half of them are taken. enforce, observe or off, as with clients; it holds without pressure too.",
+        reason: "Questions that nobody answers hold their place for eight seconds: a few thousand of them a second must not \
+                 take the places of everybody else.",
         example: r#""enforce""#,
     },
     Setting {

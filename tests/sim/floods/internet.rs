@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use maeslant::admission::{Sizes, ToldZone};
+use maeslant::admission::{Pressure, Sizes, ToldZone};
 use maeslant::clock::{Moment, Now};
 use maeslant::engine::{AskKey, Client, Disposition, Engine, Policy, Route, Shared, Transmit, Transport};
 use maeslant::resolve::Hint;
@@ -240,6 +240,16 @@ impl Internet {
         let there = labels.len() <= 2 || exists(first);
         let address = rtype(packet) == 1 && there;
         Some((servers.rtt, answer(packet, apex, address, there, ttl)))
+    }
+
+    /// What zones that are not listed have.
+    pub fn set_others(&mut self, servers: Servers) {
+        self.others.0 = servers;
+    }
+
+    /// The engine takes how hard it is pressed, as the shell lets it.
+    pub fn feel(&mut self) {
+        self.engine.feel(Now::simulated(self.now), Pressure::default());
     }
 
     /// Lets time pass until `end`.

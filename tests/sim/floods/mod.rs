@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use internet::{Internet, SECOND, Servers};
 
+use maeslant::admission::Mode;
+use maeslant::engine::Policy;
+
 use super::dice::Dice;
 
 /// The streams of questions.
@@ -57,8 +60,8 @@ fn exists(label: &str) -> bool {
 }
 
 impl Torture {
-    fn run(&self) -> Internet {
-        let mut net = Internet::new(self.seed, |_| {});
+    fn run(&self, change: impl FnOnce(&mut Policy)) -> Internet {
+        let mut net = Internet::new(self.seed, change);
         for number in 0..self.zones as u64 {
             // Before the flood everybody can be reached.
             net.zone(&victim(number), Servers::alive(500.0), exists, 30);
@@ -80,6 +83,9 @@ impl Torture {
                 }
             }
             net.advance(1_000 * SECOND + (tick + 1) * 1_000_000);
+            if tick % 100 == 0 {
+                net.feel();
+            }
         }
         // What is in flight comes to its end.
         net.advance(net.now + 10 * SECOND);
@@ -107,7 +113,7 @@ impl Torture {
     /// Where the zones' servers answer, what of each stream has to come through; everywhere, that the others do not
     /// notice and that the flood is seen and forgotten.
     fn check(&self) {
-        let net = self.run();
+        let net = self.run(|_| {});
         let during = |stream: usize| net.sum(stream, BEGIN + FOUND_OUT, END);
         let mut story = format!("{self:?}\n");
         for (name, stream) in [("benign", BENIGN), ("learned", LEARNED), ("fresh", FRESH), ("random", RANDOM)] {
@@ -156,4 +162,192 @@ fn water_torture_of_a_zone_whose_servers_are_dead() {
 #[test]
 fn water_torture_of_a_hundred_zones() {
     Torture { zones: 100, servers: Servers::alive(500.0), rate: 7_000, bots: 7_000, seed: 4 }.check();
+}
+
+/// Streams of questions, so many a second, each with who asks what from when until when in seconds.
+struct Stream<'a> {
+    rate: u64,
+    span: (usize, usize),
+    ask: &'a mut dyn FnMut(&mut Dice) -> (Ipv4Addr, String),
+}
+
+/// Plays streams for so many seconds, and calls `each` after every one.
+fn play(net: &mut Internet, seed: u64, seconds: u64, streams: &mut [Stream<'_>], mut each: impl FnMut(&mut Internet)) {
+    let mut dice = Dice::new(!seed);
+    let start = net.now;
+    for tick in 0..seconds * 1_000 {
+        let second = (tick / 1_000) as usize;
+        for (number, stream) in streams.iter_mut().enumerate() {
+            for _ in tick * stream.rate / 1_000..(tick + 1) * stream.rate / 1_000 {
+                if (stream.span.0..stream.span.1).contains(&second) {
+                    let (from, name) = (stream.ask)(&mut dice);
+                    net.ask(number, from, &name);
+                }
+            }
+        }
+        net.advance(start + (tick + 1) * 1_000_000);
+        if tick % 100 == 99 {
+            net.feel();
+        }
+        if tick % 1_000 == 999 {
+            each(net);
+        }
+    }
+    net.advance(net.now + 10 * SECOND);
+}
+
+/// One address behind which `benign` questions a second are asked by ordinary people, and `random` below a zone by
+/// something else. What came of the benign ones, and how many of the others were refused once it was found out.
+fn behind_one_address(benign: u64, random: u64, servers: Servers, seed: u64) {
+    let mut net = Internet::new(seed, |_| {});
+    net.zone("victim0.com", servers, exists, 30);
+    let address = Ipv4Addr::new(10, 1, 1, 1);
+    let mut streams = [
+        Stream { rate: benign, span: (0, 20), ask: &mut |dice| (address, popular(dice)) },
+        Stream {
+            rate: random,
+            span: (5, 20),
+            ask: &mut |dice| (address, format!("{}.victim0.com", random_label(dice))),
+        },
+    ];
+    play(&mut net, seed, 20, &mut streams, |_| {});
+    let (people, flood) = (net.sum(0, 5, 20), net.sum(1, 5 + FOUND_OUT, 20));
+    let story = format!("seed {seed}: {people:?} {flood:?} {:?}", net.engine.counters());
+    assert!(people.success() >= 0.99, "{story}");
+    assert!(flood.refused() >= 0.9, "{story}");
+}
+
+#[test]
+fn behind_one_address_the_others_do_not_notice_a_flood_of_a_living_zone() {
+    behind_one_address(900, 100, Servers::alive(1_000.0), 5);
+}
+
+#[test]
+fn behind_one_address_the_others_do_not_notice_a_flood_of_a_dead_zone() {
+    behind_one_address(200, 2_000, Servers::DEAD, 6);
+}
+
+#[test]
+fn a_drip_of_dead_zones_hurts_nobody_and_is_over_when_they_come_back() {
+    let mut net = Internet::new(7, |_| {});
+    (0..20_000).for_each(|number| net.zone(&format!("site{number}.com"), Servers::alive(1e6), exists, 300));
+    net.set_others(Servers::DEAD);
+    let mut number = 0;
+    let mut streams = [
+        Stream { rate: 300, span: (0, 30), ask: &mut |dice| (customer(dice), popular(dice)) },
+        Stream {
+            rate: 2_500,
+            span: (8, 18),
+            ask: &mut |dice| {
+                number += 1;
+                (Ipv4Addr::from(0x0a40_0000 | dice.below(2_500) as u32), format!("www.drip{number}.net"))
+            },
+        },
+        Stream { rate: 20, span: (18, 30), ask: &mut |dice| (customer(dice), format!("www.back{}.net", dice.next())) },
+    ];
+    play(&mut net, 7, 30, &mut streams, |net| {
+        if net.second() == 18 {
+            net.set_others(Servers::alive(1e6));
+        }
+    });
+    let (people, back) = (net.sum(0, 8, 30), net.sum(2, 23, 30));
+    let story = format!("{people:?} {back:?} {:?}", net.engine.counters());
+    assert!(people.success() >= 0.995, "{story}");
+    assert!(back.success() >= 0.995, "five seconds after the servers came back\n{story}");
+    assert_eq!((net.engine.in_flight(), net.flooded()), (0, vec![]), "{story}");
+}
+
+#[test]
+fn names_that_look_random_and_are_not_an_attack_raise_no_alarm() {
+    for seed in [8, 9] {
+        let mut net = Internet::new(seed, |_| {});
+        let all: internet::Exists = |_| true;
+        net.zone("content.net", Servers::alive(1e6), all, 20);
+        net.zone("tracker.com", Servers { rtt: Duration::from_millis(300), ..Servers::alive(1e6) }, all, 0);
+        net.zone("blocklist.org", Servers::alive(1e6), |label| label.len() == 1 || label.ends_with('7'), 300);
+        net.zone("in-addr.arpa", Servers::alive(1e6), |label| label.len() > 1, 300);
+        net.zone("page.com", Servers { rtt: Duration::from_millis(200), ..Servers::alive(1e6) }, all, 300);
+        net.zone("typo.com", Servers::alive(1e6), exists, 300);
+        let address = |dice: &mut Dice| Ipv4Addr::from(dice.next() as u32).to_string();
+        let mail = |dice: &mut Dice| Ipv4Addr::new(10, 2, 0, dice.below(20) as u8);
+        let (mut page, mut burst) = (0, 0);
+        let mut streams = [
+            Stream { rate: 300, span: (0, 40), ask: &mut |dice| (customer(dice), popular(dice)) },
+            Stream {
+                rate: 200,
+                span: (0, 40),
+                ask: &mut |dice| (customer(dice), format!("{}.content.net", dice.below(3_000))),
+            },
+            Stream {
+                rate: 200,
+                span: (2, 40),
+                ask: &mut |dice| (customer(dice), format!("{}.tracker.com", random_label(dice))),
+            },
+            Stream {
+                rate: 100,
+                span: (4, 40),
+                ask: &mut |dice| (mail(dice), format!("{}.blocklist.org", address(dice))),
+            },
+            Stream {
+                rate: 150,
+                span: (6, 40),
+                ask: &mut |dice| (mail(dice), format!("{}.in-addr.arpa", address(dice))),
+            },
+            Stream {
+                rate: 20,
+                span: (8, 40),
+                ask: &mut |dice| (customer(dice), format!("{}.typo.com", random_label(dice))),
+            },
+            // A page with two hundred names on it, all at once.
+            Stream {
+                rate: 1_000,
+                span: (10, 40),
+                ask: &mut |dice| {
+                    burst = (burst + 1) % 5_000;
+                    page += u64::from(burst < 200);
+                    (customer(dice), format!("p{page}.page.com"))
+                },
+            },
+        ];
+        play(&mut net, seed, 40, &mut streams, |net| assert_eq!(net.flooded(), [], "seed {seed}"));
+        let turned: u64 = net.engine.counters().door.turned.iter().sum();
+        assert_eq!(turned, 0, "seed {seed}: {:?}", net.engine.counters());
+    }
+}
+
+#[test]
+fn whoever_asks_for_dead_zones_leaves_room_for_newcomers() {
+    let mut net = Internet::new(10, |_| {});
+    (0..20_000).for_each(|number| net.zone(&format!("site{number}.com"), Servers::alive(1e6), exists, 300));
+    net.set_others(Servers::DEAD);
+    let mut number = 0;
+    let mut streams = [
+        Stream {
+            rate: 50,
+            span: (5, 12),
+            ask: &mut |dice| (customer(dice), format!("www.site{}.com", dice.below(20_000))),
+        },
+        Stream {
+            rate: 1_500,
+            span: (0, 12),
+            ask: &mut |_| {
+                number += 1;
+                (Ipv4Addr::new(10, 1, 1, 1), format!("www.drip{number}.net"))
+            },
+        },
+    ];
+    play(&mut net, 10, 12, &mut streams, |_| {});
+    let newcomers = net.sum(0, 5, 12);
+    assert!(newcomers.success() >= 0.995, "{newcomers:?} {:?}", net.engine.counters());
+}
+
+/// What the other tests measure is the accounts' doing.
+#[test]
+fn without_the_zones_accounts_a_flood_reaches_the_servers() {
+    let torture = Torture { zones: 1, servers: Servers::alive(500.0), rate: 1_500, bots: 1_500, seed: 11 };
+    let net = torture.run(|policy| policy.access.limits.zones = Mode::Observe);
+    let random = net.sum(RANDOM, BEGIN + FOUND_OUT, END);
+    let busiest = net.came(&victim(0)).iter().take(END).skip(BEGIN + FOUND_OUT).max().copied().unwrap_or(0);
+    assert!(busiest > 1_000 && random.refused() < 0.9, "{busiest} {random:?} {:?}", net.engine.counters());
+    assert!(net.engine.counters().door.observed.iter().sum::<u64>() > 1_000, "observed: {:?}", net.engine.counters());
 }
