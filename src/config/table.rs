@@ -516,7 +516,8 @@ static CACHE: [Setting<Settings>; 6] = [
         shape: Shape::Size { min: 1 << 20, max: 1 << 44, at: |s| &mut s.cache.memory },
         default: None,
         required: false,
-        doc: "The memory of all caches together. It is never exceeded; the least useful answers give way.",
+        doc: "The memory of all caches together, the shards' tables of the hottest answers among them. It is never exceeded; \
+              the least useful answers give way. What is known of servers (some 8 MiB) and [limits] table_memory come on top.",
         reason: "Some hundred thousand answers: enough for a network of some thousand clients, and small beside the \
                  memory of any server.",
         example: r#""256MiB""#,

@@ -169,7 +169,7 @@ pub fn start_from(mut settings: Settings, file: Option<PathBuf>) -> Result<Handl
         settings.listener.tcp_connections_per_prefix,
     );
     let sizes = Sizes::within(settings.limits_memory).learning(settings.learned_memory);
-    let shared = Shared::sized(&settings.cache, &sizes, seed()?);
+    let shared = Shared::sized(&settings.cache, &sizes, workers, seed()?);
     let (changes, rules) = watch::channel(Rules::from(Arc::new(settings.engine.clone())));
     let changes = Arc::new(changes);
     let reloader = Arc::new(Reloader::new(file, written, Arc::clone(&changes)));

@@ -19,8 +19,14 @@ use crate::wire::{Flags, HEADER, QueryView, Rtype, option};
 use super::respond::{Asker, COOKIE, OPT};
 use super::types::{RespondPolicy, Transport};
 
-/// Places a shard has; with answers of the usual size some 8 MiB. The hottest names of an ISP are some thousands.
+/// Places a shard has at most. The hottest names of an ISP are some thousands.
 const PLACES: usize = 1 << 14;
+/// Octets there are for a place and what is in it, on average: an answer of the usual size takes half of that.
+const ROOM: usize = 512;
+/// Octets an answer takes beside itself and its record of ages: what the allocator keeps of it.
+const OVERHEAD: usize = 32;
+/// Answers given up at most to make room for one.
+const GIVEN_UP: usize = 8;
 /// Answers larger than this are rare, and not kept here.
 const LARGEST: usize = 1024;
 /// Records whose TTL is patched in one answer.
@@ -64,21 +70,57 @@ struct Encoded {
     until: Moment,
 }
 
+impl Encoded {
+    /// Memory it takes.
+    fn octets(&self) -> usize {
+        let ages = if self.ages.spilled() { self.ages.capacity() * size_of::<Age>() + OVERHEAD } else { 0 };
+        size_of::<Encoded>() + self.packet.len() + ages + 2 * OVERHEAD
+    }
+}
+
 /// The table.
 pub(super) struct Hot {
     keyed: Keyed,
     places: Box<[Option<Box<Encoded>>]>,
+    /// Octets that answers may take, and take.
+    most: usize,
+    used: usize,
+    /// Where room was made last.
+    hand: usize,
 }
 
 impl Hot {
-    /// An empty table whose hashes are keyed.
-    pub fn new(keyed: Keyed) -> Hot {
-        Hot { keyed, places: (0..PLACES).map(|_| None).collect() }
+    /// An empty table of so many octets, whose hashes are keyed.
+    pub fn new(keyed: Keyed, octets: usize) -> Hot {
+        let places = (octets / ROOM).clamp(1, PLACES);
+        let most = octets.min(PLACES * ROOM).saturating_sub(places * size_of::<Option<Box<Encoded>>>());
+        Hot { keyed, places: (0..places).map(|_| None).collect(), most, used: 0, hand: 0 }
+    }
+
+    /// Octets its answers take.
+    #[cfg(test)]
+    pub fn octets(&self) -> usize {
+        self.places.iter().flatten().map(|encoded| encoded.octets()).sum()
+    }
+
+    /// Room for so many octets, where there is or can be made some.
+    fn make_room(&mut self, octets: usize) -> bool {
+        for _ in 0..GIVEN_UP {
+            if self.used + octets <= self.most {
+                break;
+            }
+            self.hand = (self.hand + 1) % self.places.len();
+            if let Some(gone) = self.places.get_mut(self.hand).and_then(Option::take) {
+                self.used -= gone.octets();
+            }
+        }
+        self.used + octets <= self.most
     }
 
     /// Forgets everything: the policy or the caches have changed.
     pub fn clear(&mut self) {
         self.places.iter_mut().for_each(|place| *place = None);
+        self.used = 0;
     }
 
     /// Of the question in lower case, eight octets at a time.
@@ -109,7 +151,9 @@ impl Hot {
         let transport = asker.transport;
         let Some(form) = Form::of(view, transport) else { return false };
         let hash = self.hash(view.question, form);
-        let Some(known) = self.places.get(hash as usize % PLACES).and_then(Option::as_ref) else { return false };
+        let Some(known) = self.places.get(hash as usize % self.places.len()).and_then(Option::as_ref) else {
+            return false;
+        };
         if known.hash != hash || known.form != form || age >= known.until {
             return false;
         }
@@ -158,7 +202,15 @@ impl Hot {
         let hash = self.hash(view.question, form);
         let question = u16::try_from(view.question.len()).unwrap_or(0);
         let encoded = Encoded { hash, form, packet: packet.into_owned().into_boxed_slice(), question, ages, until };
-        if let Some(place) = self.places.get_mut(hash as usize % PLACES) {
+        let at = hash as usize % self.places.len();
+        let octets = encoded.octets();
+        if let Some(before) = self.places.get_mut(at).and_then(Option::take) {
+            self.used -= before.octets();
+        }
+        if self.make_room(octets)
+            && let Some(place) = self.places.get_mut(at)
+        {
+            self.used += octets;
             *place = Some(Box::new(encoded));
         }
     }

@@ -44,6 +44,10 @@ pub use types::{
 const MAX_QUESTIONS: usize = 10_000;
 /// Clients waiting for the same answer.
 const MAX_WAITERS: usize = 1_000;
+/// One part in this many of the caches' memory is for the hottest answers, as they were written.
+const HOT_PART: u64 = 16;
+/// One shard has use for no more of it: some ten thousand answers.
+const MOST_HOT: u64 = 8 << 20;
 /// A resolution ends this long before the client's deadline, so that SERVFAIL arrives within it.
 const DEADLINE_MARGIN: Duration = Duration::from_millis(100);
 /// Servers that fall silent while a question is with them are given this long before it fails: stub resolvers wait two
@@ -53,6 +57,8 @@ const SOONEST_FAILURE: Duration = Duration::from_millis(1_800);
 /// What all shards have in common: the caches and what is known of servers.
 #[derive(Clone)]
 pub struct Shared {
+    /// For each shard's table of hot answers.
+    hot_octets: usize,
     pub cache: Arc<Cache>,
     pub servers: Arc<Servers>,
     pub books: Books,
@@ -61,13 +67,16 @@ pub struct Shared {
 impl Shared {
     /// Empty caches of the size in `policy`, and small books at the door. `seed` keys their hashes.
     pub fn new(policy: &crate::cache::Policy, seed: [u8; 32]) -> Shared {
-        Shared::sized(policy, &Sizes::small(), seed)
+        Shared::sized(policy, &Sizes::small(), 1, seed)
     }
 
-    /// The same with books of a size.
-    pub fn sized(policy: &crate::cache::Policy, sizes: &Sizes, seed: [u8; 32]) -> Shared {
+    /// The same with books of a size, for so many shards, whose tables of hot answers come out of the same memory.
+    pub fn sized(policy: &crate::cache::Policy, sizes: &Sizes, shards: usize, seed: [u8; 32]) -> Shared {
+        let hot = (policy.memory / HOT_PART).min(MOST_HOT * shards.max(1) as u64);
+        let rest = crate::cache::Policy { memory: policy.memory - hot, ..policy.clone() };
         Shared {
-            cache: Arc::new(Cache::new(policy, &seed)),
+            hot_octets: (hot / shards.max(1) as u64) as usize,
+            cache: Arc::new(Cache::new(&rest, &seed)),
             servers: Arc::new(Servers::new(&seed)),
             books: Books::new(sizes, &seed),
         }
@@ -122,6 +131,7 @@ pub struct Engine {
 impl Engine {
     /// A shard with nothing in flight. `seed` is the source of all its randomness.
     pub fn new(rules: impl Into<Rules>, shared: Shared, seed: [u8; 32]) -> Engine {
+        let hot_octets = shared.hot_octets;
         let Rules { policy, zones } = rules.into();
         let mut board = Board::new(seed);
         let keyed = Keyed::new(board.random(), board.random());
@@ -142,7 +152,7 @@ impl Engine {
             pending: HashMap::with_hasher(keyed),
             running: HashMap::with_hasher(keyed),
             holding: HashMap::with_hasher(keyed),
-            hot: Hot::new(keyed),
+            hot: Hot::new(keyed, hot_octets),
             patience: VecDeque::new(),
             out: VecDeque::new(),
             counters: Counters::default(),

@@ -227,6 +227,29 @@ fn what_follows_from_ranges_is_answered_while_they_last() {
 }
 
 #[test]
+fn hot_answers_take_no_more_than_their_part_of_the_memory() {
+    let policy = crate::cache::Policy { memory: 4 << 20, ..Default::default() };
+    let shared = Shared::sized(&policy, &Sizes::small(), 2, [5; 32]);
+    let mut engine = engine(&shared);
+    let mut out = Vec::new();
+    for number in 0..4_000u16 {
+        let owner = name(&format!("n{number}.example.nl"));
+        let data = vec![b'x'; usize::from(number % 40) * 10];
+        let data = [&[data.len() as u8][..], &data[..data.len().min(255)]].concat();
+        let set =
+            RrSet::new(owner.clone(), Rtype::TXT, 300, Rank::AuthoritativeAnswer, Moment::ZERO, [data.as_slice()]);
+        shared.cache.keep(set.judged(Security::Insecure, 300), Moment::ZERO);
+        let mut packet = Vec::new();
+        let mut composer = Composer::new(&mut packet, number, Flags::RD, 512);
+        composer.question(&[owner.wire(), &[0, 16, 0, 1]].concat());
+        composer.finish();
+        engine.handle_query(Now::simulated(SECOND), client(), &packet, &mut out);
+        assert!(engine.hot.octets() <= (4 << 20) / 16 / 2, "{} octets after {number}", engine.hot.octets());
+    }
+    assert!(engine.hot.octets() > 50_000, "{} octets", engine.hot.octets());
+}
+
+#[test]
 fn a_negative_answer_without_an_soa_ends_too() {
     let shared = filled();
     let mut engine = engine(&shared);

@@ -105,7 +105,7 @@ impl Internet {
         policy.resolve.dnssec.validation = false;
         policy.resolve.root_hints = vec![Hint { name: "a.root.".to_owned(), addresses: vec![ROOT.into()] }];
         change(&mut policy);
-        let shared = Shared::sized(&maeslant::cache::Policy::default(), &Sizes::default(), dice.seed());
+        let shared = Shared::sized(&maeslant::cache::Policy::default(), &Sizes::default(), 1, dice.seed());
         Internet {
             now: 1000 * SECOND,
             engine: Engine::new(Arc::new(policy), shared.clone(), dice.seed()),
