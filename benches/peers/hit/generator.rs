@@ -10,8 +10,9 @@ use maeslant::net::socket::{udp_listener, widen_receive_buffer};
 
 /// Questions in flight when a server is driven as fast as it goes: few enough that every server's socket holds them.
 pub const WINDOW: usize = 128;
-/// Client addresses, in 127.1.0.0/16 and above.
+/// Client addresses, spread over all of 127.0.0.0/8, as an ISP's customers are over its networks.
 const CLIENTS: u32 = 10_000;
+const STRIDE: u32 = 1_667;
 /// A question without an answer for so long is lost, and its place is used for the next.
 const LOST: Duration = Duration::from_millis(200);
 /// Octets of a header.
@@ -28,6 +29,7 @@ pub fn pin() {
 pub struct Volume {
     pub asked: u64,
     pub answered: u64,
+    /// Without an answer, or turned away by a limit.
     pub lost: u64,
     /// Responses that are no answer to what was asked.
     pub wrong: u64,
@@ -79,6 +81,7 @@ pub struct Drive {
     /// The name asked with each ID, and when it should have left; `None` where nothing is open.
     open: Vec<Option<(u32, Instant)>>,
     asked: u64,
+    limited: u64,
     wrong: u64,
 }
 
@@ -106,6 +109,7 @@ impl Drive {
             dice: 0x9e37_79b9_7f4a_7c15,
             open: vec![None; 1 << 16],
             asked: 0,
+            limited: 0,
             wrong: 0,
         }
     }
@@ -119,7 +123,7 @@ impl Drive {
 
     fn put(&mut self, id: u16, name: usize, due: Instant) {
         let client = self.random(u64::from(CLIENTS)) as u32;
-        let client = Ipv4Addr::from_bits(0x7f01_0001 + client);
+        let client = Ipv4Addr::from_bits(0x7f01_0001 + client * STRIDE);
         if self.sender.is_full() {
             self.sender.flush(self.socket.as_fd());
         }
@@ -148,9 +152,10 @@ impl Drive {
             let good = packet.len() >= question.len()
                 && packet[2] & 0x80 != 0
                 && (self.echo || (packet[3] & 0x0f == 0 && packet[7] == 1 && packet.len() > question.len()));
-            if !about || !good {
-                self.wrong += 1;
-            }
+            // Truncated or REFUSED: turned away by a limit, which is no answer and no wrong one.
+            let limited = packet.len() >= HEADER && (packet[2] & 2 != 0 || packet[3] & 0x0f == 5);
+            self.limited += u64::from(limited);
+            self.wrong += u64::from(!limited && (!about || !good));
             self.open[usize::from(id)] = None;
             answers.push((id, due));
         }
@@ -224,7 +229,15 @@ impl Drive {
         let span = begin.elapsed();
         let busy = (cpu_nanos() - cpu) as f64 / span.as_nanos() as f64;
         self.settle();
-        Volume { asked: self.asked, answered, lost, wrong: self.wrong, span, busy, served: full as f64 / turns as f64 }
+        Volume {
+            asked: self.asked,
+            answered: answered - self.limited.min(answered),
+            lost: lost + self.limited,
+            wrong: self.wrong,
+            span,
+            busy,
+            served: full as f64 / turns as f64,
+        }
     }
 
     /// So many questions a second for `span`, each at its own moment, whatever becomes of those before.
@@ -260,6 +273,7 @@ impl Drive {
         self.settle();
         self.open.iter_mut().for_each(|open| *open = None);
         self.asked = 0;
+        self.limited = 0;
         self.wrong = 0;
     }
 
