@@ -18,7 +18,7 @@ use super::pressure::{Controller, Level, Pressure};
 use super::reason::Reason;
 use super::refusals::Meter;
 use crate::clock::{Moment, Now};
-use crate::meter::{Hash, Rate};
+use crate::meter::{Hash, Loudest, Rate};
 
 /// Answers of this many octets more than their question count as the same answer (see [`Reason::SameAnswer`]).
 const SAME_ANSWER: usize = 256;
@@ -159,45 +159,12 @@ pub struct Door {
     refusals: Meter,
     controller: Controller,
     pen: Pen,
-    loud: Loud,
+    loud: Loudest,
     /// The burst in nanoseconds.
     burst: u64,
     swept: Moment,
     dice: u64,
     tally: Tally,
-}
-
-/// Places for the sources that are turned away most often.
-const PLACES: usize = 64;
-
-/// The sources that are turned away most often, by majority in each place (Boyer and Moore 1981).
-#[derive(Debug)]
-struct Loud([(Option<IpAddr>, u32); PLACES]);
-
-impl Default for Loud {
-    fn default() -> Loud {
-        Loud([(None, 0); PLACES])
-    }
-}
-
-impl Loud {
-    /// An IPv6 source is its /64.
-    fn note(&mut self, address: IpAddr, key: Hash) {
-        let source = match address {
-            IpAddr::V4(_) => address,
-            IpAddr::V6(v6) => IpAddr::from((u128::from(v6) >> 64 << 64).to_be_bytes()),
-        };
-        let place = &mut self.0[(key.0 >> 58) as usize % PLACES];
-        match place {
-            (Some(held), times) if *held == source => *times += 1,
-            (_, times @ 1..) => *times -= 1,
-            _ => *place = (Some(source), 1),
-        }
-    }
-
-    fn take(&mut self) -> Vec<(IpAddr, u32)> {
-        std::mem::take(self).0.into_iter().filter_map(|(source, times)| Some((source?, times))).collect()
-    }
 }
 
 /// What a class amounts to here.
@@ -253,7 +220,7 @@ impl Door {
             refusals: Meter::new(policy.refused_per_second, books.0.refusals.clone()),
             controller: Controller::new(limits.calm),
             pen: Pen::default(),
-            loud: Loud::default(),
+            loud: Loudest::default(),
             burst: u64::try_from(burst.as_nanos()).unwrap_or(u64::MAX),
             swept: Moment::ZERO,
             dice: books.0.seed | 1,

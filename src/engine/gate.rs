@@ -74,14 +74,19 @@ impl Engine {
         for waiter in waiters {
             let mut packet = Vec::new();
             respond::bare(&mut packet, &waiter.asker, &self.policy.respond, Rcode::SERVFAIL, &why);
-            self.counters.waiting -= 1;
-            if let Some(reason) = self.part(now.mono, &waiter.pass, &waiter.asker, false, &mut packet) {
-                self.counters.dropped[reason as usize] += 1;
-                continue;
-            }
-            self.counters.answered += 1;
-            self.out.push_back(Transmit::Reply { client: waiter.client, packet });
+            self.release(now, &waiter, packet);
         }
+    }
+
+    /// Lets a client go who has waited, with its response if that may be sent.
+    pub(super) fn release(&mut self, now: Now, waiter: &Waiter, mut packet: Vec<u8>) {
+        self.counters.waiting -= 1;
+        if let Some(reason) = self.part(now.mono, &waiter.pass, &waiter.asker, false, &mut packet) {
+            self.counters.dropped[reason as usize] += 1;
+            return;
+        }
+        self.counters.answered += 1;
+        self.out.push_back(Transmit::Reply { client: waiter.client, packet });
     }
 
     /// Lets a response go that is in `out`, or something smaller, or nothing.

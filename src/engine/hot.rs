@@ -117,6 +117,11 @@ impl Hot {
         self.used + octets <= self.most
     }
 
+    /// Where an answer belongs: by the upper bits of its hash, without a division.
+    fn place(&self, hash: u64) -> usize {
+        (u128::from(hash) * self.places.len() as u128 >> 64) as usize
+    }
+
     /// Forgets everything: the policy or the caches have changed.
     pub fn clear(&mut self) {
         self.places.iter_mut().for_each(|place| *place = None);
@@ -151,7 +156,7 @@ impl Hot {
         let transport = asker.transport;
         let Some(form) = Form::of(view, transport) else { return false };
         let hash = self.hash(view.question, form);
-        let Some(known) = self.places.get(hash as usize % self.places.len()).and_then(Option::as_ref) else {
+        let Some(known) = self.places.get(self.place(hash)).and_then(Option::as_ref) else {
             return false;
         };
         if known.hash != hash || known.form != form || age >= known.until {
@@ -202,7 +207,7 @@ impl Hot {
         let hash = self.hash(view.question, form);
         let question = u16::try_from(view.question.len()).unwrap_or(0);
         let encoded = Encoded { hash, form, packet: packet.into_owned().into_boxed_slice(), question, ages, until };
-        let at = hash as usize % self.places.len();
+        let at = self.place(hash);
         let octets = encoded.octets();
         if let Some(before) = self.places.get_mut(at).and_then(Option::take) {
             self.used -= before.octets();

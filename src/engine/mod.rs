@@ -584,13 +584,7 @@ impl Engine {
         for waiter in waiters {
             let mut packet = Vec::with_capacity(512);
             respond::outcome(&mut packet, &waiter.asker, &self.policy.respond, &waiter.before, outcome, now.age);
-            self.counters.waiting -= 1;
-            if let Some(reason) = self.part(now.mono, &waiter.pass, &waiter.asker, false, &mut packet) {
-                self.counters.dropped[reason as usize] += 1;
-                continue;
-            }
-            self.counters.answered += 1;
-            self.out.push_back(Transmit::Reply { client: waiter.client, packet });
+            self.release(now, &waiter, packet);
         }
     }
 }

@@ -15,7 +15,7 @@ mod seen;
 
 pub use distinct::Distinct;
 pub use histogram::Histogram;
-pub use loudest::{Loud, Loudest, TEXT};
+pub use loudest::Loudest;
 pub use points::Points;
 pub use rates::{Load, Rate, Table};
 pub use secret::{Hash, Secret};

@@ -146,11 +146,6 @@ impl Work {
         self.stack.borrow_mut().push(question);
         Ok(Within(self))
     }
-
-    /// Is the address of `server` being looked up further out?
-    pub fn is_looking_up(&self, server: &Name) -> bool {
-        self.stack.borrow().iter().skip(1).any(|question| question.name == *server)
-    }
 }
 
 /// A question being worked on.
