@@ -208,9 +208,12 @@ impl Engine {
 /// What an outcome says of the name that was asked for.
 fn end_of(outcome: &Outcome) -> End<'_> {
     match &outcome.failure {
-        Some(Failure::Unreachable { zone } | Failure::Useless { zone, .. } | Failure::NoAddress { zone }) => {
-            End::Failed(Some(zone.wire()))
-        }
+        Some(
+            Failure::Unreachable { zone }
+            | Failure::Useless { zone, .. }
+            | Failure::NoAddress { zone }
+            | Failure::NoFamily { zone },
+        ) => End::Failed(Some(zone.wire())),
         Some(Failure::Limit(Limit::Sockets)) => End::Dropped,
         Some(_) => End::Failed(None),
         None if outcome.answer.is_empty() => End::Absent(outcome.soa.as_ref().map(|soa| soa.set.owner.wire())),

@@ -119,7 +119,7 @@ impl Hot {
 
     /// Where an answer belongs: by the upper bits of its hash, without a division.
     fn place(&self, hash: u64) -> usize {
-        (u128::from(hash) * self.places.len() as u128 >> 64) as usize
+        ((u128::from(hash) * self.places.len() as u128) >> 64) as usize
     }
 
     /// Forgets everything: the policy or the caches have changed.

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::clock::Moment;
 use crate::dnssec;
-use crate::wire::{Name, Question};
+use crate::wire::Question;
 
 use super::failure::{Failure, Limit};
 
