@@ -120,13 +120,14 @@ fn site(number: usize) -> Option<&'static str> {
     signed.then_some(if number.is_multiple_of(2) { "signed" } else { "signed nsec3" })
 }
 
-/// What each child has: a name, an alias, one that leads away, a wildcard, names that are empty.
+/// What each child has: a name, an alias, one that leads away, a subtree that does, a wildcard, names that are empty.
 fn child(origin: &str) -> String {
     format!(
         "; Signed in a way of its own (src/lab/signing.rs).\n$ORIGIN {origin}\n$TTL 300\n\
          @ IN SOA ns1.{PROVING_GROUND} hostmaster.hosting.net. 2025060101 7200 3600 1209600 300\n\
          @ IN NS ns1.{PROVING_GROUND}\n@ IN A 192.0.2.150\n@ IN MX 10 mail\nwww IN A 192.0.2.151\n\
-         mail IN AAAA 2001:db8::152\nalias IN CNAME www\naway IN CNAME www.ordinary.com.\n*.wild IN TXT \"any\"\n\
+         mail IN AAAA 2001:db8::152\nalias IN CNAME www\naway IN CNAME www.ordinary.com.\n\
+         moved IN DNAME ordinary.com.\n*.wild IN TXT \"any\"\n\
          a.b.c IN A 192.0.2.153\n"
     )
 }

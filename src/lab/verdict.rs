@@ -127,7 +127,11 @@ fn error_of(flaw: Flaw, zone: &Zone, name: &Name, reply: &Reply) -> Option<u16> 
     let has = |record: &Record| flaw.concerns(record.record_type()) && record.record_type() != RecordType::RRSIG;
     let affected = reply.answers.iter().chain(&reply.authority).find(|record| has(record));
     match flaw.fault {
-        Fault::NoProof => (is_negative(reply) || !zone.has(name)).then(|| flaw.fault.error()),
+        // What a DNAME renames needs no proof that it is not there.
+        Fault::NoProof => {
+            let renamed = reply.answers.iter().any(|record| record.record_type() == RecordType::DNAME);
+            (is_negative(reply) || !(renamed || zone.has(name))).then(|| flaw.fault.error())
+        }
         // A proof without a signature is none at all.
         Fault::NoSignature if affected.is_some_and(|record| is_proof(&record)) => Some(Fault::NoProof.error()),
         // Fewer labels than its zone has no name.

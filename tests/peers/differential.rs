@@ -41,8 +41,14 @@ struct Known {
     /// The types; none: every type.
     #[serde(default)]
     types: Vec<String>,
+    /// The ways of asking: "do", "cd" or "plain"; none: every way.
+    #[serde(default)]
+    ways: Vec<String>,
     /// A pattern for maeslant's answer as it is shown.
     ours: String,
+    /// Nothing but the AD bit differs.
+    #[serde(default)]
+    only_ad: bool,
     /// It hangs on who asked first, and may be missing.
     #[serde(default)]
     sometimes: bool,
@@ -50,10 +56,13 @@ struct Known {
 }
 
 impl Known {
-    fn covers(&self, peer: Resolver, (name, kind): &Question, ours: &Outcome) -> bool {
-        let resolver = self.resolver.as_deref().is_none_or(|wanted| wanted == peer.name());
-        let kind = self.types.is_empty() || self.types.contains(&kind.to_string());
-        resolver && kind && matches(&self.ours, &show(ours)) && self.names.iter().any(|pattern| matches(pattern, name))
+    fn covers(&self, peer: Resolver, way: &str, (name, kind): &Question, ours: &Outcome, theirs: &Outcome) -> bool {
+        self.resolver.as_deref().is_none_or(|wanted| wanted == peer.name())
+            && (self.ways.is_empty() || self.ways.iter().any(|known| known == way))
+            && (self.types.is_empty() || self.types.contains(&kind.to_string()))
+            && (!self.only_ad || same_but_for_ad(ours, theirs))
+            && matches(&self.ours, &show(ours))
+            && self.names.iter().any(|pattern| matches(pattern, name))
     }
 }
 
@@ -93,10 +102,14 @@ pub(super) fn ask_all_with(server: SocketAddr, questions: &[Question], wishes: W
     outcomes.into_inner().expect("no asker panicked")
 }
 
-/// The same for a client: RCODE, the set of records, the order of the links of a chain.
-///
-/// Silence and SERVFAIL come to the same only when it is the other resolver that is silent.
+/// The same for a client: RCODE, AD, the set of records, the order of the links of a chain.
 fn same(ours: &Outcome, theirs: &Outcome) -> bool {
+    let ad = |outcome: &Outcome| outcome.as_ref().is_ok_and(|answer| answer.authentic);
+    ad(ours) == ad(theirs) && same_but_for_ad(ours, theirs)
+}
+
+/// Silence and SERVFAIL come to the same only when it is the other resolver that is silent.
+fn same_but_for_ad(ours: &Outcome, theirs: &Outcome) -> bool {
     match (ours, theirs) {
         (Ok(ours), Ok(theirs)) => {
             ours.rcode == theirs.rcode && ours.set() == theirs.set() && ours.chain() == theirs.chain()
@@ -130,18 +143,19 @@ fn answers_as_unbound_and_knot_resolver_do() {
     let again: Vec<Question> = questions.iter().rev().cloned().collect();
     let from_memory = ask_all(running[0].v6, &again);
 
-    let mut report = Report::read_table();
+    let mut report = Report::read_table("differences.toml");
     for question in &questions {
         report.compare_with_itself(question, &outcomes[0][question], &from_memory[question]);
         for (resolver, theirs) in running.iter().zip(&outcomes).skip(1) {
-            report.compare(resolver.which, question, &outcomes[0][question], &theirs[question]);
+            report.compare(resolver.which, "plain", question, &outcomes[0][question], &theirs[question]);
         }
     }
     report.close(questions.len());
 }
 
 /// The comparison as it goes.
-struct Report {
+pub(super) struct Report {
+    name: &'static str,
     table: Table,
     used: Vec<usize>,
     equal: BTreeMap<Resolver, usize>,
@@ -150,21 +164,23 @@ struct Report {
 }
 
 impl Report {
-    fn read_table() -> Report {
-        let text = fs::read_to_string(package_file("tests/peers/differences.toml")).expect("the table can be read");
-        let table: Table = toml::from_str(&text).expect("differences.toml is a list of differences");
+    /// With the differences that are meant, from a file in this folder.
+    pub(super) fn read_table(name: &'static str) -> Report {
+        let file = package_file("tests/peers").join(name);
+        let text = fs::read_to_string(file).expect("the table can be read");
+        let table: Table = toml::from_str(&text).expect("the table is a list of differences");
         assert!(table.difference.iter().all(|known| known.reason.len() > 10), "every difference has a reason");
         let used = vec![0; table.difference.len()];
-        Report { table, used, equal: BTreeMap::new(), unlisted: Vec::new(), everything: String::new() }
+        Report { name, table, used, equal: BTreeMap::new(), unlisted: Vec::new(), everything: String::new() }
     }
 
-    fn compare(&mut self, peer: Resolver, question: &Question, ours: &Outcome, theirs: &Outcome) {
+    pub(super) fn compare(&mut self, peer: Resolver, way: &str, question: &Question, ours: &Outcome, theirs: &Outcome) {
         if same(ours, theirs) {
             *self.equal.entry(peer).or_default() += 1;
             return;
         }
-        let text = difference(question, [("maeslant", ours), (peer.name(), theirs)]);
-        match self.table.difference.iter().position(|known| known.covers(peer, question, ours)) {
+        let text = format!("({way}) {}", difference(question, [("maeslant", ours), (peer.name(), theirs)]));
+        match self.table.difference.iter().position(|known| known.covers(peer, way, question, ours, theirs)) {
             Some(index) => {
                 self.used[index] += 1;
                 let _ = writeln!(self.everything, "listed ({}): {text}", self.table.difference[index].reason);
@@ -177,7 +193,7 @@ impl Report {
     }
 
     /// What comes from memory, over IPv6 and in the opposite order, is what came the first time.
-    fn compare_with_itself(&mut self, question: &Question, first: &Outcome, second: &Outcome) {
+    pub(super) fn compare_with_itself(&mut self, question: &Question, first: &Outcome, second: &Outcome) {
         if !same(first, second) {
             let text = difference(question, [("maeslant at first", first), ("maeslant again", second)]);
             let _ = writeln!(self.everything, "NOT LISTED: {text}");
@@ -185,8 +201,8 @@ impl Report {
         }
     }
 
-    fn close(self, questions: usize) {
-        let file = fresh_dir("differential").join("differences.txt");
+    pub(super) fn close(self, questions: usize) {
+        let file = fresh_dir(&format!("differential-{}", self.name)).join("differences.txt");
         fs::write(&file, &self.everything).expect("the differences can be written");
         println!("{questions} questions; all differences: {}", file.display());
         for (peer, equal) in &self.equal {
@@ -209,7 +225,11 @@ impl Report {
 
 fn difference((name, kind): &Question, sides: [(&str, &Outcome); 2]) -> String {
     let [(left, ours), (right, theirs)] = sides;
-    format!("{name} {kind}\n    {left:<18} {}\n    {right:<18} {}", show(ours), show(theirs))
+    let told = |outcome: &Outcome| match outcome {
+        Ok(answer) if !answer.errors.is_empty() => format!("{answer} (extended errors {:?})", answer.errors),
+        _ => show(outcome),
+    };
+    format!("{name} {kind}\n    {left:<18} {}\n    {right:<18} {}", told(ours), told(theirs))
 }
 
 /// The pattern language is what its description says.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -67,6 +67,15 @@ pub fn unsigned_internet(name: &str, numbering: Numbering, port: u16) -> Interne
         *zone = write_plainly(&dir, &plain, &zone.origin, Numbering::Loopback);
     }
     internet
+}
+
+/// The lab's zones signed as its lists say, with the file of its trust anchor: of all zones those that `wanted` picks.
+pub fn signed_internet(numbering: Numbering, port: u16, wanted: impl Fn(&str) -> bool) -> (Internet, PathBuf) {
+    let dir = fresh_dir("signed-lab");
+    let mut internet = exported(Atlas::new(0), &dir, numbering, port);
+    internet.hosts.iter_mut().for_each(|host| host.zones.retain(|zone| wanted(&zone.origin)));
+    internet.hosts.retain(|host| !host.zones.is_empty());
+    (internet, dir.join("root.anchors"))
 }
 
 fn exported(mut atlas: Atlas, dir: &Path, numbering: Numbering, port: u16) -> Internet {

@@ -7,5 +7,6 @@ pub mod programs;
 mod questions;
 mod real_servers;
 mod tool_signed;
+mod validating;
 
 use programs::{internet, process, wire};
