@@ -406,7 +406,20 @@ impl Cache {
 
     /// Keeps a failure; met again soon after, it holds twice as long.
     pub fn keep_failed(&self, question: &Question, what: Failing, now: Now) {
-        let key = self.key(2, &question.name, question.rtype);
+        self.hold(self.key(2, &question.name, question.rtype), what, now);
+    }
+
+    /// Were the name servers of a zone looked for in vain a moment ago?
+    pub fn barren(&self, zone: &Name, age: Moment) -> Option<Arc<Failed>> {
+        self.failures.get(&self.key(6, zone, Rtype::NS)).filter(|failed| failed.until > age)
+    }
+
+    /// Keeps that the name servers of a zone were looked for in vain.
+    pub fn keep_barren(&self, zone: &Name, what: Failing, now: Now) {
+        self.hold(self.key(6, zone, Rtype::NS), what, now);
+    }
+
+    fn hold(&self, key: u128, what: Failing, now: Now) {
         // Servers that are silent are left alone anyway, so that asking them again is cheap.
         let longest = if what.silent { LONGEST_SILENT_HOLD } else { LONGEST_HOLD };
         let hold = match self.failures.get(&key) {

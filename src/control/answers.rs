@@ -12,7 +12,7 @@ use crate::admission::{Action, Decision, Level, Reason, ToldZone, Why};
 use crate::clock::Moment;
 use crate::engine::DropReason;
 use crate::meter::Load;
-use crate::resolve::StaleWhy;
+use crate::resolve::{Limit, StaleWhy};
 use crate::wire::{Name, wire_name_len};
 
 /// Refusals that are looked at for one explanation.
@@ -90,6 +90,7 @@ impl Told {
             "deduced": sum(|word| word.counters.deduced),
             "stale": stale,
             "stale_observed": sum(|word| word.counters.stale_observed),
+            "over_budget": over_budget(&words),
             "dropped": dropped,
             "proven": sum(|word| word.counters.door.proven),
             "unproven": sum(|word| word.counters.door.unproven),
@@ -153,6 +154,12 @@ impl Told {
 }
 
 /// A zone's account.
+/// Questions that used up a budget, by the budget.
+fn over_budget(words: &[Word]) -> Value {
+    let total = |limit: Limit| words.iter().map(|word| word.counters.upstream.over_budget[limit as usize]).sum::<u64>();
+    Value::Object(Limit::ALL.into_iter().map(|limit| (limit.name().to_owned(), json!(total(limit)))).collect())
+}
+
 fn told(zone: &ToldZone, now: Moment) -> Value {
     let name = wire_name_len(&zone.name).and_then(|length| Name::from_wire(zone.name.get(..length)?));
     let whole = |rate: f32| f64::from(rate).round();

@@ -305,6 +305,9 @@ pub async fn resolve(cx: Cx, work: Work, question: Question, why: Why) -> Outcom
     if let Some(failure) = outcome.failure.as_ref().filter(|failure| failure.is_remembered()) {
         cx.keep_failed(&work, &question, failure);
     }
+    if let Some(Failure::Limit(limit)) = outcome.failure {
+        cx.board.borrow_mut().counters.over_budget[limit as usize] += 1;
+    }
     cx.conclude(&work, || match &outcome.failure {
         Some(failure) => format!("SERVFAIL: {failure}"),
         None => format!("{}, {} RRset(s), {} packets", outcome.rcode, outcome.answer.len(), work.packets_sent()),

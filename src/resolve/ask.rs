@@ -1,5 +1,7 @@
 //! Asking a zone: its servers one after another, until one has something to say.
 
+mod lookup;
+
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,10 +13,10 @@ use crate::admission::Count;
 use crate::cache::NameServer;
 use crate::clock::Moment;
 use crate::servers::{Candidate, State, choose, choose_lame};
-use crate::wire::{Flags, Message, Name, Question, Rcode, Rtype};
+use crate::wire::{Flags, Message, Name, Rcode, Rtype};
 
 use super::board::{Ask, AskKey, AskTransport, First, Held, LinkError, Reply, sleep_until};
-use super::budget::Work;
+use super::budget::{Whom, Work};
 use super::classify::{Asked, Reading, addresses, classify};
 use super::failure::{Failure, Limit, Useless};
 use super::trace::TraceStep;
@@ -125,6 +127,13 @@ struct Asking<'a> {
     timeouts: u8,
     /// There is an address of a family that is switched off.
     other_family: bool,
+    /// Servers were passed over, since their network has borne enough for this question.
+    spared: bool,
+    /// Name servers that were looked for without a limit in the way, and whether one was.
+    looked_for: u8,
+    hampered: bool,
+    /// Somebody who knows of them was not heard.
+    unheard: bool,
 }
 
 /// Asks the servers of `cut`. `shortened`: `name` is only part of what is wanted.
@@ -164,6 +173,7 @@ pub(super) async fn ask_zone(
                 sleep_until(&cx.board, work.patient_until).await;
                 continue;
             }
+            asking.note_barren();
             let failure = asking.failure();
             return asking.give_up(failure);
         };
@@ -203,6 +213,10 @@ impl<'a> Asking<'a> {
             resorts: SmallVec::new(),
             timeouts: 0,
             other_family: false,
+            spared: false,
+            looked_for: 0,
+            hampered: false,
+            unheard: false,
         };
         match &cut.who {
             Who::Fixed(servers, _) => {
@@ -276,25 +290,53 @@ impl<'a> Asking<'a> {
     }
 
     fn choose(&mut self) -> Option<usize> {
+        if !self.may_ask() {
+            return None;
+        }
         let now = self.cx.now().mono;
+        let counts = self.counts();
         for (index, (candidate, done)) in self.candidates.iter_mut().zip(&self.done).enumerate() {
             candidate.report = self.cx.servers.report(candidate.server, self.zone_hash, now);
+            let network = Whom::around(candidate.server.ip());
             if *done || candidate.asked >= MAX_TRIES || self.work.avoids(candidate.server) {
                 candidate.report.state = State::Done;
+            } else if counts && !self.work.may_ask(network) {
+                candidate.report.state = State::Done;
+                if !std::mem::replace(&mut self.spared, true) {
+                    let server = candidate.server;
+                    self.cx.conclude(self.work, || format!("{server}: its network has borne enough for this question"));
+                }
             } else if candidate.report.state == State::Lame && self.resorts.contains(&index) {
                 candidate.report.state = State::Usable;
             }
         }
         let choice = choose(&self.candidates, self.cx.random())?;
-        if choice.probe {
-            self.cx.servers.probing(self.candidates.get(choice.index)?.server, now);
+        let candidate = self.candidates.get(choice.index)?;
+        if choice.probe || candidate.report.doubtful {
+            self.cx.servers.probing(candidate.server, now);
         }
         Some(choice.index)
     }
 
+    /// Do packets count toward whom they are sent to? The operator's own forwarders and stub servers bear what they bear.
+    fn counts(&self) -> bool {
+        !matches!(self.cut.who, Who::Fixed(..))
+    }
+
+    /// Whom a packet to a server counts toward.
+    fn toward(&self, server: SocketAddr) -> SmallVec<[Whom; 2]> {
+        let all = [Whom::around(server.ip()), Whom::Zone(self.zone_hash)];
+        all.into_iter().filter(|_| self.counts()).collect()
+    }
+
+    /// May the zone be asked at all for this question?
+    fn may_ask(&self) -> bool {
+        !self.counts() || self.work.may_ask(Whom::Zone(self.zone_hash))
+    }
+
     /// Lets one that seemed lame be asked, where nobody else is left. `true`: there is one.
     fn admit_a_lame_one(&mut self) -> bool {
-        if self.resorts.len() >= LAME_TRIES {
+        if self.resorts.len() >= LAME_TRIES || !self.may_ask() {
             return false;
         }
         let Some(index) = choose_lame(&self.candidates, self.cx.random()) else { return false };
@@ -342,7 +384,7 @@ impl<'a> Asking<'a> {
         };
         candidate.asked += 1;
         let server = candidate.server;
-        self.work.packet()?;
+        self.work.packet(&self.toward(server))?;
         let key = self.cx.board.borrow_mut().ask(ask);
         let held = Held::new(&self.cx.board, key);
         self.cx.trace(self.work, || TraceStep::Ask {
@@ -439,7 +481,7 @@ impl<'a> Asking<'a> {
         };
         match reply {
             Reply::Message(message, octets) => {
-                self.work.octets(octets)?;
+                self.work.octets(octets, &self.toward(server))?;
                 let rtt = now.since(one.since);
                 if one.transport == AskTransport::Udp && !one.joined {
                     self.cx.servers.answered(server, rtt, now);
@@ -589,85 +631,19 @@ impl<'a> Asking<'a> {
         Heard { reading, message, one_of: others.then_some(server) }
     }
 
-    /// Looks up the address of a name server that is not known yet. `true`: somebody new can be asked.
-    async fn look_up_a_server(&mut self) -> Result<bool, Silence> {
-        if self.spare.is_some() {
-            return Ok(false);
-        }
-        loop {
-            if self.unknown.is_empty() {
-                return Ok(self.add_last_resorts());
-            }
-            let random = self.cx.random() as usize % self.unknown.len();
-            let name = self.unknown.swap_remove(random);
-            let before = self.candidates.len();
-            let types = [(Rtype::A, self.cx.plan.ipv4), (Rtype::AAAA, self.cx.plan.ipv6)];
-            for (rtype, _) in types.into_iter().filter(|(_, enabled)| *enabled) {
-                let question = Question::new(name.clone(), rtype);
-                if self.work.is_within(&question) {
-                    continue;
-                }
-                self.work.lookup()?;
-                match super::descend::addresses_of(self.cx, self.work, question).await {
-                    Ok(found) => found.into_iter().for_each(|address| self.add_address(address)),
-                    // Its own account is spent: so is ours.
-                    Err(
-                        failure @ Failure::Limit(Limit::Packets | Limit::Octets | Limit::Lookups | Limit::Deadline),
-                    ) => {
-                        return Err(Silence::Failed(failure));
-                    }
-                    Err(_) => {}
-                }
-                if self.candidates.len() > before {
-                    return Ok(true);
-                }
-            }
-        }
-    }
-
-    /// Adds what parents say where the zones' own word has led nowhere: their glue, and the name servers that the
-    /// zone does not name itself. `true`: somebody new can be asked.
-    fn add_last_resorts(&mut self) -> bool {
-        let Who::Named(first, then) = &self.cut.who else { return false };
-        let before = self.candidates.len();
-        let age = self.cx.now().age;
-        for server in first.iter().chain(then.iter().flat_map(|then| then.iter())) {
-            for &address in &server.glue {
-                self.add_address(address);
-            }
-            // The parents of the zones the name server's own name is in may have glue for it.
-            let mut at = Some(server.name.clone());
-            while let Some(cut) = at.and_then(|name| self.cx.cache.closest_delegation(&name, age)) {
-                for known in cut.parent.iter().filter(|known| known.name == server.name) {
-                    for &address in &known.glue {
-                        self.add_address(address);
-                    }
-                }
-                at = cut.zone.parent();
-            }
-        }
-        if let Some(then) = then {
-            let named = |name: &Name| first.iter().any(|server| server.name == *name);
-            let within = |name: &Name| name.is_at_or_below(&self.cut.zone);
-            let fresh = then.iter().map(|server| &server.name).filter(|name| !named(name) && !within(name));
-            if !std::mem::replace(&mut self.parents_named, true) {
-                self.unknown.extend(fresh.cloned());
-            }
-        }
-        self.candidates.len() > before || !self.unknown.is_empty()
-    }
-
     /// Was the silence of servers found out only just now?
     fn has_fallen_silent(&self) -> bool {
         let now = self.cx.now().mono;
         let silent = |candidate: &Candidate| matches!(candidate.report.state, State::BackOff | State::Probe);
         let asked = |candidate: &Candidate| candidate.asked > 0 && silent(candidate);
-        now < self.work.patient_until && self.spare.is_none() && self.candidates.iter().any(asked)
+        self.may_ask() && now < self.work.patient_until && self.spare.is_none() && self.candidates.iter().any(asked)
     }
 
     fn failure(&self) -> Failure {
         let zone = self.cut.zone.clone();
         match self.last {
+            _ if !self.may_ask() => Failure::limit(Limit::Zone),
+            None if self.spared => Failure::limit(Limit::Network),
             Some((server, what)) => Failure::Useless { zone, server, what },
             None if self.candidates.is_empty() && self.other_family => Failure::NoFamily { zone },
             None if self.candidates.is_empty() => Failure::NoAddress { zone },

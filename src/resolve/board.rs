@@ -22,6 +22,7 @@ use crate::servers::Cookie;
 use crate::wire::{Message, Name, Rtype};
 
 use super::exchange::Sent;
+use super::failure::Limit;
 use super::follow::Followed;
 
 /// Names one packet to a server, from its sending until its end. Never reused within 2^32 asks.
@@ -180,6 +181,10 @@ pub struct Counters {
     pub truncated: u64,
     pub lame: u64,
     pub links: u64,
+    /// Questions that used up a budget, by [`Limit`].
+    pub over_budget: [u64; Limit::COUNT],
+    /// Zones whose name servers were not looked for, since that had been in vain a moment before.
+    pub barren: u64,
 }
 
 /// The board, as resolutions and the engine hold it.

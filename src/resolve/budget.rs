@@ -1,7 +1,7 @@
 //! One account for all the work one client question causes.
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use smallvec::SmallVec;
 
@@ -16,6 +16,12 @@ use super::failure::{Failure, Limit};
 pub const MAX_PACKETS: u32 = 50;
 /// Octets received from servers for one question (PowerDNS `max-bytesperq`).
 pub const MAX_OCTETS: u32 = 100_000;
+/// Packets sent for one question toward one network, and to the servers of one zone: whoever makes a question dear makes
+/// others pay, and 20 is what no honest name takes of one zone (NXNSAttack, CAMP: hundreds to thousands).
+pub const MAX_PACKETS_TOWARD: u32 = 20;
+/// Once so many octets have come from one network, or from the servers of one zone, nothing more is asked of it for the
+/// same question. One answer may be larger.
+pub const MAX_OCTETS_TOWARD: u32 = 20_000;
 /// Name-server names looked up for one question; NXNSAttack lives on this fan-out.
 pub const MAX_SERVER_LOOKUPS: u32 = 12;
 /// Aliases followed: the longest chains met in the wild have about 12.
@@ -33,6 +39,7 @@ pub struct Work {
     packets: Cell<u32>,
     octets: Cell<u32>,
     lookups: Cell<u32>,
+    toward: RefCell<SmallVec<[Toward; 8]>>,
     /// What may be computed for it.
     pub crypto: dnssec::Budget,
     /// Is the answer validated?
@@ -61,6 +68,7 @@ impl Work {
             packets: Cell::new(0),
             octets: Cell::new(0),
             lookups: Cell::new(0),
+            toward: RefCell::default(),
             deadline,
             begun: Moment::ZERO,
             patient_until: Moment::ZERO,
@@ -75,14 +83,40 @@ impl Work {
         if self.checking { crate::cache::Security::Insecure } else { crate::cache::Security::Unchecked }
     }
 
-    /// Pays for a packet to a server.
-    pub fn packet(&self) -> Result<(), Failure> {
-        spend(&self.packets, 1, MAX_PACKETS, Limit::Packets)
+    /// Pays for a packet to a server, toward all of these.
+    pub fn packet(&self, toward: &[Whom]) -> Result<(), Failure> {
+        if let Some(whom) = toward.iter().find(|whom| !self.may_ask(**whom)) {
+            return Err(Failure::limit(whom.limit()));
+        }
+        spend(&self.packets, 1, MAX_PACKETS, Limit::Packets)?;
+        toward.iter().for_each(|whom| self.pay(*whom, 1, 0));
+        Ok(())
     }
 
-    /// Pays for octets from a server.
-    pub fn octets(&self, octets: usize) -> Result<(), Failure> {
-        spend(&self.octets, u32::try_from(octets).unwrap_or(u32::MAX), MAX_OCTETS, Limit::Octets)
+    /// Pays for octets from a server of all of these.
+    pub fn octets(&self, octets: usize, toward: &[Whom]) -> Result<(), Failure> {
+        let octets = u32::try_from(octets).unwrap_or(u32::MAX);
+        toward.iter().for_each(|whom| self.pay(*whom, 0, octets));
+        spend(&self.octets, octets, MAX_OCTETS, Limit::Octets)
+    }
+
+    /// May more be asked of somebody for this question?
+    pub fn may_ask(&self, whom: Whom) -> bool {
+        let toward = self.toward.borrow();
+        let spent = |one: &Toward| one.packets >= MAX_PACKETS_TOWARD || one.octets >= MAX_OCTETS_TOWARD;
+        !toward.iter().any(|one| one.whom == whom && spent(one))
+    }
+
+    fn pay(&self, whom: Whom, packets: u32, octets: u32) {
+        let mut toward = self.toward.borrow_mut();
+        match toward.iter_mut().find(|one| one.whom == whom) {
+            Some(one) => {
+                one.packets += packets;
+                one.octets = one.octets.saturating_add(octets);
+            }
+            // As many as there are packets, at most.
+            None => toward.push(Toward { whom, packets, octets }),
+        }
     }
 
     /// Pays for looking up a name server's address.
@@ -148,6 +182,45 @@ impl Work {
     }
 }
 
+/// Who has to bear what a question causes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Whom {
+    /// A network by its first address: IPv4 /24, IPv6 /48, what an operator announces at least.
+    Network(IpAddr),
+    /// The servers of a zone, by its number.
+    Zone(u64),
+}
+
+impl Whom {
+    /// The network of a server. Where addresses are not of the Internet, networks say nothing of who runs a server.
+    pub fn around(server: IpAddr) -> Whom {
+        match server {
+            IpAddr::V4(v4) if v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_documentation() => {
+                Whom::Network(server)
+            }
+            IpAddr::V6(v6) if v6.segments()[0] & 0xe000 != 0x2000 || v6.segments()[..2] == [0x2001, 0xdb8] => {
+                Whom::Network(server)
+            }
+            IpAddr::V4(v4) => Whom::Network((u32::from(v4) & 0xffff_ff00).to_be_bytes().into()),
+            IpAddr::V6(v6) => Whom::Network((u128::from(v6) & !0 << 80).to_be_bytes().into()),
+        }
+    }
+
+    fn limit(self) -> Limit {
+        match self {
+            Whom::Network(_) => Limit::Network,
+            Whom::Zone(_) => Limit::Zone,
+        }
+    }
+}
+
+/// What somebody has borne.
+struct Toward {
+    whom: Whom,
+    packets: u32,
+    octets: u32,
+}
+
 /// A question being worked on.
 pub struct Within<'a>(&'a Work);
 
@@ -164,4 +237,42 @@ fn spend(spent: &Cell<u32>, amount: u32, most: u32, limit: Limit) -> Result<(), 
     }
     spent.set(sum);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn work() -> Work {
+        Work::new(Moment::NEVER, &dnssec::Limits::default(), true)
+    }
+
+    fn network(text: &str) -> Whom {
+        Whom::around(text.parse().expect("an address"))
+    }
+
+    #[test]
+    fn neighbours_bear_together_and_what_is_not_of_the_internet_alone() {
+        assert_eq!(network("203.0.114.7"), network("203.0.114.200"));
+        assert_ne!(network("203.0.114.7"), network("203.0.115.7"));
+        assert_eq!(network("2a00:1:2:3::1"), network("2a00:1:2:ffff::2"));
+        assert_ne!(network("2a00:1:2::1"), network("2a00:1:3::1"));
+        for (one, other) in [("127.0.0.1", "127.0.0.2"), ("10.1.1.1", "10.1.1.2"), ("fd00::1", "fd00::2")] {
+            assert_ne!(network(one), network(other));
+        }
+    }
+
+    #[test]
+    fn nobody_bears_more_than_his_part_of_a_question() {
+        let (work, here, there) = (work(), network("203.0.114.7"), network("198.18.0.1"));
+        for _ in 0..MAX_PACKETS_TOWARD {
+            work.packet(&[here, Whom::Zone(1)]).expect("within the account");
+        }
+        assert_eq!(work.packet(&[here, Whom::Zone(2)]), Err(Failure::Limit(Limit::Network)));
+        assert_eq!(work.packet(&[there, Whom::Zone(1)]), Err(Failure::Limit(Limit::Zone)));
+        work.packet(&[there, Whom::Zone(2)]).expect("somebody else");
+        assert_eq!(work.packets_sent(), MAX_PACKETS_TOWARD + 1, "what is not sent costs nothing");
+        work.octets(MAX_OCTETS_TOWARD as usize, &[there]).expect("one answer may be large");
+        assert_eq!(work.packet(&[there]), Err(Failure::Limit(Limit::Network)));
+    }
 }

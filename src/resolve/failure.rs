@@ -11,6 +11,10 @@ use crate::wire::{Name, Rcode, Rtype, ede};
 pub enum Limit {
     Packets,
     Octets,
+    /// Toward one network.
+    Network,
+    /// To the servers of one zone.
+    Zone,
     Lookups,
     Aliases,
     Depth,
@@ -19,11 +23,47 @@ pub enum Limit {
     Sockets,
 }
 
+impl Limit {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Limit; 10] = [
+        Limit::Packets,
+        Limit::Octets,
+        Limit::Network,
+        Limit::Zone,
+        Limit::Lookups,
+        Limit::Aliases,
+        Limit::Depth,
+        Limit::Referrals,
+        Limit::Deadline,
+        Limit::Sockets,
+    ];
+    /// How many there are.
+    pub const COUNT: usize = Limit::ALL.len();
+
+    /// As counters name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Limit::Packets => "packets",
+            Limit::Octets => "octets",
+            Limit::Network => "network",
+            Limit::Zone => "zone",
+            Limit::Lookups => "lookups",
+            Limit::Aliases => "aliases",
+            Limit::Depth => "depth",
+            Limit::Referrals => "referrals",
+            Limit::Deadline => "deadline",
+            Limit::Sockets => "sockets",
+        }
+    }
+}
+
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Limit::Packets => "packets to servers",
             Limit::Octets => "octets from servers",
+            Limit::Network => "packets toward one network",
+            Limit::Zone => "packets to the servers of one zone",
             Limit::Lookups => "name-server look-ups",
             Limit::Aliases => "aliases in a chain",
             Limit::Depth => "nested look-ups",

@@ -33,7 +33,10 @@ use siphasher::sip::SipHasher13;
 
 pub use answer::{Cached, Life, Outcome, Soa, Why, from_cache, resolve};
 pub use board::{Ask, AskKey, AskTransport, Board, Counters, Keyed, LinkError, Notice, Reply, TaskId};
-pub use budget::{MAX_ALIASES, MAX_DEPTH, MAX_OCTETS, MAX_PACKETS, MAX_REFERRALS, MAX_SERVER_LOOKUPS, Work};
+pub use budget::{
+    MAX_ALIASES, MAX_DEPTH, MAX_OCTETS, MAX_OCTETS_TOWARD, MAX_PACKETS, MAX_PACKETS_TOWARD, MAX_REFERRALS,
+    MAX_SERVER_LOOKUPS, Work,
+};
 pub use exchange::{Manner, Outgoing};
 pub use failure::{Failure, Limit, Useless};
 pub use follow::{Followed, keep_followed};

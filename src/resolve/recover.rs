@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::cache::{Failed, Failing};
 use crate::clock::Moment;
 use crate::servers::State;
-use crate::wire::{Question, Rtype};
+use crate::wire::{Name, Question, Rtype};
 
 use super::Cx;
 use super::ask::{Cut, Who};
@@ -34,20 +34,18 @@ impl Cx {
 
     /// Keeps what a question failed from.
     pub(super) fn keep_failed(&self, work: &Work, question: &Question, failure: &Failure) {
-        let now = self.now();
-        let zone = match failure {
-            Failure::Unreachable { zone } => Some(zone.clone()),
-            _ => None,
-        };
-        let failing = Failing {
-            bogus: matches!(failure, Failure::Bogus(_)),
-            silent: zone.is_some() || *failure == Failure::Limit(Limit::Deadline),
-            begun: work.begun,
-            zone,
-            error: failure.error(),
-            text: failure.to_string().into(),
-        };
-        self.cache.keep_failed(question, failing, now);
+        self.cache.keep_failed(question, failing(work, failure), self.now());
+    }
+
+    /// Keeps that a zone's name servers were looked for in vain.
+    pub(super) fn keep_barren(&self, work: &Work, zone: &Name, silent: bool) {
+        let what = Failing { silent, ..failing(work, &Failure::NoAddress { zone: zone.clone() }) };
+        self.cache.keep_barren(zone, what, self.now());
+    }
+
+    /// Were a zone's name servers looked for in vain a moment ago?
+    pub(super) fn is_barren(&self, zone: &Name) -> bool {
+        self.cache.barren(zone, self.now().age).is_some_and(|failed| self.stands(&failed))
     }
 
     /// Silence ends when somebody is heard.
@@ -60,6 +58,21 @@ impl Cx {
         let in_an_outage = outage.is_on(now.mono) && now.mono.since(failed.at) >= IN_AN_OUTAGE;
         // What was begun before the end of an outage fails after it.
         outage.restored() <= failed.what.begun && !in_an_outage && !failed.what.zone.as_ref().is_some_and(heard)
+    }
+}
+
+fn failing(work: &Work, failure: &Failure) -> Failing {
+    let zone = match failure {
+        Failure::Unreachable { zone } => Some(zone.clone()),
+        _ => None,
+    };
+    Failing {
+        bogus: matches!(failure, Failure::Bogus(_)),
+        silent: zone.is_some() || *failure == Failure::Limit(Limit::Deadline),
+        begun: work.begun,
+        zone,
+        error: failure.error(),
+        text: failure.to_string().into(),
     }
 }
 

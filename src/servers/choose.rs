@@ -70,6 +70,7 @@ mod tests {
     fn candidate(rtt: Option<u64>, state: State) -> Candidate {
         let report = Report {
             state,
+            doubtful: false,
             rtt: rtt.map(Duration::from_millis),
             timeout: Duration::from_millis(400),
             plain: false,

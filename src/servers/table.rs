@@ -44,6 +44,8 @@ pub type Cookie = SmallVec<[u8; 40]>;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     pub state: State,
+    /// It has been left alone for its silence, and nobody knows whether that has ended.
+    pub doubtful: bool,
     /// Smoothed round-trip time; `None` for a server not yet heard of.
     pub rtt: Option<Duration>,
     /// How long to wait for a response before another server is tried.
@@ -138,11 +140,16 @@ impl Servers {
     /// What is known of `server`, of which `zone` (a hash of its name) is to be asked.
     pub fn report(&self, server: SocketAddr, zone: u64, now: Moment) -> Report {
         self.with(server, now, |entry| {
+            let mut doubtful = false;
             let lame = entry.lame.iter().any(|&(z, until)| z == zone && until > now);
             let state = if lame {
                 State::Lame
-            } else if entry.alone_until <= now || entry.struck_at < self.outage.restored() {
+            } else if entry.strikes < STRIKES || entry.struck_at < self.outage.restored() {
                 State::Usable
+            } else if entry.alone_until <= now {
+                // As good as any once more, but one packet at a time until it answers.
+                doubtful = entry.probe_at <= now;
+                if doubtful { State::Usable } else { State::BackOff }
             } else if entry.probe_at <= now && self.outage.may_probe(now) {
                 State::Probe
             } else {
@@ -150,6 +157,7 @@ impl Servers {
             };
             Report {
                 state,
+                doubtful,
                 rtt: entry.heard.then(|| Duration::from_micros(entry.srtt as u64)),
                 timeout: entry.timeout(),
                 plain: entry.plain_until > now,
@@ -357,6 +365,21 @@ mod tests {
         assert_eq!(servers.report(server(1), 7, at(1600)).state, State::BackOff);
         assert_eq!(servers.report(server(1), 7, at(2600)).state, State::Probe);
         assert_eq!(servers.report(server(1), 7, at(60_000)).state, State::Usable);
+    }
+
+    #[test]
+    fn after_its_time_a_silent_server_has_one_packet_at_a_time_until_it_answers() {
+        let servers = Servers::new(&[1; 32]);
+        for n in 0..5 {
+            servers.timed_out(server(1), at(n), at(n));
+        }
+        let report = servers.report(server(1), 7, at(30_000));
+        assert_eq!((report.state, report.doubtful), (State::Usable, true));
+        servers.probing(server(1), at(30_000));
+        assert_eq!(servers.report(server(1), 7, at(30_001)).state, State::BackOff);
+        servers.answered(server(1), Duration::from_millis(20), at(30_020));
+        let report = servers.report(server(1), 7, at(30_021));
+        assert_eq!((report.state, report.doubtful), (State::Usable, false));
     }
 
     #[test]

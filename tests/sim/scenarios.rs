@@ -173,8 +173,8 @@ scenarios! {
     duplicates_and_reordering_do_no_harm
     each_server_sees_one_label_more_than_its_zone
     extended_errors_can_be_switched_off
-    fifteen_dead_addresses_cost_at_most_fifty_packets
-    fifteen_hundred_glueless_servers_cost_at_most_fifty_packets
+    fifteen_dead_addresses_cost_at_most_twenty_packets
+    fifteen_hundred_glueless_servers_cost_at_most_25_packets
     flags_are_copied_or_cleared
     foreign_records_in_the_additional_section_are_not_kept
     foreign_records_in_the_answer_section_are_not_kept

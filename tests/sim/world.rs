@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -71,6 +71,8 @@ pub struct World {
     pub broken: Vec<String>,
     /// Packets to servers, those to addresses without a server included.
     pub asks: usize,
+    /// Packets to each address, and octets that came from it.
+    pub toward: HashMap<IpAddr, (u32, usize)>,
     /// Those packets themselves, unless the world is quiet.
     pub queries: Vec<Vec<u8>>,
     pub dice: Dice,
@@ -104,6 +106,7 @@ impl World {
             log: Vec::new(),
             broken: Vec::new(),
             asks: 0,
+            toward: HashMap::new(),
             queries: Vec::new(),
             dice,
             took: Default::default(),
@@ -202,6 +205,7 @@ impl World {
     /// Brings a query to its server, and the server's answer into the queue.
     fn carry(&mut self, key: AskKey, addr: SocketAddr, transport: AskTransport, packet: Vec<u8>) {
         self.asks += 1;
+        self.toward.entry(addr.ip()).or_default().0 += 1;
         if self.logging {
             self.queries.push(packet.clone());
         }
@@ -234,6 +238,9 @@ impl World {
             return self.note(|| "     lost".to_string());
         }
         for sent in server.handle(&query, transport, rtt, &mut self.dice) {
+            if let Sent::Packet { bytes, .. } = &sent {
+                self.toward.entry(addr.ip()).or_default().1 += bytes.len();
+            }
             self.put(key, transport, sent);
         }
     }
