@@ -9,6 +9,9 @@
 pub mod clock;
 pub mod wire;
 
+// records of what is kept over a restart
+pub mod pack;
+
 // instruments: counting, without policy
 pub mod meter;
 

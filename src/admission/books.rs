@@ -13,6 +13,7 @@ use super::refusals::Refusals;
 use super::zones::{ZoneSizes, Zones};
 use crate::clock::Moment;
 use crate::meter::{Distinct, Load, Secret, Seen, Table};
+use crate::pack::{Fields, Pack, Passage};
 
 /// An address that was served counts as known for one to two of these.
 const KNOWN_FOR: Duration = Duration::from_secs(3_600);
@@ -146,6 +147,29 @@ impl Books {
     /// Zones, their names, and who asks for them.
     pub fn zones(&self) -> &Zones {
         &self.0.zones
+    }
+
+    /// Writes what a restart must not forget, each record with the number of its part: who was served before, what is owed
+    /// by more than `least`, and the books of zones. Refusals are not kept.
+    pub fn save(&self, now: Moment, least: Duration, put: &mut dyn FnMut(u8, &Pack)) {
+        self.0.known.save(&mut |pack| put(0, pack));
+        for (part, table) in (1..).zip(&self.0.tables) {
+            table.save(now, least, &mut |pack| put(part, pack));
+        }
+        self.0.zones.save(now, least, &mut |part, pack| put(3 + part, pack));
+    }
+
+    /// How many kinds of records there are.
+    pub const PARTS: u8 = 3 + Zones::PARTS;
+
+    /// Takes in a record, before anybody is served. `None`: it does not fit books like these.
+    pub fn load(&self, part: u8, record: Fields<'_>, now: Moment, passage: &Passage) -> Option<()> {
+        match part {
+            0 => self.0.known.load(record, passage),
+            1 => self.0.tables[0].load(record, now, passage),
+            2 => self.0.tables[1].load(record, now, passage),
+            _ => self.0.zones.load(part - 3, record, now, passage),
+        }
     }
 
     /// How an address stands now under a policy.

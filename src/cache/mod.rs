@@ -4,6 +4,7 @@
 //! moka bounds the octets and chooses what stays; whether an entry is fresh is decided here, by `now`.
 
 mod delegation;
+mod kept;
 mod last;
 mod ranges;
 mod rrset;

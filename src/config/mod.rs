@@ -17,6 +17,7 @@ mod tests;
 mod zonefile;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::dnssec::{Anchors, NegativeAnchor};
 pub use crate::text::report;
@@ -48,6 +49,7 @@ pub struct Settings {
     pub trust_anchors_file: Option<PathBuf>,
     /// Where the trust anchors are kept that were learned by RFC 5011; where none, they stay as they are.
     pub trust_anchor_state: Option<PathBuf>,
+    pub snapshot: SnapshotPolicy,
     /// Zones that are not validated for a while; the engine's policy has them too.
     pub negative_trust_anchors: Vec<NegativeAnchor>,
 }
@@ -58,6 +60,24 @@ pub enum CacheClock {
     #[default]
     Monotonic,
     Wall,
+}
+
+/// What is kept for the next start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotPolicy {
+    /// Keep one.
+    pub keep: bool,
+    /// Where; in the state directory of the service where none.
+    pub file: Option<PathBuf>,
+    pub every: Duration,
+    /// Octets of the file at most.
+    pub size: u64,
+}
+
+impl Default for SnapshotPolicy {
+    fn default() -> SnapshotPolicy {
+        SnapshotPolicy { keep: true, file: None, every: Duration::from_secs(300), size: 256 << 20 }
+    }
 }
 
 /// What is logged, and how.
@@ -105,6 +125,7 @@ impl Default for Settings {
             control_socket: None,
             trust_anchors_file: None,
             trust_anchor_state: None,
+            snapshot: SnapshotPolicy::default(),
             negative_trust_anchors: Vec::new(),
         }
     }

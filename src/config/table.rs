@@ -1,6 +1,7 @@
 //! The settings table: every key of the configuration file, once.
 
 mod limits;
+mod snapshot;
 mod stale;
 
 use std::time::Duration;
@@ -33,7 +34,7 @@ const fn secs(seconds: u64) -> Duration {
 }
 
 /// Every table that stands there at most once, in the order of the printed configuration.
-pub static SECTIONS: [Section; 9] = [
+pub static SECTIONS: [Section; 10] = [
     Section { name: "server", doc: "Where clients are listened to, and how they are answered.", settings: &SERVER },
     Section { name: "access", doc: "Who may ask.", settings: &ACCESS },
     Section {
@@ -45,6 +46,7 @@ pub static SECTIONS: [Section; 9] = [
     Section { name: "dnssec", doc: "What is validated, and by whose keys.", settings: &DNSSEC },
     Section { name: "cache", doc: "What is remembered, for how long, in how much memory.", settings: &CACHE },
     Section { name: "stale", doc: "Answers whose time is over, where there is no other.", settings: &stale::STALE },
+    Section { name: "snapshot", doc: "What a restart does not forget.", settings: &snapshot::SNAPSHOT },
     Section { name: "local", doc: "Names answered here, without asking anybody.", settings: &LOCAL },
     Section { name: "log", doc: "What is logged, to the standard error.", settings: &LOG },
 ];

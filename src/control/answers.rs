@@ -101,6 +101,10 @@ impl Told {
             "last_reload": self.reloaded.lock().unwrap_or_else(PoisonError::into_inner).map(|(well, when)| json!({
                 "successful": well, "ago": seconds(now, when),
             })),
+            "last_snapshot": self.kept.lock().unwrap_or_else(PoisonError::into_inner).map(|(kept, when)| json!({
+                "successful": kept.is_some(), "records": kept.map(|kept| kept.records),
+                "octets": kept.map(|kept| kept.octets), "ago": seconds(now, when),
+            })),
             "refusals_kept": self.books.decisions().kept(),
             "flooded": self.books.zones().list(SHOWN, now).iter().map(|zone| told(zone, now)).collect::<Vec<_>>(),
             "shards": words.iter().enumerate().map(shard).collect::<Vec<_>>(),

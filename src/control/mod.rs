@@ -26,6 +26,13 @@ pub struct Word {
 /// Reads the configuration again, or only tries to.
 type Reload = Box<dyn Fn(bool) -> Result<serde_json::Value, String> + Send + Sync>;
 
+/// What a snapshot came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    pub records: u64,
+    pub octets: u64,
+}
+
 /// What can be told: the books, which all shards write, and the last word of each shard.
 pub struct Told {
     books: Books,
@@ -35,6 +42,8 @@ pub struct Told {
     reload: Option<Reload>,
     /// How the last reload ended, and when.
     reloaded: Mutex<Option<(bool, Moment)>>,
+    /// What the last snapshot came to, if it could be written, and when.
+    kept: Mutex<Option<(Option<Kept>, Moment)>>,
 }
 
 impl Told {
@@ -47,6 +56,7 @@ impl Told {
             start,
             reload: None,
             reloaded: Mutex::default(),
+            kept: Mutex::default(),
         }
     }
 
@@ -64,6 +74,11 @@ impl Told {
         if let Some(place) = self.shards.get(shard) {
             *place.lock().unwrap_or_else(PoisonError::into_inner) = word;
         }
+    }
+
+    /// A snapshot has been written, or could not be.
+    pub fn kept(&self, kept: Option<Kept>, when: Moment) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((kept, when));
     }
 
     /// Takes the policy that is in force now.

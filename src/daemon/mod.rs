@@ -12,6 +12,7 @@ mod once;
 mod reload;
 mod shard;
 mod sieve;
+mod snapshot;
 mod strain;
 mod supervision;
 
@@ -20,7 +21,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -48,7 +49,7 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 /// How long shards may take to end. They finish what is in flight for [`shard::DRAIN_LIMIT`]; after
 /// this they are left behind, so that the process is gone within five seconds of the signal.
 const STOP_LIMIT: Duration = Duration::from_millis(4_500);
-/// How long writing the trust anchors may take at the end.
+/// How long writing the trust anchors and the last snapshot may take at the end, if the shards have used up the time.
 const KEEP_LIMIT: Duration = Duration::from_millis(300);
 /// How often is looked whether it is written.
 const KEEP_LOOK: Duration = Duration::from_millis(5);
@@ -78,6 +79,8 @@ fn serve(settings: Settings, file: Option<PathBuf>) -> Result<(), Error> {
     runtime.block_on(async {
         // Before anything answers: a signal that comes right after must find its handler.
         let mut signals = Signals::new().map_err(failed)?;
+        let mut settings = settings;
+        settings.snapshot.file = settings.snapshot.file.or_else(snapshot::default_path);
         let handle = start_from(settings, file)?;
         loop {
             tokio::select! {
@@ -142,6 +145,7 @@ pub struct Handle {
     _control: Option<control::Socket>,
     /// Keeps the trust anchors, until no shard follows them any more.
     keeper: Option<JoinHandle<()>>,
+    snapshots: Option<snapshot::Keeper>,
     reloader: Arc<Reloader>,
     told: Arc<Told>,
 }
@@ -169,7 +173,16 @@ pub fn start_from(mut settings: Settings, file: Option<PathBuf>) -> Result<Handl
         settings.listener.tcp_connections_per_prefix,
     );
     let sizes = Sizes::within(settings.limits_memory).learning(settings.learned_memory);
-    let shared = Shared::sized(&settings.cache, &sizes, workers, seed()?);
+    let age_is_wall = settings.cache_clock == CacheClock::Wall;
+    let path = settings.snapshot.file.clone().filter(|_| settings.snapshot.keep);
+    let dnssec = &settings.engine.resolve.dnssec;
+    let found = path.as_ref().and_then(|path| snapshot::find(path, dnssec, clock::read(age_is_wall)));
+    // Whatever was kept is where its seed has put it.
+    let table_seed = found.as_ref().map_or_else(seed, |found| Ok(found.seed))?;
+    let shared = Shared::sized(&settings.cache, &sizes, workers, table_seed);
+    if let Some(found) = found {
+        found.take(&shared)?;
+    }
     let (changes, rules) = watch::channel(Rules::from(Arc::new(settings.engine.clone())));
     let changes = Arc::new(changes);
     let reloader = Arc::new(Reloader::new(file, written, Arc::clone(&changes)));
@@ -182,6 +195,11 @@ pub fn start_from(mut settings: Settings, file: Option<PathBuf>) -> Result<Handl
         ),
     };
     let (mut follows, keeper) = learned.map(|state| state.keep(changes)).transpose()?.unzip();
+    let snapshots = path.map(|path| {
+        let policy = settings.snapshot.clone();
+        snapshot::Keeper::begin(path, policy, table_seed, age_is_wall, shared.clone(), rules.clone(), &told)
+    });
+    let snapshots = snapshots.transpose()?;
     let notices = Arc::new(Notices::default());
     let (stop, stopped) = watch::channel(false);
 
@@ -192,6 +210,7 @@ pub fn start_from(mut settings: Settings, file: Option<PathBuf>) -> Result<Handl
         ledger,
         threads: Vec::new(),
         keeper,
+        snapshots,
         reloader,
         told: Arc::clone(&told),
         _control: control,
@@ -204,7 +223,7 @@ pub fn start_from(mut settings: Settings, file: Option<PathBuf>) -> Result<Handl
             upstream_sockets: plan.upstream_sockets,
             caps: Arc::clone(&caps),
             counters: Arc::clone(&counters),
-            age_is_wall: settings.cache_clock == CacheClock::Wall,
+            age_is_wall,
             rules: rules.clone(),
             follows: follows.take(),
             shared: shared.clone(),
@@ -293,6 +312,7 @@ impl Handle {
     /// Takes no more questions, finishes those in flight for a few seconds, ends. Blocks until then.
     pub fn shutdown(mut self) -> Result<(), Error> {
         self.stop.send_replace(true);
+        self.snapshots.iter_mut().for_each(snapshot::Keeper::finish);
         let ended = self.ledger.wait_ended(self.threads.len(), STOP_LIMIT);
         if ended.is_ok() {
             for thread in self.threads.drain(..) {
@@ -301,24 +321,30 @@ impl Handle {
             }
             // With the shard that fed it.
             let _ = self.keeper.take().map(JoinHandle::join);
+            let _ = self.snapshots.take().map(snapshot::Keeper::join);
         }
         self.log_counters();
         ended
     }
 
     /// As [`shutdown`](Self::shutdown), for async callers.
-    async fn end(self) -> Result<(), Error> {
+    async fn end(mut self) -> Result<(), Error> {
         self.stop.send_replace(true);
+        let begin = Instant::now();
+        // While questions in flight are finished.
+        self.snapshots.iter_mut().for_each(snapshot::Keeper::finish);
         if tokio::time::timeout(STOP_LIMIT, self.ledger.all_ended(self.threads.len())).await.is_err() {
             warn!("some shards did not end in time and are left behind");
         }
         // Until what was learned last is written, and whoever wrote it is gone; a disk that hangs is not waited for.
         let kept = async {
-            while self.keeper.as_ref().is_some_and(|keeper| !keeper.is_finished()) {
+            while self.keeper.as_ref().is_some_and(|keeper| !keeper.is_finished())
+                || self.snapshots.as_ref().is_some_and(|snapshots| !snapshots.is_finished())
+            {
                 tokio::time::sleep(KEEP_LOOK).await;
             }
         };
-        let _ = tokio::time::timeout(KEEP_LIMIT, kept).await;
+        let _ = tokio::time::timeout(KEEP_LIMIT.max(STOP_LIMIT.saturating_sub(begin.elapsed())), kept).await;
         self.log_counters();
         self.ledger.failure().map_or(Ok(()), Err)
     }

@@ -31,6 +31,7 @@ fn settings(listen: &[SocketAddr]) -> Settings {
         control_socket: None,
         trust_anchors_file: None,
         trust_anchor_state: None,
+        snapshot: crate::config::SnapshotPolicy::default(),
         negative_trust_anchors: Vec::new(),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Hash;
 use crate::clock::Moment;
+use crate::pack::{Fields, Pack, Passage};
 
 /// Keys in a line, which is a cache line.
 const WAYS: usize = 16;
@@ -64,10 +65,48 @@ impl Points {
         least.0.store(tag << 16 | epoch << 8 | 1, Ordering::Relaxed);
     }
 
+    /// Writes all points, a record at a time.
+    pub fn save(&self, now: Moment, put: &mut dyn FnMut(&Pack)) {
+        let epoch = self.epoch(now);
+        let mut pack = Pack::new();
+        for (number, line) in (0u32..).zip(&self.lines) {
+            pack.clear();
+            pack.u32(self.lines.len() as u32).u32(number);
+            let held = pack.octets().len();
+            for (way, word) in (0u8..).zip(&line.0) {
+                let word = word.load(Ordering::Relaxed);
+                let worth = worth(word, epoch);
+                if worth > 0 {
+                    pack.u8(way).u16((word >> 16) as u16).u8(worth as u8);
+                }
+            }
+            if pack.octets().len() > held {
+                put(&pack);
+            }
+        }
+    }
+
+    /// Takes in a record, before any points are given. `None`: it is not of a table like this.
+    pub fn load(&self, mut record: Fields<'_>, now: Moment, passage: &Passage) -> Option<()> {
+        (record.u32()? as usize == self.lines.len()).then_some(())?;
+        let line = self.lines.get(record.u32()? as usize)?;
+        let halvings = passage.elapsed.as_nanos() / u128::from(self.span);
+        while !record.is_empty() {
+            let place = line.0.get(usize::from(record.u8()?))?;
+            let (tag, worth) = (u32::from(record.u16()?), u32::from(record.u8()?));
+            place.store(tag << 16 | self.epoch(now) << 8 | worth >> halvings.min(31), Ordering::Relaxed);
+        }
+        Some(())
+    }
+
+    fn epoch(&self, now: Moment) -> u32 {
+        (now.as_nanos() / self.span) as u32 & 0xff
+    }
+
     fn find(&self, key: Hash, now: Moment) -> (&Line, u32, u32) {
         let line = &self.lines[(key.0 >> 24) as usize & (self.lines.len() - 1)];
         // 256 spans later it comes round: what is as old as that has been written over long before.
-        (line, (key.0 as u32 & 0xffff).max(1), (now.as_nanos() / self.span) as u32 & 0xff)
+        (line, (key.0 as u32 & 0xffff).max(1), self.epoch(now))
     }
 }
 

@@ -26,6 +26,7 @@ use governor::{Quota, RateLimiter};
 
 use super::Hash;
 use crate::clock::Moment;
+use crate::pack::{Fields, Pack, Passage};
 
 /// Accounts in a line, which is a cache line.
 const WAYS: usize = 8;
@@ -152,6 +153,43 @@ impl Table {
                 return;
             }
         }
+    }
+
+    /// Writes all accounts that are ahead by more than `least`, a record at a time: the others are even by the time
+    /// that somebody reads it.
+    pub fn save(&self, now: Moment, least: Duration, put: &mut dyn FnMut(&Pack)) {
+        let (now, least) = (now.as_nanos().min(LAST), units(nanos(least)));
+        let mut pack = Pack::new();
+        for (number, line) in (0u32..).zip(&self.lines) {
+            pack.clear();
+            pack.u32(self.lines.len() as u32).u32(number);
+            let held = pack.octets().len();
+            for (way, account) in (0u8..).zip(&line.0) {
+                let word = account.load(Ordering::Relaxed);
+                let ahead = ahead(word, now);
+                if ahead > least {
+                    pack.u8(way).u32((word >> TIME_BITS) as u32).u64(ahead);
+                }
+            }
+            if pack.octets().len() > held {
+                put(&pack);
+            }
+        }
+    }
+
+    /// Takes in a record, before anything is charged. `None`: it is not of a table like this.
+    pub fn load(&self, mut record: Fields<'_>, now: Moment, passage: &Passage) -> Option<()> {
+        (record.u32()? as usize == self.lines.len()).then_some(())?;
+        let line = self.lines.get(record.u32()? as usize)?;
+        let (now, elapsed) = (now.as_nanos().min(LAST), units(nanos(passage.elapsed)));
+        self.swept.fetch_max(now, Ordering::Relaxed);
+        while !record.is_empty() {
+            let account = line.0.get(usize::from(record.u8()?))?;
+            let (tag, ahead) = (u64::from(record.u32()?), record.u64()?.min(HORIZON - 1).saturating_sub(elapsed));
+            let time = (now >> UNIT_BITS).wrapping_add(ahead) & TIME;
+            account.store(tag << TIME_BITS | time, Ordering::Relaxed);
+        }
+        Some(())
     }
 
     /// Clears accounts that are long past before their time comes round. To be called now and then;
@@ -335,6 +373,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::clock::{Now, UnixTime};
 
     const MS: u64 = 1_000_000;
 
@@ -351,6 +390,29 @@ mod tests {
         let later = start + Duration::from_millis(95);
         assert_eq!((0..1000).filter(|_| rate.take(Hash(5), later, 10 * MS).is_ok()).count(), 9);
         assert_eq!(rate.take(Hash(7), start, u64::MAX), Err(Load(u64::MAX)), "dearer than the burst");
+    }
+
+    #[test]
+    fn what_is_owed_is_owed_after_a_restart_less_the_time_it_took() {
+        let (before, after) = (Table::new(1024), Table::new(1024));
+        let (start, then) = (at(77_000_000_003), at(5_000_000_000));
+        for key in 0..200 {
+            before.charge(Hash(key << 24 | key), start, Duration::from_secs(key), Duration::from_secs(300));
+        }
+        let clocks = |mono| Now { mono, age: mono, unix: UnixTime(0) };
+        let passage = Passage::new(clocks(start), clocks(then), Duration::from_secs(10));
+        before.save(start, Duration::from_secs(2), &mut |pack| {
+            after.load(Fields::of(pack.octets()), then, &passage).expect("the same size");
+        });
+        after.sweep(then + Duration::from_millis(1));
+        for key in 0..200 {
+            let owed = after.read(Hash(key << 24 | key), then).0;
+            assert!(owed.abs_diff(key.saturating_sub(10) * 1_000_000_000) < 64, "{key}: {owed}");
+        }
+        let other = Table::new(2048);
+        before.save(start, Duration::ZERO, &mut |pack| {
+            assert_eq!(other.load(Fields::of(pack.octets()), then, &passage), None);
+        });
     }
 
     #[test]

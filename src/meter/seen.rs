@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Hash;
 use crate::clock::Moment;
+use crate::pack::{Fields, Pack, Passage};
 
 /// Words in a cache line: a key has all its bits in one.
 const WORDS: usize = 8;
@@ -137,6 +138,60 @@ impl std::fmt::Debug for Seen {
     }
 }
 
+/// Lines in a record of [`Seen::save`], whose bits say which of them are there.
+const LINES: usize = 64;
+
+impl Seen {
+    /// Writes what was noted, a record at a time.
+    pub fn save(&self, put: &mut dyn FnMut(&Pack)) {
+        let mut pack = Pack::new();
+        let (epoch, end) = (self.epoch.load(Ordering::Relaxed), self.end.load(Ordering::Relaxed));
+        let words = self.generations[0].len();
+        put(pack.u64(words as u64).u8(2).u64(end));
+        for (old, generation) in [(epoch % 2) as usize, (1 - epoch % 2) as usize].into_iter().enumerate() {
+            for (chunk, lines) in (0u32..).zip(self.generations[generation].chunks(WORDS * LINES)) {
+                let filled = |line: &[AtomicU64]| line.iter().any(|word| word.load(Ordering::Relaxed) != 0);
+                let bits = lines.chunks(WORDS).enumerate().filter(|(_, line)| filled(line));
+                let bits = bits.fold(0u64, |bits, (at, _)| bits | 1 << at);
+                if bits == 0 {
+                    continue;
+                }
+                pack.clear();
+                pack.u64(words as u64).u8(old as u8).u32(chunk).u64(bits);
+                for (_, line) in lines.chunks(WORDS).enumerate().filter(|(at, _)| bits >> at & 1 == 1) {
+                    for word in line {
+                        pack.u64(word.load(Ordering::Relaxed));
+                    }
+                }
+                put(&pack);
+            }
+        }
+    }
+
+    /// Takes in a record, before anything is noted. `None`: it is not of a filter like this.
+    pub fn load(&self, mut record: Fields<'_>, passage: &Passage) -> Option<()> {
+        let words = self.generations[0].len();
+        (record.u64()? == words as u64).then_some(())?;
+        let old = record.u8()?;
+        if old == 2 {
+            self.end.store(passage.mono(record.moment()?).as_nanos(), Ordering::Relaxed);
+            return Some(());
+        }
+        let generation = (self.epoch.load(Ordering::Relaxed) + u64::from(old)) % 2;
+        let (chunk, bits) = (record.u32()? as usize, record.u64()?);
+        let mut set = 0;
+        for at in (0..LINES).filter(|at| bits >> at & 1 == 1) {
+            let line = (chunk * LINES + at) * WORDS;
+            for word in self.generations[generation as usize].get(line..line + WORDS)? {
+                let noted = record.u64()?;
+                set += u64::from((noted & !word.fetch_or(noted, Ordering::Relaxed)).count_ones());
+            }
+        }
+        self.set[generation as usize].fetch_add(set, Ordering::Relaxed);
+        Some(())
+    }
+}
+
 /// Where the bits of a key are, all within one cache line.
 fn places(key: Hash, words: usize) -> impl Iterator<Item = (usize, u64)> {
     let line = (key.0 >> 36) as usize & (words / WORDS - 1);
@@ -149,6 +204,7 @@ fn places(key: Hash, words: usize) -> impl Iterator<Item = (usize, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{Now, UnixTime};
     use crate::meter::Secret;
 
     const SPAN: Duration = Duration::from_secs(60);
@@ -166,6 +222,27 @@ mod tests {
         }
         let later = start + 2 * SPAN;
         assert_eq!((0..500).filter(|key| seen.has(secret.word(*key), later)).count(), 0);
+    }
+
+    #[test]
+    fn what_was_noted_is_known_after_a_restart_and_forgotten_when_it_would_have_been() {
+        let secret = Secret::new(&[1; 32]);
+        let start = Moment::from_nanos(30 * 60_000_000_000);
+        let at = |moment| Now { mono: moment, age: moment, unix: UnixTime(0) };
+        // The machine has started anew a minute ago; a second has passed.
+        let passage = Passage::new(at(start), at(Moment::from_nanos(60_000_000_000)), Duration::from_secs(1));
+        let (before, after) = (Seen::new(1 << 16, SPAN), Seen::new(1 << 16, SPAN));
+        for key in 0..500 {
+            before.note(secret.word(key), start);
+        }
+        before.save(&mut |pack| after.load(Fields::of(pack.octets()), &passage).expect("the same size"));
+        let now = Moment::from_nanos(60_000_000_000);
+        for key in 0..500 {
+            assert!(after.has(secret.word(key), now + SPAN - Duration::from_secs(1)), "{key}");
+        }
+        assert_eq!((0..500).filter(|key| after.has(secret.word(*key), now + 2 * SPAN)).count(), 0);
+        let other = Seen::new(1 << 17, SPAN);
+        before.save(&mut |pack| assert_eq!(other.load(Fields::of(pack.octets()), &passage), None));
     }
 
     #[test]

@@ -3,11 +3,14 @@
 use crate::clock::{Moment, Now, UnixTime};
 
 const NANOS: u64 = 1_000_000_000;
+/// The monotonic clock of the machine begins with it; ours then shows thirty days already, so that what was kept before
+/// the machine was started has a place on it.
+const BEFORE: u64 = 30 * 86_400 * NANOS;
 
 /// Reads the clocks once. With `age_is_wall`, cached data ages by the wall clock, which a lab may
 /// fake (`[cache] clock = "wall"`); otherwise by the monotonic one.
 pub fn read(age_is_wall: bool) -> Now {
-    let mono = nanos(libc::CLOCK_MONOTONIC);
+    let mono = nanos(libc::CLOCK_MONOTONIC).saturating_add(BEFORE);
     let wall = nanos(libc::CLOCK_REALTIME);
     let age = if age_is_wall { wall } else { mono };
     Now { mono: Moment::from_nanos(mono), age: Moment::from_nanos(age), unix: UnixTime(wall / NANOS) }

@@ -3,7 +3,8 @@
 //! Nothing here knows what a resolver is: [`socket`] makes sockets with the options a resolver
 //! wants, [`batch`] moves many datagrams in one system call, [`epoll`] watches many short-lived
 //! sockets through one descriptor, [`framing`] cuts a stream into messages, [`clock`] reads the
-//! clocks, [`limits`] asks how many descriptors there are, [`terminal`] how wide a terminal is.
+//! clocks, [`limits`] asks how many descriptors there are, [`priority`] lets a
+//! thread give way, [`terminal`] asks how wide a terminal is.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("maeslant uses Linux system calls (recvmmsg, epoll, SO_REUSEPORT with load balancing)");
@@ -14,5 +15,6 @@ pub mod epoll;
 pub mod filter;
 pub mod framing;
 pub mod limits;
+pub mod priority;
 pub mod socket;
 pub mod terminal;

@@ -1,7 +1,7 @@
 //! Round-trip times, back-off, EDNS, lameness and cookies by server address, in a table that never grows.
 
 use std::hash::Hasher;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use super::outage::Outage;
 use crate::clock::Moment;
+use crate::pack::{Fields, Pack, Passage};
 
 /// Sets of [`WAYS`] servers: 32,768 in all, several times what an ISP's resolver meets in an hour.
 const SETS: usize = 4096;
@@ -116,8 +117,8 @@ impl Servers {
         let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
         hasher.write_u8(domain);
         match server.ip() {
-            std::net::IpAddr::V4(ip) => hasher.write(&ip.octets()),
-            std::net::IpAddr::V6(ip) => hasher.write(&ip.octets()),
+            IpAddr::V4(ip) => hasher.write(&ip.octets()),
+            IpAddr::V6(ip) => hasher.write(&ip.octets()),
         }
         hasher.write_u16(server.port());
         hasher.finish()
@@ -279,6 +280,31 @@ impl Servers {
         true
     }
 
+    /// Writes what is known of every server that has been asked, a record each; not what it is lame for.
+    pub fn save(&self, put: &mut dyn FnMut(&Pack)) {
+        let mut pack = Pack::new();
+        for set in &self.sets {
+            // Copied, so that nobody waits for what `put` does.
+            let entries = set.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            for entry in entries.iter().flatten().filter(|entry| entry.heard) {
+                pack.clear();
+                entry.save(&mut pack);
+                put(&pack);
+            }
+        }
+    }
+
+    /// Takes in a record, if nothing is known of its server yet. `None`: it makes no sense.
+    pub fn load(&self, mut record: Fields<'_>, passage: &Passage) -> Option<()> {
+        let entry = Entry::load(&mut record, passage)?;
+        self.with(entry.server, entry.used, |held| {
+            if !held.heard {
+                *held = entry;
+            }
+        });
+        Some(())
+    }
+
     /// Forgets the cookie of `server`.
     pub fn forget_cookie(&self, server: SocketAddr, now: Moment) {
         self.with(server, now, |entry| entry.server_cookie.clear());
@@ -304,6 +330,39 @@ impl Entry {
         }
     }
 
+    fn save(&self, pack: &mut Pack) {
+        match self.server.ip() {
+            IpAddr::V4(ip) => pack.bytes(&ip.octets()),
+            IpAddr::V6(ip) => pack.bytes(&ip.octets()),
+        };
+        pack.u16(self.server.port()).f32(self.srtt).f32(self.var).u8(self.strikes).bytes(&self.server_cookie);
+        for time in [self.used, self.answered_at, self.struck_at, self.alone_until, self.probe_at, self.plain_until] {
+            pack.moment(time);
+        }
+    }
+
+    fn load(record: &mut Fields<'_>, passage: &Passage) -> Option<Entry> {
+        let ip = match record.bytes()? {
+            octets if octets.len() == 4 => IpAddr::from(<[u8; 4]>::try_from(octets).ok()?),
+            octets => IpAddr::from(<[u8; 16]>::try_from(octets).ok()?),
+        };
+        let server = SocketAddr::new(ip, record.u16()?);
+        let (srtt, var) = (record.f32()?.max(0.0), record.f32()?.max(0.0));
+        let (strikes, cookie) = (record.u8()?, record.bytes()?);
+        let mut time = || record.moment().map(|time| passage.mono(time));
+        let entry = Entry {
+            used: time()?,
+            answered_at: time()?,
+            struck_at: time()?,
+            alone_until: time()?,
+            probe_at: time()?,
+            plain_until: time()?,
+            ..Entry::new(server, Moment::ZERO)
+        };
+        let server_cookie = SmallVec::from_slice(cookie.get(..32).unwrap_or(cookie));
+        Some(Entry { srtt, var, strikes, heard: true, server_cookie, ..entry })
+    }
+
     fn timeout(&self) -> Duration {
         if !self.heard {
             return FIRST_TIMEOUT;
@@ -315,6 +374,7 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{Now, UnixTime};
 
     const MS: u64 = 1_000_000;
 
@@ -400,6 +460,27 @@ mod tests {
         cookie.extend_from_slice(&[9; 8]);
         assert!(servers.cookie(server(1), &cookie, at(0)));
         assert_eq!(servers.cookie_for(server(1), at(0)), cookie);
+    }
+
+    #[test]
+    fn what_is_known_of_a_server_is_known_after_a_restart() {
+        let (before, after) = (Servers::new(&[1; 32]), Servers::new(&[1; 32]));
+        before.answered(server(1), Duration::from_millis(80), at(1000));
+        for n in 0..11 {
+            before.timed_out(server(2), at(1000 + n), at(1000 + n));
+        }
+        let mut cookie = before.cookie_for(server(1), at(1000));
+        cookie.extend_from_slice(&[9; 8]);
+        assert!(before.cookie(server(1), &cookie, at(1000)));
+        let clocks = |mono| Now { mono, age: mono, unix: UnixTime(0) };
+        // The machine has started anew, and it took three seconds.
+        let passage = Passage::new(clocks(at(2000)), clocks(at(10_000)), Duration::from_secs(3));
+        before.save(&mut |pack| after.load(Fields::of(pack.octets()), &passage).expect("a record"));
+        let report = after.report(server(1), 7, at(10_000));
+        assert_eq!((report.state, report.rtt, report.alive), (State::Usable, Some(Duration::from_millis(80)), true));
+        assert_eq!(after.cookie_for(server(1), at(10_000)), cookie);
+        assert_eq!(after.report(server(2), 7, at(10_000)).state, State::Probe, "silent still");
+        assert_eq!(after.report(server(3), 7, at(10_000)).rtt, None);
     }
 
     #[test]

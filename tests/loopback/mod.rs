@@ -5,5 +5,6 @@ mod client;
 mod program;
 mod resolution;
 mod signed;
+mod snapshot;
 mod validation;
 mod verdicts;

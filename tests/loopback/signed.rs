@@ -125,6 +125,12 @@ impl SignedInternet {
         format!("trust_anchors = {:?}", self.dir.join("keys"))
     }
 
+    /// Ends its servers; their files stay.
+    pub fn silence(&mut self) {
+        self.end.store(true, Ordering::Relaxed);
+        self.servers.drain(..).for_each(|server| server.join().expect("a server ends well"));
+    }
+
     /// Where files may be made that go with it.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -133,8 +139,7 @@ impl SignedInternet {
 
 impl Drop for SignedInternet {
     fn drop(&mut self) {
-        self.end.store(true, Ordering::Relaxed);
-        self.servers.drain(..).for_each(|server| server.join().expect("a server ends well"));
+        self.silence();
         let _ = std::fs::remove_dir_all(&self.dir);
     }
 }

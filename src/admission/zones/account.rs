@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Marks;
 use crate::clock::Moment;
+use crate::pack::{Fields, Pack, Passage};
 
 /// Accounts are looked at so often, in nanoseconds: four times a second.
 const TICK: u64 = 250_000_000;
@@ -22,6 +23,8 @@ const LEAST: f32 = 2.0;
 const LEAST_UNSEEN: f32 = 0.5;
 /// The part of a zone's quota that is left to names never seen before.
 const UNSEEN: f32 = 0.1;
+/// Names never seen a second that make an ordinary rate worth keeping over a restart.
+const USUAL: f32 = 1.0;
 /// Octets of a zone's name that are kept to be shown.
 const SHOWN: usize = 64;
 
@@ -180,6 +183,51 @@ impl Account {
         }
         self.tick.store(now.as_nanos() / TICK, Ordering::Relaxed);
         self.tag.store(tag, Ordering::Relaxed);
+    }
+
+    /// Writes what a restart must not forget: that it is flooded, its quota, and what is usual. False: there is nothing.
+    pub fn save(&self, pack: &mut Pack) -> bool {
+        let tag = self.tag.load(Ordering::Relaxed);
+        if tag == 0 || !self.is_flooded() && self.habit.get() < USUAL {
+            return false;
+        }
+        pack.u64(tag);
+        for word in &self.name {
+            pack.u64(word.load(Ordering::Relaxed));
+        }
+        for rate in [&self.habit, &self.quota, &self.rates[Count::Asked as usize], &self.rates[Count::Heard as usize]] {
+            pack.f32(rate.get());
+        }
+        pack.u32(self.why.load(Ordering::Relaxed));
+        for time in [&self.since, &self.needed] {
+            pack.u64(time.load(Ordering::Relaxed));
+        }
+        true
+    }
+
+    /// Takes in what was written; the tag, which comes first, has been read.
+    pub fn load(&self, tag: u64, record: &mut Fields<'_>, now: Moment, passage: &Passage) -> Option<()> {
+        let mut name = [0; SHOWN / 8];
+        for word in &mut name {
+            *word = record.u64()?;
+        }
+        let mut rate = || record.f32().filter(|rate| *rate >= 0.0);
+        let (habit, quota, asked, heard) = (rate()?, rate()?, rate()?, rate()?);
+        let why = record.u32()?;
+        let (since, needed) = (passage.mono(record.moment()?), passage.mono(record.moment()?));
+        self.begin(tag, &[], now);
+        for (word, octets) in self.name.iter().zip(name) {
+            word.store(octets, Ordering::Relaxed);
+        }
+        self.habit.set(habit);
+        self.quota.set(quota);
+        self.rates[Count::Asked as usize].set(asked);
+        self.rates[Count::Heard as usize].set(heard);
+        self.why.store(why, Ordering::Relaxed);
+        // A flood that goes on shows itself within the time after which it would be over.
+        self.needed.store(needed.max(now - passage.elapsed.min(CALM)).as_nanos(), Ordering::Relaxed);
+        self.since.store(since.as_nanos(), Ordering::Relaxed);
+        Some(())
     }
 
     /// How much would be lost with it: a flooded one most, then busy ones.

@@ -17,6 +17,7 @@ use smallvec::SmallVec;
 use super::policy::Mode;
 use crate::clock::Moment;
 use crate::meter::{Hash, Points, Secret, Seen, Table};
+use crate::pack::{Fields, Pack, Passage};
 use account::Account;
 pub use account::{Count, Standing, Told, Why};
 use suffix::Suffixes;
@@ -386,6 +387,43 @@ impl Zones {
         all.sort_by(|a, b| b.asked.total_cmp(&a.asked));
         all.truncate(most);
         all
+    }
+}
+
+impl Zones {
+    /// Writes what was learned of zones, names and clients, each record with the number of its part.
+    pub fn save(&self, now: Moment, least: Duration, put: &mut dyn FnMut(u8, &Pack)) {
+        let mut pack = Pack::new();
+        for account in self.accounts.all() {
+            pack.clear();
+            if account.save(&mut pack) {
+                put(0, &pack);
+            }
+        }
+        self.learned.save(&mut |pack| put(1, pack));
+        self.points.save(now, &mut |pack| put(2, pack));
+        self.earned.save(&mut |pack| put(3, pack));
+        self.pairs.save(now, least, &mut |pack| put(4, pack));
+    }
+
+    /// How many kinds of records there are: accounts, learned names, points, what earned them, accounts of a client with
+    /// a zone.
+    pub const PARTS: u8 = 5;
+
+    /// Takes in a record, before anything is asked. `None`: it does not fit books like these.
+    pub fn load(&self, part: u8, mut record: Fields<'_>, now: Moment, passage: &Passage) -> Option<()> {
+        match part {
+            0 => {
+                let tag = record.u64().filter(|tag| *tag != 0)?;
+                let (place, _) = self.accounts.claim(Hash(tag), &[], now);
+                self.accounts.0.get(place as usize)?.load(tag, &mut record, now, passage)
+            }
+            1 => self.learned.load(record, passage),
+            2 => self.points.load(record, now, passage),
+            3 => self.earned.load(record, passage),
+            4 => self.pairs.load(record, now, passage),
+            _ => None,
+        }
     }
 }
 

@@ -215,7 +215,8 @@ fn command(which: Which, folder: &Path, hints: &Path, listen: SocketAddr, own: &
     let config = folder.join("config");
     match which {
         Which::Own => {
-            command.args(["serve", "--config"]).arg(&config);
+            // Its snapshots are kept there, and are gone with it.
+            command.args(["serve", "--config"]).arg(&config).env("STATE_DIRECTORY", folder);
             fs::write(&config, write_toml(own))?;
         }
         Which::Other(Other::Unbound) => {

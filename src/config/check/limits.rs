@@ -24,6 +24,9 @@ pub fn check(reading: &mut Reading, base: &Path) {
     if let Some(path) = &mut reading.settings.control_socket {
         *path = base.join(&*path);
     }
+    if let Some(path) = &mut reading.settings.snapshot.file {
+        *path = base.join(&*path);
+    }
 }
 
 fn bursts(reading: &mut Reading) {
