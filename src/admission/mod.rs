@@ -26,4 +26,6 @@ pub use door::{Admitted, Asking, CookieReply, Door, Parting, Places, Slip, Tally
 pub use policy::{ClientClass, Cookies, Limits, Mode, Policy, PrefixLevel};
 pub use pressure::{Controller, Level, Pressure};
 pub use reason::Reason;
-pub use zones::{Count, End, Marks, Over, Refused, Standing, Ticket, Told as ToldZone, Why, ZoneSizes, Zones};
+pub use zones::{
+    Count, End, Marks, Over, Refused, Standing, SuffixRules, Ticket, Told as ToldZone, Why, ZoneSizes, Zones,
+};

@@ -1,11 +1,13 @@
 //! What the operator decides at the door, with the reason for every default.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::cookie::Secret;
+use super::zones::SuffixRules;
 
 /// Whether a limit limits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -157,6 +159,8 @@ pub struct Limits {
     pub zone_watch: u32,
     /// A flooded zone has at most so many questions a second, fewer where its servers lose packets.
     pub zone_rate: u32,
+    /// Public suffixes that are not on the list, and domains that it takes for some.
+    pub suffix_rules: Arc<SuffixRules>,
     /// In a flooded zone, let those who ask for names that do not exist go last.
     pub zone_clients: Mode,
     /// Keep the last places for questions in flight to those that deserve them, and share the others evenly.
@@ -194,6 +198,7 @@ impl Default for Limits {
             zones: Mode::Enforce,
             zone_watch: 50,
             zone_rate: 500,
+            suffix_rules: Arc::default(),
             zone_clients: Mode::Enforce,
             places: Mode::Enforce,
             kernel_filter: true,

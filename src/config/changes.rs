@@ -45,6 +45,7 @@ pub fn changes(old: &Settings, new: &Settings) -> Vec<Change> {
     let mut file = |key, differs| rest(key, differs, "as it was".to_owned(), "what the file holds now".to_owned());
     file("resolver.root_hints", before.resolve.root_hints != after.resolve.root_hints);
     file("access.cookie_secrets", before.access.cookies.secrets != after.access.cookies.secrets);
+    file("limits.public_suffixes", before.access.limits.suffix_rules != after.access.limits.suffix_rules);
     file("dnssec.trust_anchors", before.resolve.dnssec.anchors != after.resolve.dnssec.anchors);
     found
 }

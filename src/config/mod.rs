@@ -45,6 +45,8 @@ pub struct Settings {
     pub learned_memory: u64,
     /// Where `maeslant ctl` asks; nowhere where none.
     pub control_socket: Option<PathBuf>,
+    /// Where rules for public suffixes came from; the list that is compiled in alone where none.
+    pub public_suffixes_file: Option<PathBuf>,
     /// Where the trust anchors came from; compiled in where none, if the root is the Internet's.
     pub trust_anchors_file: Option<PathBuf>,
     /// Where the trust anchors are kept that were learned by RFC 5011; where none, they stay as they are.
@@ -123,6 +125,7 @@ impl Default for Settings {
             limits_memory: 64 << 20,
             learned_memory: 16 << 20,
             control_socket: None,
+            public_suffixes_file: None,
             trust_anchors_file: None,
             trust_anchor_state: None,
             snapshot: SnapshotPolicy::default(),
@@ -138,7 +141,7 @@ fn cores() -> usize {
 
 /// Reads a configuration. `origin` is the file it came from: it is named in the report, and relative paths start at its
 /// directory. No files are opened but those of `root_hints`, `trust_anchors` and
-/// `cookie_secrets`.
+/// `cookie_secrets` and `public_suffixes`.
 ///
 /// # Errors
 /// The report of all that is wrong, where anything is.

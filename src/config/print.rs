@@ -112,7 +112,12 @@ pub fn schema() -> Value {
     tables.insert(CLIENT_CLASS.name.into(), json!({"description": CLIENT_CLASS.doc, "type": "array", "items": object}));
     example.insert(CLIENT_CLASS.name.into(), json!([sample]));
     // The files named in an example need not exist where the schema is read.
-    for (table, key) in [("resolver", "root_hints"), ("access", "cookie_secrets"), ("dnssec", "trust_anchors")] {
+    for (table, key) in [
+        ("resolver", "root_hints"),
+        ("access", "cookie_secrets"),
+        ("dnssec", "trust_anchors"),
+        ("limits", "public_suffixes"),
+    ] {
         if let Some(table) = example.get_mut(table).and_then(Value::as_object_mut) {
             table.remove(key);
         }

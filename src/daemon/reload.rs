@@ -129,6 +129,7 @@ fn merge(current: &Settings, wanted: &Settings) -> Settings {
         merged.trust_anchors_file.clone_from(&wanted.trust_anchors_file);
     }
     merged.cookie_secrets_file.clone_from(&wanted.cookie_secrets_file);
+    merged.public_suffixes_file.clone_from(&wanted.public_suffixes_file);
     merged.negative_trust_anchors.clone_from(&wanted.negative_trust_anchors);
     merged.cache.prefetch = wanted.cache.prefetch;
     merged.log.level.clone_from(&wanted.log.level);

@@ -29,6 +29,7 @@ fn settings(listen: &[SocketAddr]) -> Settings {
         limits_memory: 1 << 20,
         learned_memory: 1 << 20,
         control_socket: None,
+        public_suffixes_file: None,
         trust_anchors_file: None,
         trust_anchor_state: None,
         snapshot: crate::config::SnapshotPolicy::default(),

@@ -41,6 +41,8 @@ pub enum Code {
     RootHints,
     /// Something in a file of trust anchors.
     TrustAnchors,
+    /// Something in a file of public suffixes.
+    PublicSuffixes,
     /// Legal and most likely not wanted.
     Suspicious,
 }
@@ -61,6 +63,7 @@ impl Code {
             Code::Conflict => "conflict",
             Code::RootHints => "root-hints",
             Code::TrustAnchors => "trust-anchors",
+            Code::PublicSuffixes => "public-suffixes",
             Code::Suspicious => "suspicious",
         }
     }

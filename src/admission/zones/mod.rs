@@ -10,6 +10,7 @@ mod account;
 mod suffix;
 
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -20,6 +21,7 @@ use crate::meter::{Hash, Points, Secret, Seen, Table};
 use crate::pack::{Fields, Pack, Passage};
 use account::Account;
 pub use account::{Count, Standing, Told, Why};
+pub use suffix::SuffixRules;
 use suffix::Suffixes;
 
 /// Accounts among which a zone has its place.
@@ -87,6 +89,7 @@ pub struct Zones {
     earned: Seen,
     pairs: Table,
     secret: Secret,
+    rules: RwLock<Arc<SuffixRules>>,
 }
 
 /// Which kind of key is hashed.
@@ -155,7 +158,20 @@ impl Zones {
             earned: Seen::rolling(sizes.clients, ONCE_IN),
             pairs: Table::new(sizes.pairs),
             secret,
+            rules: RwLock::default(),
         }
+    }
+
+    /// Takes what the operator says of public suffixes.
+    pub fn set_rules(&self, rules: &Arc<SuffixRules>) {
+        let mut held = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&held, rules) {
+            held.clone_from(rules);
+        }
+    }
+
+    fn suffixes(&self, name: &[u8]) -> Suffixes {
+        Suffixes::of(name, &self.rules.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn name(&self, name: &[u8]) -> Hash {
@@ -187,7 +203,7 @@ impl Zones {
     ) -> (Ticket, Result<(), Refused>) {
         self.pairs.sweep(now);
         let hash = self.name(name);
-        let suffixes = Suffixes::of(name);
+        let suffixes = self.suffixes(name);
         let mut ticket = Ticket::default();
         if self.learned.has(hash, now) {
             let flooded = self.flooded(&suffixes, name, marks, now);
@@ -313,7 +329,7 @@ impl Zones {
         let blame = |zone: &[u8], fault: Option<&[u8]>| {
             fault.is_none_or(|fault| fault.len() <= zone.len() || fault.ends_with(zone))
         };
-        let suffixes = Suffixes::of(name);
+        let suffixes = self.suffixes(name);
         let zones = suffixes.within(name).skip(1).zip(&ticket.places).map(|(zone, place)| (zone, place, false));
         let public = suffixes.within(name).next().zip(ticket.public.as_ref()).map(|(zone, place)| (zone, place, true));
         for (zone, place, public) in zones.chain(public) {
@@ -352,7 +368,7 @@ impl Zones {
 
     /// A question of a client has led to a name that exists: that earns it a point, once for each registrable domain.
     pub fn earn(&self, client: Hash, name: &[u8], now: Moment) {
-        let suffixes = Suffixes::of(name);
+        let suffixes = self.suffixes(name);
         let Hash(domain) = self.zone(suffixes.within(name).nth(1).unwrap_or(name));
         let key = self.secret.triple(Kind::Earned as u64, client.0, domain);
         if !self.earned.has(key, now) {
@@ -363,7 +379,7 @@ impl Zones {
 
     /// A packet about `name` was answered by a server of `cut`, or was not.
     pub fn packet(&self, name: &[u8], cut: &[u8], what: Count) {
-        let suffixes = Suffixes::of(name);
+        let suffixes = self.suffixes(name);
         for (depth, zone) in suffixes.within(name).enumerate() {
             if (depth > 0 || cut.len() <= zone.len())
                 && let Some(account) = self.accounts.find(self.zone(zone))
@@ -375,7 +391,7 @@ impl Zones {
 
     /// How the zones around a name stand, the shortest first.
     pub fn around(&self, name: &[u8], now: Moment) -> Vec<Told> {
-        let suffixes = Suffixes::of(name);
+        let suffixes = self.suffixes(name);
         let all = suffixes.within(name).chain([name]);
         all.filter_map(|zone| self.accounts.find(self.zone(zone))).map(|account| account.tell(now)).collect()
     }

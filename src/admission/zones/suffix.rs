@@ -1,7 +1,11 @@
 //! The suffixes of a name at which accounts are kept: the public suffix, the registrable domain, and what is below.
 
+use std::collections::BTreeMap;
+
 use psl::{List, Psl};
 use smallvec::SmallVec;
+
+use crate::wire::Name;
 
 /// Suffixes below the registrable domain that are looked at.
 const DEEPER: usize = 3;
@@ -16,9 +20,79 @@ pub struct Suffixes {
     pub numbers: bool,
 }
 
+/// What the operator says of public suffixes, which goes before the list that is compiled in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SuffixRules(BTreeMap<Box<[u8]>, Rule>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rule {
+    /// It is a public suffix.
+    Public,
+    /// Every name one label longer is one.
+    Wildcard,
+    /// It is none, but a domain that somebody has registered.
+    Registered,
+}
+
+impl SuffixRules {
+    /// Rules in the form of the public suffix list: a name a line, `*.` before one whose children are all suffixes, `!`
+    /// before one that is none; comments begin with `//`. Names are in ASCII.
+    ///
+    /// # Errors
+    /// Each line that is no rule, counted from 1, and why.
+    pub fn parse(text: &str) -> Result<SuffixRules, Vec<(usize, String)>> {
+        let (mut rules, mut errors) = (SuffixRules::default(), Vec::new());
+        for (number, line) in (1..).zip(text.lines()) {
+            let Some(word) = line.split_whitespace().next().filter(|word| !word.starts_with("//")) else { continue };
+            let (rule, name) = match (word.strip_prefix("*."), word.strip_prefix('!')) {
+                (Some(name), _) => (Rule::Wildcard, name),
+                (_, Some(name)) => (Rule::Registered, name),
+                _ => (Rule::Public, word),
+            };
+            let parsed = if name.is_ascii() { Name::parse(name).ok() } else { None };
+            match parsed.filter(|name| name.wire().len() > 1) {
+                None => {
+                    errors.push((number, format!("`{word}` is no name in ASCII, with `*.` or `!` before it or not")))
+                }
+                Some(name) if rules.0.contains_key(name.wire()) => {
+                    errors.push((number, format!("a second rule for `{name}`")));
+                }
+                Some(name) => drop(rules.0.insert(name.wire().into(), rule)),
+            }
+        }
+        if errors.is_empty() { Ok(rules) } else { Err(errors) }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// There are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many of a name's `labels`, whose places are in `starts`, are its public suffix, if a rule says so; `listed`
+    /// of them are by the list.
+    fn labels(&self, name: &[u8], starts: &[u8], listed: usize) -> Option<usize> {
+        if self.0.is_empty() {
+            return None;
+        }
+        starts.iter().enumerate().find_map(|(at, start)| {
+            let count = starts.len() - at;
+            match self.0.get(name.get(usize::from(*start)..)?)? {
+                Rule::Public => Some(count.max(listed)),
+                Rule::Wildcard => Some((count + 1).max(listed)),
+                Rule::Registered => Some(count - 1),
+            }
+        })
+    }
+}
+
 impl Suffixes {
     /// Of a name in lower-case wire form.
-    pub fn of(name: &[u8]) -> Suffixes {
+    pub fn of(name: &[u8], rules: &SuffixRules) -> Suffixes {
         let mut labels: SmallVec<[u8; 32]> = SmallVec::new();
         let mut at = 0;
         while let Some(length) = name.get(at).copied().map(usize::from).filter(|length| *length > 0) {
@@ -31,13 +105,17 @@ impl Suffixes {
             let length = name.get(start).copied().map_or(0, usize::from);
             name.get(start + 1..start + 1 + length).unwrap_or(&[])
         };
-        let public = List.find(labels.iter().rev().map(text)).len;
-        let (mut suffixes, mut length) = (Suffixes::default(), 0);
-        for start in labels.iter().skip(1).rev() {
+        let octets = List.find(labels.iter().rev().map(text)).len;
+        let mut length = 0;
+        let listed = labels.iter().rev().position(|start| {
             length += text(start).len() + 1;
-            if length > public && suffixes.starts.len() < 2 + DEEPER {
-                suffixes.starts.push(*start);
-            }
+            length > octets
+        });
+        let listed = listed.map_or(labels.len(), |at| at + 1);
+        let public = rules.labels(name, &labels, listed).unwrap_or(listed).max(1);
+        let mut suffixes = Suffixes::default();
+        for start in labels.iter().skip(1).rev().skip(public - 1).take(2 + DEEPER) {
+            suffixes.starts.push(*start);
         }
         suffixes.numbers = is_numbers(labels.iter().map(text));
         suffixes
@@ -64,11 +142,10 @@ fn is_numbers<'a>(labels: impl Iterator<Item = &'a [u8]> + Clone) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Name;
 
     fn suffixes(text: &str) -> (Vec<String>, bool) {
         let name = Name::parse(text).expect("a name");
-        let suffixes = Suffixes::of(name.wire());
+        let suffixes = Suffixes::of(name.wire(), &SuffixRules::default());
         let text = |suffix: &[u8]| Name::from_wire(suffix).expect("a name").to_string();
         (suffixes.within(name.wire()).map(text).collect(), suffixes.numbers)
     }
@@ -101,5 +178,28 @@ mod tests {
         ] {
             assert_eq!(suffixes(name), (expected.iter().map(|s| (*s).to_owned()).collect(), numbers), "{name}");
         }
+    }
+
+    #[test]
+    fn rules_of_the_operator_go_before_the_list() {
+        let text = "// ours\nlan\n\nhosting.example.com  and a remark\n*.cdn.net\n!github.io\n!www.cdn.net\n";
+        let rules = SuffixRules::parse(text).expect("rules");
+        assert_eq!(rules.len(), 5);
+        for (name, expected) in [
+            ("a.b.customer.hosting.example.com", &["hosting.example.com.", "customer.hosting.example.com."][..]),
+            ("a.b.example.com", &["com.", "example.com.", "b.example.com."]),
+            ("a.b.c.d.cdn.net", &["d.cdn.net.", "c.d.cdn.net.", "b.c.d.cdn.net."]),
+            ("a.www.cdn.net", &["cdn.net.", "www.cdn.net."]),
+            ("x.someone.github.io", &["io.", "github.io.", "someone.github.io."]),
+            ("host.home.lan", &["lan.", "home.lan."]),
+        ] {
+            let name = Name::parse(name).expect("a name");
+            let suffixes = Suffixes::of(name.wire(), &rules);
+            let found: Vec<String> =
+                suffixes.within(name.wire()).map(|s| Name::from_wire(s).expect("a name").to_string()).collect();
+            assert_eq!(found[..expected.len().min(found.len())], *expected, "{name}");
+        }
+        let errors = SuffixRules::parse("ok.example\nb\u{fc}cher.example\nok.example\n!.\n").expect_err("errors");
+        assert_eq!(errors.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 3, 4]);
     }
 }

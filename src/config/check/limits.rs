@@ -1,15 +1,16 @@
-//! Limits that contradict each other, classes that overlap, and the secrets of cookies.
+//! Limits that contradict each other, classes that overlap, the secrets of cookies, and public suffixes.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::super::report::{Code, Problem};
+use super::super::report::{Code, Problem, Source};
 use super::super::{reason, units};
-use super::{Reading, between};
-use crate::admission::{Mode, cookie};
+use super::{Reading, between, read_file};
+use crate::admission::{Mode, SuffixRules, cookie};
 
 /// A secrets file has a handful of lines; more is something else.
 const SECRETS_LIMIT: u64 = 1 << 16;
@@ -21,6 +22,7 @@ pub fn check(reading: &mut Reading, base: &Path) {
     classes(reading);
     open_to_the_world(reading);
     secrets(reading, base);
+    suffixes(reading, base);
     if let Some(path) = &mut reading.settings.control_socket {
         *path = base.join(&*path);
     }
@@ -162,6 +164,33 @@ fn secrets(reading: &mut Reading, base: &Path) {
 }
 
 /// One secret a line; what is wrong is told without what stands there.
+fn suffixes(reading: &mut Reading, base: &Path) {
+    const KEY: &str = "limits.public_suffixes";
+    let (Some(file), Some(place)) =
+        (reading.settings.public_suffixes_file.clone(), reading.sound(KEY).map(|written| written.value.clone()))
+    else {
+        return;
+    };
+    let path = base.join(file);
+    match read_file(&path).map(|text| (SuffixRules::parse(&text), text)) {
+        Err(why) => {
+            let problem = Problem::error(Code::Unreadable, format!("cannot read {}", path.display()));
+            reading.say(problem.at(place, why).about(KEY));
+        }
+        Ok((Ok(rules), _)) => reading.settings.engine.access.limits.suffix_rules = Arc::new(rules),
+        Ok((Err(errors), text)) => {
+            let number = reading.report.sources.len();
+            let source = Source::new(path.display().to_string(), text);
+            for (line, message) in errors {
+                let problem = Problem::error(Code::PublicSuffixes, "the public suffixes cannot be used");
+                reading.report.problems.push(problem.within(number, source.span(line), message).about(KEY));
+            }
+            reading.report.sources.push(source);
+        }
+    }
+    reading.settings.public_suffixes_file = Some(path);
+}
+
 fn read_secrets(path: &Path) -> Result<Vec<cookie::Secret>, String> {
     let about = std::fs::metadata(path).map_err(|error| reason(&error))?;
     if !about.is_file() {
@@ -326,6 +355,26 @@ exempt = true
                 assert!(shown.contains(part), "{text}: no `{part}` in\n{shown}");
             }
         }
+    }
+
+    #[test]
+    fn public_suffixes_come_from_a_file_and_each_mistake_is_shown() {
+        let dir = std::env::temp_dir().join(format!("maeslant-suffixes-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a directory");
+        let read = |text: &str| {
+            std::fs::write(dir.join("suffixes"), text).expect("a file");
+            examine("[limits]\npublic_suffixes = \"suffixes\"\n", &dir.join("maeslant.toml"))
+        };
+        let (settings, report) = read("// ours\nlan\n!github.io\n");
+        assert_eq!(report.errors(), 0, "{}", report.human(false));
+        assert_eq!(settings.expect("good rules").engine.access.limits.suffix_rules.len(), 2);
+        let (settings, report) = read("lan\nno..name\n\nlan\n");
+        assert!(settings.is_none());
+        let shown = report.human(false);
+        for expected in ["suffixes:2", "`no..name` is no name", "suffixes:4", "a second rule for `lan.`"] {
+            assert!(shown.contains(expected), "no `{expected}` in\n{shown}");
+        }
+        std::fs::remove_dir_all(&dir).expect("removed");
     }
 
     #[test]

@@ -26,7 +26,7 @@ macro_rules! mode {
     };
 }
 
-pub static LIMITS: [Setting<Settings>; 26] = [
+pub static LIMITS: [Setting<Settings>; 27] = [
     Setting {
         key: "clients",
         shape: mode!(clients),
@@ -237,6 +237,16 @@ pub static LIMITS: [Setting<Settings>; 26] = [
         reason: "What small servers answer with ease, and far more than the real names of one zone come to that are not \
                  in the cache; operators who limit zones by hand choose 200 to 400.",
         example: r#""500/s""#,
+    },
+    Setting {
+        key: "public_suffixes",
+        shape: Shape::File(|s| &mut s.public_suffixes_file),
+        default: None,
+        required: false,
+        doc: "A file with public suffixes that are not on the list at publicsuffix.org, or are and should not be, in the form \
+              of that list: `lan`, `*.cdn.net`, `!github.io`. The domains below a suffix have accounts of their own.",
+        reason: "Not set: the list of the day this program was built. Rules of your own go before it.",
+        example: r#""public-suffixes""#,
     },
     Setting {
         key: "zone_clients",
