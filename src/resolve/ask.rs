@@ -175,6 +175,10 @@ pub(super) async fn ask_zone(
             }
             asking.note_barren();
             let failure = asking.failure();
+            if shortened && asking.spare.is_none() && failure.is_lameness() {
+                cx.conclude(work, || format!("lame for {name}: perhaps not for the whole name"));
+                return Err(Silence::Stumbled);
+            }
             return asking.give_up(failure);
         };
         let until = match asking.send(index, asking.transport(index)) {

@@ -154,6 +154,11 @@ impl Failure {
         }
     }
 
+    /// Did the last server seem not to serve its zone?
+    pub(super) fn is_lameness(&self) -> bool {
+        matches!(self, Failure::Useless { what: Useless::Lame, .. })
+    }
+
     /// Does asking again soon make no sense? A question that ran out of its own account or time may
     /// have been unlucky; it is remembered all the same, or asking again would be cheap for an attacker.
     pub fn is_remembered(&self) -> bool {

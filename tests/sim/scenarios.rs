@@ -240,6 +240,7 @@ scenarios! {
     signatures_that_ended_are_bogus
     signatures_that_have_not_begun_are_bogus
     silence_about_a_shortened_name_leads_to_the_whole_one
+    lameness_for_a_shortened_name_leads_to_the_whole_one
     sixty_aliases_are_too_many
     special_names_are_answered_here_and_never_leak
     stale_a_chain_of_aliases_is_given_with_its_parts
