@@ -256,8 +256,10 @@ impl Shard {
                 let _ = seen.send(followed);
             }
         }
-        self.strain.note(now.mono, clock::read(false).mono);
-        more
+        let end = clock::read(false).mono;
+        self.strain.note(now.mono, end);
+        // Resolutions that rested go on at once, and not when an alarm rings.
+        more || self.engine.poll_timeout().is_some_and(|due| due <= end)
     }
 
     /// Tells the engine how hard this shard is pressed, and the operator when that changes.

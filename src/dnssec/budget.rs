@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::rc::Rc;
 
 use super::crypto;
 use crate::wire::Name;
@@ -73,10 +74,46 @@ impl fmt::Display for Account {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Overrun(pub Account);
 
+/// Work of all questions together before others have their turn, in units of signature work: half a millisecond at most,
+/// unless a single check takes longer. An answer in the cache waits behind no more.
+const TURN: u32 = 5;
+/// SHA-1 blocks that take as long as one unit of signature work.
+const BLOCKS_A_UNIT: u32 = 256;
+
+/// What one turn of a shard may spend on cryptography: shared by all its questions. Whoever finds it spent rests until
+/// the next.
+#[derive(Clone, Debug, Default)]
+pub struct Turn(Rc<Spent>);
+
+#[derive(Debug, Default)]
+struct Spent {
+    /// In SHA-1 blocks.
+    blocks: Cell<u32>,
+}
+
+impl Turn {
+    /// A new turn begins.
+    pub fn begin(&self) {
+        self.0.blocks.set(0);
+    }
+
+    /// Pays, if that still fits into this turn. What would not fit into any has one of its own.
+    fn pay(&self, blocks: u32) -> bool {
+        let spent = self.0.blocks.get();
+        let fits = spent == 0 || spent.saturating_add(blocks) <= TURN * BLOCKS_A_UNIT;
+        if fits {
+            self.0.blocks.set(spent.saturating_add(blocks));
+        }
+        fits
+    }
+}
+
 /// The cryptography account of one client question: shared by reference among all its sub-lookups.
 #[derive(Debug)]
 pub struct Budget {
     limits: Limits,
+    turn: Option<Turn>,
+    resting: Cell<bool>,
     signatures: Cell<u32>,
     failures: Cell<u32>,
     collisions: Cell<u32>,
@@ -99,6 +136,8 @@ impl Budget {
     pub fn new(limits: &Limits) -> Budget {
         Budget {
             limits: *limits,
+            turn: None,
+            resting: Cell::new(false),
             signatures: Cell::new(0),
             failures: Cell::new(0),
             collisions: Cell::new(0),
@@ -106,6 +145,31 @@ impl Budget {
             hash_blocks: Cell::new(0),
             hashes: RefCell::default(),
         }
+    }
+
+    /// The same, for work that is done in turns with that of others.
+    pub fn in_turns(limits: &Limits, turn: Turn) -> Budget {
+        Budget { turn: Some(turn), ..Budget::new(limits) }
+    }
+
+    /// Did something end only because the turn was spent? It goes on where it stopped, or from what is known by now, in
+    /// the next.
+    pub fn must_rest(&self) -> bool {
+        self.resting.replace(false)
+    }
+
+    /// Does this still fit into the turn?
+    fn fits_turn(&self, blocks: u32) -> bool {
+        let fits = self.turn.as_ref().is_none_or(|turn| turn.pay(blocks));
+        if !fits {
+            self.resting.set(true);
+        }
+        fits
+    }
+
+    /// Is there room in this turn for a signature check of so many units?
+    pub(super) fn has_turn(&self, units: u32) -> bool {
+        self.fits_turn(units.saturating_mul(BLOCKS_A_UNIT))
     }
 
     pub fn limits(&self) -> &Limits {
@@ -152,13 +216,17 @@ impl Budget {
         pay(&self.digests, self.limits.digests, 1).ok_or(Overrun(Account::Digests))
     }
 
-    /// The NSEC3 hash of a name, paid once a question.
+    /// The NSEC3 hash of a name, paid once a question. Where the turn is spent, the error is for now only
+    /// ([`Budget::must_rest`]).
     pub fn nsec3_hash(&self, name: &Name, salt: &[u8], iterations: u16) -> Result<[u8; 20], Overrun> {
         let known = |k: &&Known| k.name == *name && k.iterations == iterations && *k.salt == *salt;
         if let Some(known) = self.hashes.borrow().iter().find(known) {
             return Ok(known.hash);
         }
         let blocks = crypto::nsec3_blocks(name.wire().len(), salt.len(), iterations);
+        if !self.fits_turn(blocks) {
+            return Err(Overrun(Account::Nsec3Hashes));
+        }
         pay(&self.hash_blocks, self.limits.hash_blocks, blocks).ok_or(Overrun(Account::Nsec3Hashes))?;
         let hash = crypto::nsec3_hash(name.wire(), salt, iterations);
         self.hashes.borrow_mut().push(Known { name: name.clone(), iterations, salt: salt.into(), hash });

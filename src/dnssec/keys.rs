@@ -171,6 +171,33 @@ pub enum Trust {
     Insecure(Cause),
 }
 
+/// What a DNSKEY set holds of that which is trusted.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// One of these keys, which what is trusted vouches for, must have signed the set.
+    Keys(Keys),
+    /// As [`Trust::Insecure`].
+    Insecure(Cause),
+}
+
+/// The keys of `set`, a DNSKEY set, that `trusted` vouches for. An error is bogus.
+pub fn entry(set: &Signed<'_>, trusted: Trusted<'_>, policy: &Policy, budget: &Budget) -> Result<Entry, Cause> {
+    let zone = set.owner;
+    if let Support::Insecure(cause) = support(zone, trusted, policy) {
+        return Ok(Entry::Insecure(cause));
+    }
+    let matched = match_keys(set, trusted, policy, budget).map_err(|why| Cause::new(zone, zone, Rtype::DNSKEY, why))?;
+    let entry = Keys::new(zone, matched.keys.iter().copied(), policy);
+    if entry.is_empty() { refuse(zone, &entry, &matched).map(Entry::Insecure) } else { Ok(Entry::Keys(entry)) }
+}
+
+impl Trust {
+    /// The keys of `set`, which `verified` says holds by a key of its [`entry`].
+    pub fn of(set: &Signed<'_>, verified: Verified, policy: &Policy) -> Trust {
+        Trust::Secure(Keys::new(set.owner, set.rdatas.iter().copied(), policy), verified)
+    }
+}
+
 /// Establishes the keys of the zone that `set`, a DNSKEY set, belongs to: a key that `trusted` vouches for has signed
 /// the set. An error is bogus.
 pub fn establish(
@@ -180,22 +207,15 @@ pub fn establish(
     now: UnixTime,
     budget: &Budget,
 ) -> Result<Trust, Cause> {
-    let zone = set.owner;
-    if let Support::Insecure(cause) = support(zone, trusted, policy) {
-        return Ok(Trust::Insecure(cause));
+    match entry(set, trusted, policy, budget)? {
+        Entry::Insecure(cause) => Ok(Trust::Insecure(cause)),
+        Entry::Keys(entry) => verify(set, &entry, now, budget).map(|verified| Trust::of(set, verified, policy)),
     }
-    let matched = match_keys(set, trusted, policy, budget).map_err(|why| Cause::new(zone, zone, Rtype::DNSKEY, why))?;
-    let entry = Keys::new(zone, matched.keys.iter().copied(), policy);
-    if entry.is_empty() {
-        return refuse(zone, &entry, &matched);
-    }
-    let verified = verify(set, &entry, now, budget)?;
-    Ok(Trust::Secure(Keys::new(zone, set.rdatas.iter().copied(), policy), verified))
 }
 
 /// No trusted key may sign. Insecure if the parent vouches for nothing but keys of a size that does not count, and all
 /// of them are here: one that was left out of the set may have been a better one.
-fn refuse(zone: &Name, entry: &Keys, matched: &Matched<'_>) -> Result<Trust, Cause> {
+fn refuse(zone: &Name, entry: &Keys, matched: &Matched<'_>) -> Result<Cause, Cause> {
     let cause = |why| Cause::new(zone, zone, Rtype::DNSKEY, why);
     let sized = |key: &Unusable| matches!(key.why, Why::KeySize { .. });
     let Some(key) = entry.unusable.iter().max_by_key(|key| !sized(key)) else {
@@ -203,7 +223,7 @@ fn refuse(zone: &Name, entry: &Keys, matched: &Matched<'_>) -> Result<Trust, Cau
         return Err(cause(Why::NoTrustedKey { tag, algorithm }));
     };
     match matched.missing {
-        None if sized(key) => Ok(Trust::Insecure(cause(key.why.clone()))),
+        None if sized(key) => Ok(cause(key.why.clone())),
         Some((tag, algorithm)) if sized(key) => Err(cause(Why::NoTrustedKey { tag, algorithm })),
         _ => Err(cause(key.why.clone())),
     }

@@ -23,16 +23,16 @@ mod verify;
 pub(crate) mod tests;
 
 pub use anchors::{Anchor, AnchorError, Anchors, NegativeAnchor, Start};
-pub use budget::{Account, Budget, Limits, Overrun};
+pub use budget::{Account, Budget, Limits, Overrun, Turn};
 pub use canonical::{canonical_order, order_key};
 pub use cause::{Cause, Why};
 pub use denial::{Denial, Denied, DsAbsence, Nsec, Nsec3, Place};
-pub use keys::{Keys, Support, Trust, Trusted, establish, support};
+pub use keys::{Entry, Keys, Support, Trust, Trusted, entry, establish, support};
 pub use record::{Dnskey, Ds, Rrsig, key_tag};
 pub use rollover::{KeyState, Observation, Rollover, Tracked, Transition};
 pub use sentinel::Sentinel;
 pub use typebits::TypeBits;
-pub use verify::{Signed, Verified, holds, verify};
+pub use verify::{Check, Signed, Verified, holds, verify};
 
 /// What to make of SHA-1, in signatures (algorithms 5 and 7) and in DS digests (digest type 1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

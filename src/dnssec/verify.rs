@@ -1,10 +1,12 @@
 //! One RRset against the keys of its zone (RFC 4035 §5.3).
 
 use std::borrow::Cow;
+use std::task::{Poll, ready};
 
 use super::budget::{Account, Budget};
 use super::canonical::{canonical_set, counted_labels, signed_octets};
 use super::cause::{Cause, Why};
+use super::crypto::PublicKey;
 use super::keys::Keys;
 use super::record::Rrsig;
 use crate::clock::UnixTime;
@@ -43,35 +45,16 @@ pub struct Verified {
 /// Checks the signatures over `set` until one holds: any one valid path suffices (RFC 6840 §5.11). Expects `keys` to
 /// be those of the zone the set is in; of a DS set, those of the parent.
 pub fn verify(set: &Signed<'_>, keys: &Keys, now: UnixTime, budget: &Budget) -> Result<Verified, Cause> {
-    let zone = keys.zone();
-    let fail = |why| Err(Cause::new(zone, set.owner, set.rtype, why));
-    // A DS set at the apex would be the child's word about itself.
-    let in_zone = if set.rtype == Rtype::DS { set.owner.is_below(zone) } else { set.owner.is_at_or_below(zone) };
-    if !in_zone {
-        return fail(Why::WrongSigner { signer: Box::new(zone.clone()) });
-    }
-    let mut check = Check { set, keys, now, budget, canonical: None, tried: 0 };
-    let mut worst: Option<Why> = None;
-    for rdata in set.signatures {
-        let outcome = match Rrsig::parse(rdata) {
-            Some(signature) if signature.covered != set.rtype => continue,
-            Some(signature) => check.signature(&signature),
-            None => Err(Why::Malformed),
-        };
-        match outcome {
-            Ok(verified) => return Ok(verified),
-            Err(why @ Why::Overrun(_)) => return fail(why),
-            Err(why) => {
-                if worst.as_ref().is_none_or(|worst| worst.depth() <= why.depth()) {
-                    worst = Some(why);
-                }
-            }
+    let mut check = Check::new(set, keys, now, budget);
+    loop {
+        if let Poll::Ready(outcome) = check.go_on() {
+            return outcome;
         }
     }
-    fail(worst.unwrap_or(Why::NoSignature))
 }
 
-struct Check<'a, 's> {
+/// The same, a turn at a time ([`Turn`](super::Turn)).
+pub struct Check<'a, 's> {
     set: &'a Signed<'s>,
     keys: &'a Keys,
     now: UnixTime,
@@ -79,67 +62,122 @@ struct Check<'a, 's> {
     canonical: Option<Vec<Cow<'s, [u8]>>>,
     /// Signatures that came as far as a key.
     tried: u32,
+    worst: Option<Why>,
+    /// The signature that is next, the keys tried for it, and what it is over.
+    next: usize,
+    keys_tried: u32,
+    octets: Option<Vec<u8>>,
 }
 
-impl Check<'_, '_> {
+impl<'a, 's> Check<'a, 's> {
+    /// Nothing checked yet.
+    pub fn new(set: &'a Signed<'s>, keys: &'a Keys, now: UnixTime, budget: &'a Budget) -> Check<'a, 's> {
+        Check { set, keys, now, budget, canonical: None, tried: 0, worst: None, next: 0, keys_tried: 0, octets: None }
+    }
+
+    /// Goes on until it is decided or the turn is spent.
+    pub fn go_on(&mut self) -> Poll<Result<Verified, Cause>> {
+        let (set, zone) = (self.set, self.keys.zone());
+        let fail = |why| Poll::Ready(Err(Cause::new(zone, set.owner, set.rtype, why)));
+        // A DS set at the apex would be the child's word about itself.
+        let in_zone = if set.rtype == Rtype::DS { set.owner.is_below(zone) } else { set.owner.is_at_or_below(zone) };
+        if !in_zone {
+            return fail(Why::WrongSigner { signer: Box::new(zone.clone()) });
+        }
+        while let Some(rdata) = set.signatures.get(self.next) {
+            let outcome = match Rrsig::parse(rdata) {
+                Some(signature) if signature.covered != set.rtype => None,
+                Some(signature) => Some(ready!(self.signature(&signature))),
+                None => Some(Err(Why::Malformed)),
+            };
+            match outcome {
+                Some(Ok(verified)) => return Poll::Ready(Ok(verified)),
+                Some(Err(why @ Why::Overrun(_))) => return fail(why),
+                Some(Err(why)) if self.worst.as_ref().is_none_or(|worst| worst.depth() <= why.depth()) => {
+                    self.worst = Some(why);
+                }
+                Some(Err(_)) | None => {}
+            }
+            self.next += 1;
+            self.keys_tried = 0;
+            self.octets = None;
+        }
+        fail(self.worst.take().unwrap_or(Why::NoSignature))
+    }
+
     /// The cheap checks first: nothing is computed for a signature that cannot count.
-    fn signature(&mut self, signature: &Rrsig<'_>) -> Result<Verified, Why> {
+    fn signature(&mut self, signature: &Rrsig<'_>) -> Poll<Result<Verified, Why>> {
         let tag = signature.tag;
         let zone = self.keys.zone();
         if signature.signer != *zone {
-            return Err(Why::WrongSigner { signer: Box::new(signature.signer.clone()) });
+            return Poll::Ready(Err(Why::WrongSigner { signer: Box::new(signature.signer.clone()) }));
         }
         let labels = usize::from(signature.labels);
         let counted = counted_labels(self.set.owner);
         if labels > counted || labels < zone.label_count() {
-            return Err(Why::WrongLabels { tag });
+            return Poll::Ready(Err(Why::WrongLabels { tag }));
         }
-        let left = in_time(signature, self.now)?;
-        self.by_any_key(signature)?;
+        let left = match in_time(signature, self.now) {
+            Ok(left) => left,
+            Err(why) => return Poll::Ready(Err(why)),
+        };
         let wildcard = (labels < counted).then(|| self.set.owner.suffix(labels));
-        Ok(Verified {
+        let verified = Verified {
             ttl_cap: self.set.ttl.min(signature.original_ttl).min(left),
             expires: UnixTime(self.now.0.saturating_add(u64::from(left))),
             wildcard,
             tag,
             algorithm: signature.algorithm,
             sealed: (),
-        })
+        };
+        self.by_any_key(signature).map_ok(|()| verified)
     }
 
     /// Does it hold by one of the keys with its tag and algorithm?
-    fn by_any_key(&mut self, signature: &Rrsig<'_>) -> Result<(), Why> {
+    fn by_any_key(&mut self, signature: &Rrsig<'_>) -> Poll<Result<(), Why>> {
         let (tag, algorithm) = (signature.tag, signature.algorithm);
-        let limits = *self.budget.limits();
-        let mut octets: Option<Vec<u8>> = None;
-        for (before, key) in (0u32..).zip(self.keys.with(tag, algorithm)) {
-            if before >= limits.keys_per_tag {
-                return Err(Why::Overrun(Account::KeyTagCollisions));
+        let keys = self.keys;
+        for key in keys.with(tag, algorithm).skip(self.keys_tried as usize) {
+            match self.by_key(signature, key) {
+                Ok(Some(true)) => return Poll::Ready(Ok(())),
+                Ok(Some(false)) => self.keys_tried += 1,
+                Ok(None) => return Poll::Pending,
+                Err(why) => return Poll::Ready(Err(why)),
             }
-            if before > 0 {
-                self.budget.pay_collision()?;
-            }
-            let octets = match &mut octets {
-                Some(octets) => octets,
-                none => {
-                    self.tried += 1;
-                    if self.tried > limits.per_set {
-                        return Err(Why::Overrun(Account::SignaturesOfOneSet));
-                    }
-                    none.insert(self.octets(signature).ok_or(Why::WrongLabels { tag })?)
-                }
-            };
-            let units = key.cost(octets.len());
-            self.budget.pay_signature(units)?;
-            if key.holds(octets, signature.signature) {
-                return Ok(());
-            }
-            self.budget.note_failure(units);
         }
-        match octets {
-            Some(_) => Err(Why::BadSignature { tag, algorithm }),
-            None => Err(self.keys.why_not(tag, algorithm)),
+        Poll::Ready(Err(match self.octets {
+            Some(_) => Why::BadSignature { tag, algorithm },
+            None => keys.why_not(tag, algorithm),
+        }))
+    }
+
+    /// Does it hold by this key? `None`: not in this turn.
+    fn by_key(&mut self, signature: &Rrsig<'_>, key: &PublicKey) -> Result<Option<bool>, Why> {
+        let (budget, limits) = (self.budget, self.budget.limits());
+        if self.keys_tried >= limits.keys_per_tag {
+            return Err(Why::Overrun(Account::KeyTagCollisions));
         }
+        if self.octets.is_none() {
+            self.tried += 1;
+            if self.tried > limits.per_set {
+                return Err(Why::Overrun(Account::SignaturesOfOneSet));
+            }
+            self.octets = self.octets(signature);
+        }
+        let octets = self.octets.as_deref().ok_or(Why::WrongLabels { tag: signature.tag })?;
+        let units = key.cost(octets.len());
+        if !budget.has_turn(units) {
+            return Ok(None);
+        }
+        if self.keys_tried > 0 {
+            budget.pay_collision()?;
+        }
+        budget.pay_signature(units)?;
+        let holds = key.holds(octets, signature.signature);
+        if !holds {
+            budget.note_failure(units);
+        }
+        Ok(Some(holds))
     }
 
     fn octets(&mut self, signature: &Rrsig<'_>) -> Option<Vec<u8>> {

@@ -415,7 +415,7 @@ impl Engine {
         let holder = unseen.map(|waiter| self.door.holder(&waiter.pass.admitted));
         self.hold(holder, false);
         let deadline = now.mono + self.cx.plan.deadline.saturating_sub(DEADLINE_MARGIN);
-        let mut work = Work::new(deadline, &self.cx.plan.dnssec.policy.limits, wanted.checking);
+        let mut work = Work::new(deadline, &self.cx.plan.dnssec.policy.limits, self.cx.turn(), wanted.checking);
         work.begun = now.mono;
         work.patient_until = (now.mono + SOONEST_FAILURE).min(deadline);
         let resolution = resolve::resolve(self.cx.clone(), work, wanted.question.clone(), why);
@@ -540,7 +540,7 @@ impl Engine {
     }
 
     fn set_now(&mut self, now: Now) {
-        self.cx.board.borrow_mut().now = now;
+        self.cx.board.borrow_mut().set_now(now);
     }
 
     /// Polls every task that has something to do.

@@ -18,6 +18,7 @@ use siphasher::sip::SipHasher13;
 use smallvec::SmallVec;
 
 use crate::clock::{Moment, Now, UnixTime};
+use crate::dnssec::Turn;
 use crate::servers::Cookie;
 use crate::wire::{Message, Name, Rtype};
 
@@ -128,7 +129,9 @@ pub(super) struct Slot {
 
 /// The meeting place of resolutions and the engine.
 pub struct Board {
-    pub now: Now,
+    now: Now,
+    /// What this turn may spend on cryptography.
+    pub turn: Turn,
     /// The task being polled.
     pub running: TaskId,
     rng: ChaCha12Rng,
@@ -185,6 +188,8 @@ pub struct Counters {
     pub over_budget: [u64; Limit::COUNT],
     /// Zones whose name servers were not looked for, since that had been in vain a moment before.
     pub barren: u64,
+    /// Validations that went on in the next turn, because their work would have kept others waiting.
+    pub rests: u64,
 }
 
 /// The board, as resolutions and the engine hold it.
@@ -197,6 +202,7 @@ impl Board {
         let keyed = Keyed::new(rng.next_u64(), rng.next_u64());
         Board {
             now: Now::default(),
+            turn: Turn::default(),
             running: TaskId(0),
             rng,
             slots: Vec::new(),
@@ -212,6 +218,18 @@ impl Board {
             notices: VecDeque::new(),
             followed: VecDeque::new(),
         }
+    }
+
+    pub fn now(&self) -> Now {
+        self.now
+    }
+
+    /// Sets the time. A later one is a new turn.
+    pub fn set_now(&mut self, now: Now) {
+        if now.mono != self.now.mono {
+            self.turn.begin();
+        }
+        self.now = now;
     }
 
     /// A number nobody outside can foresee.

@@ -61,9 +61,9 @@ pub struct Work {
 
 impl Work {
     /// A full account.
-    pub fn new(deadline: Moment, limits: &dnssec::Limits, checking: bool) -> Work {
+    pub fn new(deadline: Moment, limits: &dnssec::Limits, turn: dnssec::Turn, checking: bool) -> Work {
         Work {
-            crypto: dnssec::Budget::new(limits),
+            crypto: dnssec::Budget::in_turns(limits, turn),
             checking,
             packets: Cell::new(0),
             octets: Cell::new(0),
@@ -244,7 +244,7 @@ mod tests {
     use super::*;
 
     fn work() -> Work {
-        Work::new(Moment::NEVER, &dnssec::Limits::default(), true)
+        Work::new(Moment::NEVER, &dnssec::Limits::default(), dnssec::Turn::default(), true)
     }
 
     fn network(text: &str) -> Whom {

@@ -4,17 +4,18 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use crate::cache::{Rank, RrSet, Security, Trust, TrustVerdict};
 use crate::dnssec::{
-    self, Cause, Denial, Denied, DsAbsence, Keys, Rrsig, Signed, Start, Support, Trusted, Verified, Why, establish,
-    support, verify,
+    self, Cause, Denial, Denied, DsAbsence, Entry, Keys, Rrsig, Signed, Start, Support, Trusted, Verified, Why, entry,
+    support,
 };
 use crate::wire::{Name, Question, Rcode, Rtype};
 
 use super::Cx;
-use super::board::Notice;
+use super::board::{Notice, sleep_until};
 use super::budget::Work;
 use super::classify::{NegativeReading, Reading};
 use super::descend::{Raw, descend};
@@ -27,6 +28,8 @@ const BOGUS_FOR: u32 = 30;
 const NOWHERE_FOR: u32 = 300;
 /// No verdict on a zone is kept longer, so that a change of its keys is noticed within the hour.
 const LONGEST: u32 = 3600;
+/// Who lets others have their turn goes on in the next, so many nanoseconds later at most.
+const MAX_REST: u64 = 1000;
 /// Zones that are taken for the signer of one RRset.
 const MAX_SIGNERS: usize = 2;
 
@@ -38,16 +41,58 @@ enum DsStatus {
     Bogus(Cause),
 }
 
-/// Calls `work` with a set as validation sees it.
-fn signed<R>(set: &RrSet, work: impl FnOnce(&Signed<'_>) -> R) -> R {
-    let rdatas: Vec<&[u8]> = set.rdatas().collect();
-    let signatures: Vec<&[u8]> = set.signatures().collect();
-    let view = Signed { owner: &set.owner, rtype: set.rtype, ttl: set.ttl, rdatas: &rdatas, signatures: &signatures };
-    work(&view)
+/// A set as validation sees it.
+struct View<'a> {
+    set: &'a RrSet,
+    rdatas: Vec<&'a [u8]>,
+    signatures: Vec<&'a [u8]>,
 }
 
-fn check(cx: &Cx, work: &Work, set: &RrSet, keys: &Keys) -> Result<Verified, Cause> {
-    signed(set, |view| verify(view, keys, cx.now().unix, &work.crypto))
+impl<'a> View<'a> {
+    fn new(set: &'a RrSet) -> View<'a> {
+        View { set, rdatas: set.rdatas().collect(), signatures: set.signatures().collect() }
+    }
+
+    fn signed(&self) -> Signed<'_> {
+        let RrSet { owner, rtype, ttl, .. } = self.set;
+        Signed { owner, rtype: *rtype, ttl: *ttl, rdatas: &self.rdatas, signatures: &self.signatures }
+    }
+}
+
+/// Lets others have their turn.
+async fn rest(cx: &Cx) {
+    cx.board.borrow_mut().counters.rests += 1;
+    // Any moment but this one: the next turn. A random one, so that nobody is always first.
+    let until = cx.now().mono + Duration::from_nanos(1 + cx.random() % MAX_REST);
+    sleep_until(&cx.board, until).await;
+}
+
+async fn check(cx: &Cx, work: &Work, set: &RrSet, keys: &Keys) -> Result<Verified, Cause> {
+    check_view(cx, work, &View::new(set).signed(), keys).await
+}
+
+async fn check_view(cx: &Cx, work: &Work, view: &Signed<'_>, keys: &Keys) -> Result<Verified, Cause> {
+    let mut check = dnssec::Check::new(view, keys, cx.now().unix, &work.crypto);
+    loop {
+        if let Poll::Ready(outcome) = check.go_on() {
+            return outcome;
+        }
+        work.crypto.must_rest();
+        rest(cx).await;
+    }
+}
+
+/// Establishes keys by what is trusted of their zone.
+async fn established(cx: &Cx, work: &Work, set: &RrSet, trusted: Trusted<'_>) -> Result<dnssec::Trust, Cause> {
+    let policy = &cx.plan.dnssec.policy;
+    let view = View::new(set);
+    match entry(&view.signed(), trusted, policy, &work.crypto)? {
+        Entry::Insecure(cause) => Ok(dnssec::Trust::Insecure(cause)),
+        Entry::Keys(keys) => {
+            let verified = check_view(cx, work, &view.signed(), &keys).await?;
+            Ok(dnssec::Trust::of(&view.signed(), verified, policy))
+        }
+    }
 }
 
 /// The zone of the trust anchor that data at `name` is judged by: what zones above it say of it does not count, or an
@@ -123,12 +168,12 @@ async fn judge_set(cx: &Cx, work: &Work, set: &mut RrSet, zone: &Name, proof: &[
         match &trust.verdict {
             TrustVerdict::Insecure(_) => return Ok(Security::Insecure),
             TrustVerdict::Bogus(cause) => worst = Some(cause.clone()),
-            TrustVerdict::Secure(keys) => match check(cx, work, set, keys) {
+            TrustVerdict::Secure(keys) => match check(cx, work, set, keys).await {
                 Ok(verified) => {
                     set.ttl = set.ttl.min(verified.ttl_cap);
                     return match &verified.wildcard {
                         None => Ok(Security::Secure),
-                        Some(encloser) => judge_wildcard(cx, work, set, encloser, keys, proof),
+                        Some(encloser) => judge_wildcard(cx, work, set, encloser, keys, proof).await,
                     };
                 }
                 Err(cause) => worst = Some(cause),
@@ -142,7 +187,7 @@ async fn judge_set(cx: &Cx, work: &Work, set: &mut RrSet, zone: &Name, proof: &[
 }
 
 /// A wildcard answers only for names that are not there themselves (RFC 4035 §5.3.4).
-fn judge_wildcard(
+async fn judge_wildcard(
     cx: &Cx,
     work: &Work,
     set: &mut RrSet,
@@ -151,7 +196,7 @@ fn judge_wildcard(
     proof: &[RrSet],
 ) -> Result<Security, Failure> {
     let (denied, found) =
-        deny(cx, work, keys, proof, |denial| denial.wildcard_answer(&set.owner, encloser, &work.crypto));
+        deny(cx, work, keys, proof, |denial| denial.wildcard_answer(&set.owner, encloser, &work.crypto)).await;
     set.ttl = set.ttl.min(found.ttl);
     let security = conclude(denied, found.worst)?;
     if security == Security::Secure && cx.plan.deduces {
@@ -180,11 +225,11 @@ struct Proofs {
 }
 
 /// Verifies proofs by the keys of their zone and asks them.
-fn deny<T>(cx: &Cx, work: &Work, keys: &Keys, proof: &[RrSet], ask: impl FnOnce(&Denial<'_>) -> T) -> (T, Proofs) {
+async fn deny<T>(cx: &Cx, work: &Work, keys: &Keys, proof: &[RrSet], ask: impl Fn(&Denial<'_>) -> T) -> (T, Proofs) {
     let mut denial = Denial::new(keys.zone(), &cx.plan.dnssec.policy);
     let mut found = Proofs { used: Vec::new(), ttl: u32::MAX, worst: None };
     for set in proof {
-        let verified = match check(cx, work, set, keys) {
+        let verified = match check(cx, work, set, keys).await {
             Ok(verified) if verified.wildcard.is_none() => verified,
             Ok(_) => continue,
             Err(cause) => {
@@ -197,7 +242,14 @@ fn deny<T>(cx: &Cx, work: &Work, keys: &Keys, proof: &[RrSet], ask: impl FnOnce(
         found.ttl = found.ttl.min(verified.ttl_cap);
         found.used.push(set.judged(Security::Secure, verified.ttl_cap));
     }
-    (ask(&denial), found)
+    loop {
+        let answer = ask(&denial);
+        // The hashes that were computed are remembered, so that each time it comes further.
+        if !work.crypto.must_rest() {
+            return (answer, found);
+        }
+        rest(cx).await;
+    }
 }
 
 fn conclude(denied: Denied, worst: Option<Cause>) -> Result<Security, Failure> {
@@ -241,7 +293,8 @@ async fn judge_negative(
             DsAbsence::NotProven(cause) => Denied::NotProven(cause),
         },
         _ => denial.nodata(name, rtype, &work.crypto),
-    });
+    })
+    .await;
     negative.security = conclude(denied, found.worst)?;
     negative.ttl = negative.ttl.min(found.ttl);
     negative.proof = found.used;
@@ -249,7 +302,7 @@ async fn judge_negative(
     if let Some(soa) = &mut negative.soa
         && negative.security == Security::Secure
     {
-        let verified = check(cx, work, soa, keys).map_err(Failure::Bogus)?;
+        let verified = check(cx, work, soa, keys).await.map_err(Failure::Bogus)?;
         soa.security = Security::Secure;
         negative.ttl = negative.ttl.min(verified.ttl_cap);
     }
@@ -380,7 +433,7 @@ async fn keys_of(
             _ => None,
         };
         let established = match set {
-            Some(set) => signed(set, |view| establish(view, trusted, policy, cx.now().unix, &work.crypto)),
+            Some(set) => established(cx, work, set, trusted).await,
             None => Err(Cause::new(zone, zone, Rtype::DNSKEY, Why::NoKey { tag: 0, algorithm: 0 })),
         };
         return Ok(match established {
@@ -400,13 +453,13 @@ async fn ds_status(cx: &Cx, work: &Work, zone: &Name, parent: &Name, keys: &Keys
     let age = cx.now().age;
     if let Some(word) = cx.cache.delegation(zone, age).and_then(|cut| cut.ds.clone()) {
         if let Some(ds) = &word.ds
-            && let Ok(verified) = check(cx, work, ds, keys)
+            && let Ok(verified) = check(cx, work, ds, keys).await
             && verified.wildcard.is_none()
         {
             return Ok(DsStatus::Signed(ds.judged(Security::Secure, verified.ttl_cap)));
         }
         if word.ds.is_none() && !word.proof.is_empty() {
-            let (absence, found) = deny(cx, work, keys, &word.proof, |denial| denial.ds(zone, &work.crypto));
+            let (absence, found) = deny(cx, work, keys, &word.proof, |denial| denial.ds(zone, &work.crypto)).await;
             match absence {
                 DsAbsence::InsecureCut | DsAbsence::OptOut => return Ok(DsStatus::Insecure(None, found.ttl)),
                 DsAbsence::Unjudged(cause) => return Ok(DsStatus::Insecure(Some(cause), found.ttl)),
@@ -489,7 +542,7 @@ async fn ds_absence(
         TrustVerdict::Bogus(cause) => return Ok(DsStatus::Bogus(cause.clone())),
         TrustVerdict::Secure(keys) => keys,
     };
-    let (absence, found) = deny(cx, work, keys, proof, |denial| denial.ds(zone, &work.crypto));
+    let (absence, found) = deny(cx, work, keys, proof, |denial| denial.ds(zone, &work.crypto)).await;
     let ttl = found.ttl.min(negative.ttl);
     Ok(match absence {
         DsAbsence::InsecureCut | DsAbsence::OptOut => DsStatus::Insecure(None, ttl),

@@ -81,7 +81,7 @@ impl Board {
 
     /// Takes what came back for `key`.
     pub fn take_response(&mut self, key: AskKey, packet: &[u8], servers: &Servers) {
-        let now = self.now.mono;
+        let now = self.now().mono;
         let Some(slot) = self.slot_mut(key) else {
             self.counters.unexpected += 1;
             return;

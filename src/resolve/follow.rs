@@ -58,7 +58,7 @@ fn pause(rollover: &Rollover, now: Now) -> Option<Duration> {
 /// Asks the zone itself: what is cached may be older than a change of its keys.
 async fn look(cx: &Cx, rollover: &mut Rollover) -> Result<Observation, Failure> {
     let policy = &cx.plan.dnssec.policy;
-    let work = Work::new(cx.now().mono + cx.plan.deadline, &policy.limits, false);
+    let work = Work::new(cx.now().mono + cx.plan.deadline, &policy.limits, cx.turn(), false);
     let raw = descend(cx, &work, &Question::new(rollover.zone().clone(), Rtype::DNSKEY)).await?;
     let set = match &raw.reading {
         Reading::Answer(sets) => sets.iter().find(|set| set.rtype == Rtype::DNSKEY && set.owner == *rollover.zone()),

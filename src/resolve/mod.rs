@@ -70,7 +70,12 @@ pub struct Cx {
 impl Cx {
     /// The time of the event being handled.
     pub fn now(&self) -> Now {
-        self.board.borrow().now
+        self.board.borrow().now()
+    }
+
+    /// What this turn may spend on cryptography.
+    pub fn turn(&self) -> dnssec::Turn {
+        self.board.borrow().turn.clone()
     }
 
     fn random(&self) -> u64 {
@@ -86,7 +91,7 @@ impl Cx {
 
     fn trace(&self, work: &Work, step: impl FnOnce() -> TraceStep) {
         let mut board = self.board.borrow_mut();
-        let at = board.now.mono;
+        let at = board.now().mono;
         if let Some(trace) = &mut board.trace {
             trace.push(Traced { at, depth: work.depth().saturating_sub(1), step: step() });
         }
@@ -95,7 +100,7 @@ impl Cx {
     /// Notes that a question was answered without asking anybody.
     pub fn note_deduced(&self, question: &Question) {
         let mut board = self.board.borrow_mut();
-        let at = board.now.mono;
+        let at = board.now().mono;
         if let Some(trace) = &mut board.trace {
             let step = TraceStep::Conclude(format!("{question} follows from validated proofs in the cache (RFC 8198)"));
             trace.push(Traced { at, depth: 0, step });

@@ -24,7 +24,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 pub async fn keep_primed(cx: Cx) {
     let mut tries = 0;
     loop {
-        let work = Work::new(cx.now().mono + ATTEMPT, &cx.plan.dnssec.policy.limits, false);
+        let work = Work::new(cx.now().mono + ATTEMPT, &cx.plan.dnssec.policy.limits, cx.turn(), false);
         let pause = match prime(&cx, &work).await {
             Ok((servers, ttl)) => {
                 cx.board.borrow_mut().notices.push_back(Notice::Primed { servers });

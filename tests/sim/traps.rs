@@ -92,6 +92,7 @@ fn most() -> Duration {
 }
 
 /// A trap, and the question that steps into it.
+#[derive(Clone)]
 pub struct Trap {
     pub what: String,
     scenario: String,
@@ -169,6 +170,24 @@ pub fn key_traps() -> Vec<Trap> {
     shapes.into_iter().map(trap).collect()
 }
 
+/// As much honest work as one answer can hold: aliases within a zone, each with its signature.
+pub fn long_chains() -> Vec<Trap> {
+    let chain = |(algorithm, links): (u8, usize)| {
+        let mut records = String::new();
+        for link in 1..links {
+            let _ = writeln!(records, "    c{link}.trap.net. 300 CNAME c{}.trap.net.", link + 1);
+        }
+        let _ = writeln!(records, "    c{links}.trap.net. 300 A 198.51.100.1");
+        Trap {
+            what: format!("algorithm {algorithm}, {links} signed sets in one answer"),
+            scenario: world_with(&format!("signed={algorithm}"), &records, ""),
+            name: "c1.trap.net.".to_owned(),
+            rcodes: &[0, 2],
+        }
+    };
+    [(13, 11), (14, 9), (15, 11), (8, 11)].into_iter().map(chain).collect()
+}
+
 /// CVE-2023-50868: names with many labels, as many iterations as count and more, long salt.
 pub fn encloser_traps() -> Vec<Trap> {
     let salt = "ab".repeat(255);
@@ -194,6 +213,11 @@ pub fn encloser_traps() -> Vec<Trap> {
 #[test]
 fn many_keys_and_many_signatures_end_within_the_budget() {
     key_traps().iter().for_each(Trap::check);
+}
+
+#[test]
+fn long_chains_of_signed_aliases_end_within_the_budget() {
+    long_chains().iter().for_each(Trap::check);
 }
 
 #[test]

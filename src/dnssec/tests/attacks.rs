@@ -2,7 +2,11 @@
 
 use super::signer::{Spec, Zone};
 use super::{NOW, Set, budget, name};
-use crate::dnssec::{Account, Budget, Denial, Denied, Keys, Limits, Policy, Trusted, establish, key_tag, verify};
+use std::task::Poll;
+
+use crate::dnssec::{
+    Account, Budget, Check, Denial, Denied, Keys, Limits, Policy, Trusted, Turn, establish, key_tag, verify,
+};
 use crate::wire::Rtype;
 
 /// P-256 DNSKEYs that all have the tag of the first: two octets are chosen so that the sum is the same.
@@ -70,6 +74,55 @@ fn the_budget_is_one_for_all_lookups_of_a_question() {
     assert_eq!(accounts[0], None);
     assert!(accounts[10..].iter().all(Option::is_some));
     assert!(budget.signatures_spent() <= 20 && budget.failures_spent() <= 16);
+}
+
+#[test]
+fn work_is_done_in_turns_and_comes_to_the_same() {
+    // Half a millisecond a turn, whoever the work is for: an answer in the cache waits no longer behind it.
+    let rdatas = colliding(3, 256);
+    let trusted: Vec<&[u8]> = rdatas.iter().map(Vec::as_slice).collect();
+    let keys = Keys::trusted(&name("example."), &trusted, &Policy::default());
+    let set = with_signatures(key_tag(&rdatas[0]), 3);
+    let at_once = budget();
+    let cause = set.signed(|set| verify(set, &keys, NOW, &at_once)).expect_err("nothing holds");
+    let turn = Turn::default();
+    let (budget, other) =
+        (Budget::in_turns(&Limits::default(), turn.clone()), Budget::in_turns(&Limits::default(), turn.clone()));
+    let mut spent = Vec::new();
+    set.signed(|set| {
+        let mut check = Check::new(set, &keys, NOW, &budget);
+        let outcome = loop {
+            turn.begin();
+            let before = budget.signatures_spent();
+            let outcome = check.go_on();
+            spent.push(budget.signatures_spent() - before);
+            if let Poll::Ready(outcome) = outcome {
+                break outcome;
+            }
+            assert!(budget.must_rest() && !budget.must_rest());
+            assert!(Check::new(set, &keys, NOW, &other).go_on().is_pending(), "the turn is everybody's");
+        };
+        assert_eq!(outcome, Err(cause));
+    });
+    assert_eq!(spent, [5, 4]);
+    assert_eq!(budget.signatures_spent(), at_once.signatures_spent());
+    assert_eq!(other.signatures_spent(), 0);
+}
+
+#[test]
+fn hashes_are_computed_in_turns_and_remembered() {
+    let turn = Turn::default();
+    let budget = Budget::in_turns(&Limits::default(), turn.clone());
+    let names: Vec<_> = (0..30).map(|number| name(&format!("n{number}.example."))).collect();
+    // 101 blocks each: twelve fit into a turn.
+    let hash = |name| budget.nsec3_hash(name, &[0xab; 40], 50).is_ok();
+    for turns in 1..=3 {
+        turn.begin();
+        let done = names.iter().take_while(|name| hash(name)).count();
+        assert_eq!(done, (turns * 12).min(30));
+        assert_eq!(budget.must_rest(), done < 30);
+    }
+    assert_eq!(budget.hash_blocks_spent(), 30 * 101);
 }
 
 #[test]
