@@ -2,6 +2,11 @@
 //! from validated wildcards. Nothing is sent for them.
 //!
 //! What is found among the ranges is put to the same rules as proofs in a response; only what they prove is said.
+//!
+//! Clients that set CD get such answers too. CD asks for data whether or not it validates (RFC 4035 §3.2.2), not for data
+//! that is fetched anew, and RFC 8198 makes no exception of it: these proofs validated, and who checks himself finds them
+//! in the answer with their signatures. Knot Resolver does the same. Without it a flood of random names would only have
+//! to set CD.
 
 use std::sync::Arc;
 
