@@ -1,6 +1,7 @@
 //! One shard's door: from who asks to what is done about it, the cheapest question first.
 
 mod flood;
+mod wait;
 
 pub use flood::Places;
 

@@ -30,11 +30,15 @@ pub enum Reason {
     ZoneInFlight,
     /// The places for questions in flight are needed by others.
     Places,
+    /// The address waits for the same answer too many times.
+    Waiting,
+    /// The answer came later than anybody waits for it.
+    Late,
 }
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Reason; 13] = [
+    pub const ALL: [Reason; 15] = [
         Reason::NotAllowed,
         Reason::RefusedRate,
         Reason::ClientShare,
@@ -48,6 +52,8 @@ impl Reason {
         Reason::ZoneClient,
         Reason::ZoneInFlight,
         Reason::Places,
+        Reason::Waiting,
+        Reason::Late,
     ];
     /// How many there are.
     pub const COUNT: usize = Reason::ALL.len();
@@ -73,6 +79,8 @@ impl Reason {
             Reason::ZoneClient => "zone_client",
             Reason::ZoneInFlight => "zone_in_flight",
             Reason::Places => "places",
+            Reason::Waiting => "waiting",
+            Reason::Late => "late",
         }
     }
 
@@ -91,6 +99,8 @@ impl Reason {
             Reason::ZoneClient => "limits.zone_clients",
             Reason::ZoneInFlight => "limits.zones",
             Reason::Places => "limits.places",
+            Reason::Waiting => "limits.waits_for_one",
+            Reason::Late => "limits.patience",
         }
     }
 
@@ -114,6 +124,10 @@ impl Reason {
             Reason::Places => {
                 "too many questions for names never seen before are in flight, and the client has its share of them"
             }
+            Reason::Waiting => "the address waits for the very same answer too many times already",
+            Reason::Late => {
+                "the servers answered later than a client waits, and the answer was kept for the next question"
+            }
             Reason::ZoneInFlight => "too many names of the zone that were never seen before wait for an answer",
         }
     }
@@ -135,6 +149,8 @@ impl Reason {
                  suspected, or set zones = \"observe\""
             }
             Reason::Places => "it ends when what is in flight has; or set [limits] places = \"observe\"",
+            Reason::Waiting => "it proves itself with a DNS cookie or by TCP; or raise [limits] waits_for_one",
+            Reason::Late => "the next question has it from the cache; or raise [limits] patience",
             Reason::ZoneInFlight => "it ends as soon as the zone's servers answer; or set [limits] zones = \"observe\"",
         }
     }

@@ -91,6 +91,7 @@ impl Told {
             "stale": stale,
             "stale_observed": sum(|word| word.counters.stale_observed),
             "over_budget": over_budget(&words),
+            "paced": sum(|word| word.counters.paced),
             "dropped": dropped,
             "proven": sum(|word| word.counters.door.proven),
             "unproven": sum(|word| word.counters.door.unproven),

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::respond::{self, Asker, Extended};
-use super::types::{Client, Disposition, DropReason, Transmit, Transport};
+use super::types::{Client, Disposition, DropReason, Transport};
 use super::{Engine, MAX_QUESTIONS, Pending, Waiter, Wanted};
 use crate::admission::{
     Admitted, Asking, CookieReply, End, Level, Over, Parting, Places, Pressure, Slip, Standing, Ticket, Turned, Verdict,
@@ -74,19 +74,9 @@ impl Engine {
         for waiter in waiters {
             let mut packet = Vec::new();
             respond::bare(&mut packet, &waiter.asker, &self.policy.respond, Rcode::SERVFAIL, &why);
-            self.release(now, &waiter, packet);
+            self.release(now, waiter, packet);
         }
-    }
-
-    /// Lets a client go who has waited, with its response if that may be sent.
-    pub(super) fn release(&mut self, now: Now, waiter: &Waiter, mut packet: Vec<u8>) {
-        self.counters.waiting -= 1;
-        if let Some(reason) = self.part(now.mono, &waiter.pass, &waiter.asker, false, &mut packet) {
-            self.counters.dropped[reason as usize] += 1;
-            return;
-        }
-        self.counters.answered += 1;
-        self.out.push_back(Transmit::Reply { client: waiter.client, packet });
+        self.send_due(now, true);
     }
 
     /// Lets a response go that is in `out`, or something smaller, or nothing.
@@ -98,7 +88,7 @@ impl Engine {
         from_cache: bool,
         out: &mut Vec<u8>,
     ) -> Option<DropReason> {
-        let name = asker.question.get(..asker.question.len().saturating_sub(4)).unwrap_or(&[]);
+        let name = asker.name();
         // A refusal says nothing of who asked.
         let known = from_cache && out.get(3).is_some_and(|flags| flags & 0xf == 0);
         match self.door.part(now, &pass.admitted, name, pass.received, out.len(), known) {
@@ -226,7 +216,7 @@ mod tests {
     use std::net::SocketAddr;
     use std::sync::Arc;
 
-    use super::super::{Policy, Route, Shared};
+    use super::super::{Policy, Route, Shared, Transmit};
     use super::*;
     use crate::admission::{ClientClass, Reason};
     use crate::wire::{Flags, Message, option};

@@ -5,6 +5,7 @@
 
 mod gate;
 mod hot;
+mod release;
 mod respond;
 mod stale;
 mod tasks;
@@ -33,6 +34,7 @@ use crate::wire::{
 };
 use gate::Pass;
 use hot::Hot;
+use release::Releases;
 use respond::{Asker, Extended};
 use tasks::Tasks;
 pub use types::{
@@ -86,6 +88,8 @@ impl Shared {
 /// A client waiting for an answer.
 struct Waiter {
     client: Client,
+    /// When it asked.
+    since: Moment,
     asker: Asker,
     pass: Pass,
     /// The operator's aliases that led to the question being resolved.
@@ -124,6 +128,7 @@ pub struct Engine {
     hot: Hot,
     /// When those who wait for a task are given a stale answer, the earliest first.
     patience: VecDeque<(Moment, TaskId)>,
+    releases: Releases,
     out: VecDeque<Transmit>,
     counters: Counters,
 }
@@ -154,6 +159,7 @@ impl Engine {
             holding: HashMap::with_hasher(keyed),
             hot: Hot::new(keyed, hot_octets),
             patience: VecDeque::new(),
+            releases: Releases::new(keyed),
             out: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -317,7 +323,7 @@ impl Engine {
             respond::bare(out, asker, respond, Rcode::REFUSED, &extended);
             return Disposition::Answered;
         }
-        self.enqueue(now, Waiter { client, asker: asker.clone(), pass, before }, wanted, why, out)
+        self.enqueue(now, Waiter { client, since: now.mono, asker: asker.clone(), pass, before }, wanted, why, out)
     }
 
     /// What the caches say of a question, failures included; or why it has to be resolved.
@@ -358,6 +364,8 @@ impl Engine {
     fn enqueue(&mut self, now: Now, waiter: Waiter, wanted: Wanted, why: Why, out: &mut Vec<u8>) -> Disposition {
         if let Some(pending) = self.pending.get(&wanted) {
             let full = pending.waiters.len() >= MAX_WAITERS;
+            let address = waiter.client.addr.ip();
+            let own = pending.waiters.iter().filter(|other| other.client.addr.ip() == address).count();
             let why = pending.slow.or(full.then_some(StaleWhy::Crowded));
             let stale = match why {
                 Some(why) => self.give_stale(now, &waiter, &wanted, why, out),
@@ -368,6 +376,9 @@ impl Engine {
             }
             if full {
                 return Disposition::Dropped(DropReason::Overload);
+            }
+            if !self.door.may_wait(now.mono, &waiter.pass.admitted, wanted.question.name.wire(), own) {
+                return Disposition::Dropped(DropReason::Waiting);
             }
             self.counters.joined += 1;
             self.counters.waiting += 1;
@@ -460,6 +471,7 @@ impl Engine {
         self.cx.board.borrow_mut().expire();
         self.run();
         self.serve_impatient(now);
+        self.send_due(now, false);
     }
 
     /// The next thing to send; call until `None` after every `handle_*`.
@@ -483,7 +495,7 @@ impl Engine {
     /// When `handle_timeout` must be called next, if nothing else happens first.
     pub fn poll_timeout(&self) -> Option<Moment> {
         let timer = self.cx.board.borrow().next_timer();
-        [timer, self.next_impatient()].into_iter().flatten().min()
+        [timer, self.next_impatient(), self.releases.next()].into_iter().flatten().min()
     }
 
     /// The next thing the operator should be told.
@@ -509,9 +521,9 @@ impl Engine {
         self.hot.clear();
     }
 
-    /// Questions in flight.
+    /// Questions in flight, and answers that wait for their turn.
     pub fn in_flight(&self) -> usize {
-        self.pending.len()
+        self.pending.len() + self.releases.len()
     }
 
     /// Packets to servers that await a response.
@@ -584,7 +596,7 @@ impl Engine {
         for waiter in waiters {
             let mut packet = Vec::with_capacity(512);
             respond::outcome(&mut packet, &waiter.asker, &self.policy.respond, &waiter.before, outcome, now.age);
-            self.release(now, &waiter, packet);
+            self.release(now, waiter, packet);
         }
     }
 }

@@ -65,6 +65,11 @@ impl Asker {
         }
     }
 
+    /// The name asked for, in the client's case.
+    pub fn name(&self) -> &[u8] {
+        self.question.get(..self.question.len().saturating_sub(4)).unwrap_or(&[])
+    }
+
     fn limit(&self, policy: &RespondPolicy) -> usize {
         match (self.transport, self.edns) {
             (Transport::Tcp, _) => usize::from(u16::MAX),

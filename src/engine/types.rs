@@ -67,11 +67,15 @@ pub enum DropReason {
     CookieRequired,
     /// The door: the unproven network around the address has been sent enough octets.
     Ration,
+    /// The door: the address waits for this very question too many times.
+    Waiting,
+    /// The door: the answer came later than the client waits for it.
+    Late,
 }
 
 impl DropReason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [DropReason; 11] = [
+    pub const ALL: [DropReason; 13] = [
         DropReason::Malformed,
         DropReason::Response,
         DropReason::PortZero,
@@ -83,6 +87,8 @@ impl DropReason {
         DropReason::Stranger,
         DropReason::CookieRequired,
         DropReason::Ration,
+        DropReason::Waiting,
+        DropReason::Late,
     ];
     /// How many reasons there are.
     pub const COUNT: usize = DropReason::ALL.len();
@@ -101,6 +107,8 @@ impl DropReason {
             DropReason::Stranger => "stranger",
             DropReason::CookieRequired => "cookie_required",
             DropReason::Ration => "ration",
+            DropReason::Waiting => "waiting",
+            DropReason::Late => "late",
         }
     }
 }
@@ -117,6 +125,8 @@ impl From<Reason> for DropReason {
             Reason::Stranger => DropReason::Stranger,
             Reason::CookieRequired => DropReason::CookieRequired,
             Reason::Ration | Reason::SameAnswer => DropReason::Ration,
+            Reason::Waiting => DropReason::Waiting,
+            Reason::Late => DropReason::Late,
         }
     }
 }
@@ -221,6 +231,8 @@ pub struct Counters {
     pub stale: [u64; crate::resolve::StaleWhy::COUNT],
     /// Answers that would have been given so.
     pub stale_observed: u64,
+    /// Answers that had been held back and left one by one.
+    pub paced: u64,
     /// Answers refreshed ahead of their expiry.
     pub refreshed: u64,
     /// Resolutions that ended in SERVFAIL.

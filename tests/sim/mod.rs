@@ -2,6 +2,7 @@
 
 mod aggressive;
 mod amplification;
+mod bomb;
 mod client;
 mod dice;
 mod events;

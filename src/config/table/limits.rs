@@ -26,7 +26,7 @@ macro_rules! mode {
     };
 }
 
-pub static LIMITS: [Setting<Settings>; 27] = [
+pub static LIMITS: [Setting<Settings>; 31] = [
     Setting {
         key: "clients",
         shape: mode!(clients),
@@ -269,6 +269,57 @@ pub static LIMITS: [Setting<Settings>; 27] = [
         reason: "Questions that nobody answers hold their place for eight seconds: a few thousand of them a second must not \
                  take the places of everybody else.",
         example: r#""enforce""#,
+    },
+    Setting {
+        key: "waits",
+        shape: mode!(waits),
+        default: None,
+        required: false,
+        doc: "Whether waits_for_one, patience and release_rate hold, for clients that have shown neither a cookie nor a TCP \
+              connection. enforce, observe or off, as with clients; it holds without pressure too.",
+        reason: "A slow zone and a forged address make a bomb of answers that are held back and let go at once (DNSBomb, \
+                 CVE-2024-33655). Whoever has proven his address is not its target.",
+        example: r#""observe""#,
+    },
+    Setting {
+        key: "waits_for_one",
+        shape: Shape::Count {
+            min: 1,
+            max: 10_000,
+            unit: "questions",
+            at: |s| &mut s.engine.access.limits.waits_for_one,
+        },
+        default: None,
+        required: false,
+        doc: "How many times one address may wait for one and the same question; each of its shares counts. What comes \
+              beyond that gets no answer.",
+        reason: "A stub resolver asks again two or three times, a forwarder once for each of its clients.",
+        example: "32",
+    },
+    Setting {
+        key: "patience",
+        shape: Shape::Span {
+            min: Duration::from_secs(1),
+            max: Duration::from_secs(30),
+            at: |s| &mut s.engine.access.limits.patience,
+        },
+        default: None,
+        required: false,
+        doc: "An answer that comes later than this after its question is kept in the cache and not sent. `maeslant ctl \
+              explain` names it as \"late\".",
+        reason: "glibc and dig give up after five seconds and ask again; below two seconds customers of slow zones lose \
+                 answers that they still wait for.",
+        example: r#""5s""#,
+    },
+    Setting {
+        key: "release_rate",
+        shape: Shape::Rate { max: 1_000_000, at: |s| &mut s.engine.access.limits.release_rate },
+        default: None,
+        required: false,
+        doc: "How many answers that were held back for 200 ms and more leave for one address a second, after the first \
+              twenty; each of its shares counts.",
+        reason: "At most 4 Mbit/s toward an address that may be forged, and no more in the first moment than in the next.",
+        example: r#""400/s""#,
     },
     Setting {
         key: "learned_memory",
