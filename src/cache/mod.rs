@@ -8,6 +8,7 @@ mod kept;
 mod last;
 mod ranges;
 mod rrset;
+mod shares;
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use smallvec::SmallVec;
 pub use delegation::{Delegation, DsWord, NameServer};
 pub use ranges::{Hashing, MAX_RANGE_ITERATIONS, Proof, Ranges};
 pub use rrset::{Rank, RrSet, Security};
+use shares::{New, Shares};
 
 use crate::clock::{Moment, Now};
 use crate::dnssec::{Cause, Keys};
@@ -205,6 +207,9 @@ pub struct Cache {
     ranges: Store<Ranges>,
     /// Octets of ranges that one zone may have.
     ranges_of_a_zone: usize,
+    shares: Shares,
+    /// Octets for RRsets, negative answers and zone cuts.
+    capacity: [u64; 3],
     min_ttl: u32,
     max_ttl: u32,
     max_negative_ttl: u32,
@@ -221,6 +226,11 @@ fn store<V: Send + Sync + 'static>(octets: u64, weigh: fn(&V) -> usize) -> Store
         .build_with_hasher(BuildHasherDefault::default())
 }
 
+fn weigh_negative(negative: &Negative) -> usize {
+    let proof: usize = negative.proof.iter().map(RrSet::weight).sum();
+    size_of::<Negative>() + proof + negative.soa.as_ref().map_or(0, |soa| soa.weight() + 32)
+}
+
 impl Cache {
     /// Empty caches; `seed` keys their hashes.
     pub fn new(policy: &Policy, seed: &[u8; 32]) -> Cache {
@@ -231,16 +241,15 @@ impl Cache {
             traces: Traces::new(TRACES),
             // Answers are what people ask for; the other kinds are small and few.
             rrsets: store(share(58), RrSet::weight),
-            negatives: store(share(13), |negative: &Negative| {
-                let proof: usize = negative.proof.iter().map(RrSet::weight).sum();
-                size_of::<Negative>() + proof + negative.soa.as_ref().map_or(0, |soa| soa.weight() + 32)
-            }),
+            negatives: store(share(13), weigh_negative),
             failures: store(share(3), |failed: &Failed| size_of::<Failed>() + failed.what.text.len()),
             delegations: store(share(14), Delegation::weight),
             trusts: store(share(6), |trust: &Trust| {
                 size_of::<Trust>() + if let TrustVerdict::Secure(keys) = &trust.verdict { keys.weight() } else { 0 }
             }),
             ranges: store(share(6), Ranges::weight),
+            shares: Shares::new(seed),
+            capacity: [share(58), share(13), share(14)],
             ranges_of_a_zone: (share(6) as usize / ZONES_WITH_RANGES).min(MOST_OF_A_ZONE),
             min_ttl: seconds(policy.min_ttl),
             max_ttl: seconds(policy.max_ttl),
@@ -291,7 +300,12 @@ impl Cache {
             }
             return set;
         }
-        if let Some(old) = self.rrsets.get(&key)
+        let old = self.rrsets.get(&key);
+        let new = New { kind: 0, owner: &set.owner, weight: set.weight() };
+        if old.is_none() && !self.shares.may_keep(&self.rrsets, self.capacity[0], &new, age) {
+            return set;
+        }
+        if let Some(old) = old
             && old.ttl_at(age).is_some()
         {
             // What was validated gives way only to what was validated.
@@ -382,8 +396,13 @@ impl Cache {
             if rtype == EVERY_TYPE {
                 self.traces.leave(key);
             }
+            let old = self.negatives.get(&key);
+            let new = New { kind: 1, owner: name, weight: weigh_negative(&negative) };
+            if old.is_none() && !self.shares.may_keep(&self.negatives, self.capacity[1], &new, negative.stored) {
+                return negative;
+            }
             if negative.security == Security::Unchecked
-                && let Some(old) = self.negatives.get(&key)
+                && let Some(old) = old
                 && old.security > Security::Unchecked
                 && old.ttl_at(negative.stored).is_some()
             {
@@ -470,7 +489,11 @@ impl Cache {
             child_expires: Moment::ZERO,
             zone,
         });
-        self.delegations.insert(self.key(3, &cut.zone, Rtype::NS), Arc::clone(&cut));
+        let key = self.key(3, &cut.zone, Rtype::NS);
+        let new = New { kind: 3, owner: &cut.zone, weight: cut.weight() };
+        if self.delegations.contains_key(&key) || self.shares.may_keep(&self.delegations, self.capacity[2], &new, age) {
+            self.delegations.insert(key, Arc::clone(&cut));
+        }
         cut
     }
 
@@ -539,6 +562,11 @@ impl Cache {
             }
             wire = wire.get(length + 1..)?;
         }
+    }
+
+    /// How often something new was not kept, since its domain or its kind had more than its share of a cache that was full.
+    pub fn turned_away(&self) -> u64 {
+        self.shares.turned_away()
     }
 
     /// Entries and octets of each kind, as moka counts them: for reports and tests.

@@ -1,6 +1,7 @@
 //! What the caches keep, for how long, and within which memory.
 
 use super::*;
+mod flush;
 
 fn name(text: &str) -> Name {
     Name::parse(text).expect(text)
