@@ -462,6 +462,27 @@ fn an_address_with_many_clients_behind_it_has_many_shares() {
 }
 
 #[test]
+fn a_network_of_crowds_is_sent_the_small_answers_that_it_asks_for() {
+    // Thirty-two addresses of one carrier, with a hundred and fifty questions a second each.
+    let served = |names: u32| {
+        let mut door = door(&["10.0.0.0/8"], 0);
+        let mut sent = 0;
+        for turn in 0..480_000u32 {
+            let now = START + Duration::from_nanos(208_333) * turn;
+            let client = ip(&format!("10.0.0.{}", turn % 32));
+            let name = format!("{}", turn.wrapping_mul(7919) % names);
+            let Verdict::Admitted(proof) = judge(&mut door, now, client) else { panic!("refused without pressure") };
+            sent +=
+                u32::from(door.part(now, &proof, name.as_bytes(), 50, 150, true) == Parting::Send && turn >= 240_000);
+        }
+        sent
+    };
+    let (many, one) = (served(12_000), served(1));
+    assert!(many > 235_000, "{many} of 240000 answers to crowds are sent whole");
+    assert!(one < 140_000, "{one} of 240000 answers to addresses that ask for one name, as forged ones do");
+}
+
+#[test]
 fn a_new_policy_keeps_the_accounts() {
     let mut door = door(&["10.0.0.0/8"], 0);
     judge(&mut door, START, ip("10.0.0.1"));
