@@ -136,7 +136,7 @@ impl Atlas {
             serde_json::json!({
                 "name": s.name, "addresses": s.addresses, "zones": s.zones, "behaviour": fault(&s.fault),
                 "delay_ms": s.fault.delay.as_millis() as u64, "jitter_ms": s.fault.jitter.as_millis() as u64,
-                "loss": s.fault.loss,
+                "loss": s.fault.loss, "rate_limit": s.fault.rate_limit,
             })
         });
         let text = serde_json::to_string_pretty(&servers.collect::<Vec<_>>())?;

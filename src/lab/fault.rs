@@ -59,6 +59,50 @@ impl Behaviour {
     ];
 }
 
+/// What becomes of queries beyond a server's rate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Beyond {
+    /// No answer, as from a server whose queue is full.
+    #[default]
+    Drop,
+    /// By UDP an empty answer with TC set, and by TCP the whole one, as of response rate limiting with a slip of 1.
+    Truncate,
+    /// REFUSED.
+    Refused,
+    /// SERVFAIL.
+    Servfail,
+}
+
+impl Beyond {
+    /// All of them, by the words for them.
+    pub const ALL: [(&'static str, Beyond); 4] = [
+        ("drop", Beyond::Drop),
+        ("truncate", Beyond::Truncate),
+        ("refused", Beyond::Refused),
+        ("servfail", Beyond::Servfail),
+    ];
+}
+
+/// How evenly a limited rate is kept, in nanoseconds: a tenth of a second's queries may come at once.
+const BURST: u64 = 100_000_000;
+
+/// What a rate has let through so far (GCRA): the moment from which on it has as much to give as it ever has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Spent(u64);
+
+impl Spent {
+    /// Whether `rate` a second lets one more through, `now` nanoseconds after some start.
+    pub(super) fn admits(&mut self, now: u64, rate: u32) -> bool {
+        let full = self.0.max(now);
+        if full - now > BURST {
+            return false;
+        }
+        self.0 = full + 1_000_000_000 / u64::from(rate.max(1));
+        true
+    }
+}
+
 /// What is wrong with a server, or with a zone on all its servers.
 #[derive(Clone, PartialEq, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -72,6 +116,10 @@ pub struct Fault {
     /// Share of UDP queries that get no answer, from 0.0 to 1.0.
     pub loss: f64,
     pub behaviour: Behaviour,
+    /// Queries a second that each server answers; any number where 0. A zone's fault limits the queries for that zone.
+    pub rate_limit: u32,
+    /// What becomes of the others.
+    pub beyond: Beyond,
 }
 
 impl Fault {
@@ -95,7 +143,7 @@ impl Fault {
         use Behaviour::{FormerrOnEdns, Guesses, Honest, Junk, NoAa, NoTcp, Truncate, WrongCase, WrongId};
         let honest =
             [Honest, FormerrOnEdns, Truncate, WrongCase, WrongId, NoTcp, NoAa, Junk, Guesses].contains(&self.behaviour);
-        honest && self.loss < 1.0 && self.delay < Duration::from_secs(1)
+        honest && self.rate_limit == 0 && self.loss < 1.0 && self.delay < Duration::from_secs(1)
     }
 }
 
@@ -108,5 +156,20 @@ fn duration<'de, D: serde::Deserializer<'de>>(source: D) -> Result<Duration, D::
         "ms" => Ok(Duration::from_millis(number)),
         "s" => Ok(Duration::from_secs(number)),
         _ => Err(serde::de::Error::custom(format!("not a duration: {text}; try \"300ms\" or \"2s\""))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_kept_with_little_at_once() {
+        let mut spent = Spent::default();
+        let at_once = (0..1000).filter(|_| spent.admits(0, 500)).count();
+        assert!((50..=52).contains(&at_once), "{at_once}");
+        // Ten times as many as it gives, for ten seconds.
+        let let_through = (0..50_000u64).filter(|n| spent.admits(1_000_000_000 + n * 200_000, 500)).count();
+        assert!((5_000..=5_060).contains(&let_through), "{let_through}");
     }
 }

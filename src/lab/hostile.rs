@@ -184,7 +184,7 @@ pub struct Addition {
     pub origin: String,
     /// One of [`KINDS`].
     pub kind: String,
-    /// How many servers, links or records; the kind's own measure where 0.
+    /// How many servers, links or records; the kind's own measure where 0. A plain zone has `host1` to `host<size>`.
     pub size: u32,
     /// Records to add, as in a master file.
     pub records: String,
@@ -221,6 +221,9 @@ impl Atlas {
         );
         for (n, address) in addresses.iter().enumerate() {
             text.push_str(&format!("@ IN NS ns{n}.{origin}\nns{n} IN A {address}\n"));
+        }
+        if addition.kind == "plain" {
+            (1..=addition.size).for_each(|n| text.push_str(&format!("host{n} IN A 198.18.0.1\n")));
         }
         text.push_str(&addition.records);
         text.push('\n');

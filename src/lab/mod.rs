@@ -27,7 +27,7 @@ mod zone;
 pub use atlas::{Atlas, Server, ZoneText};
 pub use catalogue::{Expected, Question, catalogue, unreachable_zones};
 pub use customers::{Customers, Demand, Tally};
-pub use fault::{Behaviour, Fault};
+pub use fault::{Behaviour, Beyond, Fault};
 pub use hostile::{Addition, KINDS, Script};
 pub use latency::Latencies;
 pub use master::MasterError;

@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hickory_proto::op::{Edns, Header, HeaderCounts, MessageType, Metadata, OpCode, ResponseCode};
 use hickory_proto::rr::{DNSClass, Record};
@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::dice::Dice;
-use super::fault::{Behaviour, Fault};
+use super::fault::{Behaviour, Beyond, Fault, Spent};
 use super::hostile::{guesses, junk, staircase};
 use super::zone::{Key, ZoneSet};
 
@@ -65,7 +65,17 @@ pub(super) struct Front {
     tcp: AtomicU64,
     unanswered: AtomicU64,
     /// Queries by the zone they were for.
-    by_zone: HashMap<Key, AtomicU64>,
+    by_zone: HashMap<Key, ZoneCount>,
+    /// What a limited rate of the whole address has let through.
+    spent: Mutex<Spent>,
+    started: Instant,
+}
+
+/// What an address has seen of one zone.
+#[derive(Debug, Default)]
+struct ZoneCount {
+    queries: AtomicU64,
+    spent: Mutex<Spent>,
 }
 
 /// An answer and the time to hold it back.
@@ -78,36 +88,48 @@ struct Answer {
 
 impl Front {
     pub(super) fn new(address: IpAddr, zones: ZoneSet, faults: Arc<Faults>, seed: u64) -> Front {
-        let by_zone = zones.iter().map(|zone| (zone.origin_key.clone(), AtomicU64::new(0))).collect();
+        let by_zone = zones.iter().map(|zone| (zone.origin_key.clone(), ZoneCount::default())).collect();
         let authority = Authority { zones };
-        let (udp, tcp, unanswered) = Default::default();
-        Front { address, authority, faults, dice: Dice::new(seed), udp, tcp, unanswered, by_zone }
+        let (udp, tcp, unanswered, spent) = Default::default();
+        let (dice, started) = (Dice::new(seed), Instant::now());
+        Front { address, authority, faults, dice, udp, tcp, unanswered, by_zone, spent, started }
     }
 
     pub(super) fn zone_queries(&self, zone: &[u8]) -> u64 {
-        self.by_zone.get(zone).map_or(0, |count| count.load(Relaxed))
+        self.by_zone.get(zone).map_or(0, |count| count.queries.load(Relaxed))
     }
 
     pub(super) fn counts(&self) -> Counts {
         Counts { udp: self.udp.load(Relaxed), tcp: self.tcp.load(Relaxed), unanswered: self.unanswered.load(Relaxed) }
     }
 
-    /// The fault in force for a question, for the address as a whole where there is none.
-    fn fault(&self, request: Option<&Request>) -> Fault {
+    /// The fault in force for a question, for the address as a whole where there is none, and what its rate limit has
+    /// let through.
+    fn fault(&self, request: Option<&Request>) -> (Fault, &Mutex<Spent>) {
         let query = request.and_then(|r| r.queries.queries().first());
         let zone = query.and_then(|q| self.authority.zones.find(q.name(), q.query_type()));
-        if let Some(count) = zone.and_then(|zone| self.by_zone.get(&zone.origin_key)) {
-            count.fetch_add(1, Relaxed);
+        let count = zone.and_then(|zone| self.by_zone.get(&zone.origin_key));
+        if let Some(count) = count {
+            count.queries.fetch_add(1, Relaxed);
         }
         if let Some(fault) = &*self.faults.everywhere.read().unwrap_or_else(PoisonError::into_inner) {
-            return fault.clone();
+            return (fault.clone(), &self.spent);
         }
         let zones = self.faults.zones.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(fault) = zone.and_then(|z| zones.get(&z.origin_key)) {
-            return fault.clone();
+            return (fault.clone(), count.map_or(&self.spent, |count| &count.spent));
         }
         let addresses = self.faults.addresses.read().unwrap_or_else(PoisonError::into_inner);
-        addresses.get(&self.address).cloned().unwrap_or_default()
+        (addresses.get(&self.address).cloned().unwrap_or_default(), &self.spent)
+    }
+
+    /// Whether a fault's rate has no more for this query.
+    fn is_beyond(&self, fault: &Fault, spent: &Mutex<Spent>, by_udp: bool) -> bool {
+        if fault.rate_limit == 0 || (fault.beyond == Beyond::Truncate && !by_udp) {
+            return false;
+        }
+        let now = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        !spent.lock().unwrap_or_else(PoisonError::into_inner).admits(now, fault.rate_limit)
     }
 
     /// Takes a query and gives the answer, or nothing where a fault or the packet itself asks for silence.
@@ -118,8 +140,16 @@ impl Front {
         if request.metadata.message_type == MessageType::Response {
             return None;
         }
-        let fault = self.fault(Some(&request));
+        let (mut fault, spent) = self.fault(Some(&request));
         let by_udp = protocol == Protocol::Udp;
+        if self.is_beyond(&fault, spent, by_udp) {
+            fault.behaviour = match fault.beyond {
+                Beyond::Drop => Behaviour::Silent,
+                Beyond::Truncate => Behaviour::Truncate,
+                Beyond::Refused => Behaviour::Refused,
+                Beyond::Servfail => Behaviour::Servfail,
+            };
+        }
         if fault.behaviour == Behaviour::Silent || (by_udp && self.dice.share() < fault.loss) {
             self.unanswered.fetch_add(1, Relaxed);
             return None;
@@ -318,7 +348,7 @@ pub(super) async fn serve_tcp(front: Arc<Front>, listener: TcpListener, mut stop
                     sleep(Duration::from_millis(10)).await;
                     continue;
                 };
-                if connections.len() < MAX_CONNECTIONS && front.fault(None).behaviour != Behaviour::NoTcp {
+                if connections.len() < MAX_CONNECTIONS && front.fault(None).0.behaviour != Behaviour::NoTcp {
                     let front = Arc::clone(&front);
                     connections.spawn(async move {
                         let _ = serve_connection(&front, stream, source).await;

@@ -70,7 +70,7 @@ fn echo(query: &[u8]) -> Vec<u8> {
 }
 
 fn scenario(text: &str) -> Scenario {
-    let vocabulary = Vocabulary { zones: &["plain"], behaviours: &["honest"], signed: |_| Ok(()) };
+    let vocabulary = Vocabulary { zones: &["plain"], behaviours: &["honest"], beyond: &[], signed: |_| Ok(()) };
     match scenario::read(text, std::path::Path::new("test.toml"), &vocabulary) {
         Ok(scenario) => scenario,
         Err(report) => panic!("{}", report.human(false)),

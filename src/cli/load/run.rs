@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use maeslant::lab::{self, Behaviour};
+use maeslant::lab::{self, Behaviour, Beyond};
 use maeslant::load::outcome::Sample;
 use maeslant::load::report::{self, Glance};
 use maeslant::load::scenario::{self, Role, Vocabulary};
@@ -63,7 +63,9 @@ pub struct Args {
 pub fn read(path: &Path) -> Result<Scenario, ExitCode> {
     let behaviours: Vec<&'static str> = Behaviour::ALL.iter().map(|(word, _)| *word).collect();
     let signed = |text: &str| stage::plan(text).map(|_| ());
-    let vocabulary = Vocabulary { zones: &lab::KINDS, behaviours: behaviours.leak(), signed };
+    let beyond: Vec<&'static str> = Beyond::ALL.iter().map(|(word, _)| *word).collect();
+    let (behaviours, beyond) = (behaviours.leak(), beyond.leak());
+    let vocabulary = Vocabulary { zones: &lab::KINDS, behaviours, beyond, signed };
     let text = std::fs::read_to_string(path)
         .map_err(|error| fail(&format!("cannot read {}: {error}", path.display()), super::super::UNUSABLE))?;
     scenario::read(&text, path, &vocabulary).map_err(|report| {

@@ -9,7 +9,7 @@ use maeslant::config::{self, Settings};
 use maeslant::daemon;
 use maeslant::dnssec::Anchors;
 use maeslant::lab::sign::Plan;
-use maeslant::lab::{self, Addition, Atlas, Behaviour, Fault, World};
+use maeslant::lab::{self, Addition, Atlas, Behaviour, Beyond, Fault, World};
 use maeslant::load::outcome::Sample;
 use maeslant::load::packet::Known;
 use maeslant::load::process::{Process, Use};
@@ -309,7 +309,10 @@ impl Stage {
 fn put(world: &World, scenario: &Scenario, entry: &FaultEntry, on: bool) {
     let word = entry.behaviour.unwrap_or("honest");
     let behaviour = Behaviour::ALL.iter().find(|(name, _)| *name == word).map(|(_, b)| *b).unwrap_or_default();
-    let fault = Fault { delay: entry.delay, jitter: entry.jitter, loss: entry.drop, behaviour };
+    let word = entry.beyond.unwrap_or("drop");
+    let beyond = Beyond::ALL.iter().find(|(name, _)| *name == word).map(|(_, b)| *b).unwrap_or_default();
+    let (delay, jitter, loss, rate_limit) = (entry.delay, entry.jitter, entry.drop, entry.rate_limit);
+    let fault = Fault { delay, jitter, loss, behaviour, rate_limit, beyond };
     let fault = on.then_some(fault);
     match &entry.place {
         FaultPlace::Everywhere => world.fault_everywhere(fault),

@@ -8,7 +8,7 @@ use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode}
 use hickory_proto::rr::RecordType;
 
 use super::*;
-use crate::lab::{Behaviour, master};
+use crate::lab::{Behaviour, Beyond, master};
 
 /// Far more than an answer over loopback takes.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -181,4 +181,26 @@ fn delays_on_one_connection_do_not_add_up() {
     }
     let taken = begun.elapsed();
     assert!(taken >= delay && taken < delay * 10, "{taken:?}");
+}
+
+#[test]
+fn a_server_answers_at_the_rate_it_can() {
+    let world = world();
+    let ask = |name: &str| udp(&world, "127.53.1.1", name, "NS");
+    let limited = |beyond| Fault { rate_limit: 1, beyond, ..Fault::default() };
+    // At one a second, the burst is a single query: what follows within the second is beyond it.
+    assert!(world.fault_zone("com.", Some(limited(Beyond::Refused))));
+    let asked = Instant::now();
+    let answers: Vec<ResponseCode> = (0..5).map(|_| ask("com.").metadata.response_code).collect();
+    let refused = answers.iter().filter(|code| **code == ResponseCode::Refused).count();
+    let most = 1 + asked.elapsed().as_secs() as usize;
+    assert!(answers.len() - refused <= most && refused < 5, "{answers:?}");
+    assert_eq!(ask("net.").metadata.response_code, ResponseCode::NoError, "another zone of the same server");
+    world.fault_zone("com.", Some(limited(Beyond::Truncate)));
+    assert!((0..3).any(|_| ask("com.").metadata.truncation));
+    assert!((0..3).all(|_| !tcp(&world, "127.53.1.1", "com.", "NS").unwrap().answers.is_empty()), "all of it by TCP");
+    world.fault_zone("com.", Some(limited(Beyond::Drop)));
+    assert!((0..3).any(|_| raw_udp(&world, "127.53.1.1", &query("com.", "NS", None), SILENCE).is_none()));
+    world.fault_zone("com.", None);
+    assert!((0..3).all(|_| !ask("com.").answers.is_empty()));
 }

@@ -232,6 +232,10 @@ pub struct FaultEntry {
     pub delay: Duration,
     pub jitter: Duration,
     pub behaviour: Option<&'static str>,
+    /// Queries a second that each server answers; any number where 0.
+    pub rate_limit: u32,
+    /// What becomes of the others; silence where it is not said.
+    pub beyond: Option<&'static str>,
 }
 
 /// Something that is done to the resolver at a moment.

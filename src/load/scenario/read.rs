@@ -28,8 +28,9 @@ const ENCRYPTED: [&str; 3] = ["dot", "doh", "doq"];
 pub struct Vocabulary {
     /// Kinds of `[[zone]]`.
     pub zones: &'static [&'static str],
-    /// Behaviours of `[[fault]]`.
+    /// Behaviours of `[[fault]]`, and what becomes of queries beyond its `rate_limit`.
     pub behaviours: &'static [&'static str],
+    pub beyond: &'static [&'static str],
     /// What is wrong with the `signed` of a `[[zone]]`.
     pub signed: fn(&str) -> Result<(), String>,
 }
@@ -353,7 +354,12 @@ fn fault(form: &Form<'_>, scenario: &Scenario, vocabulary: &Vocabulary) -> Optio
         delay: form.duration("delay").unwrap_or_default(),
         jitter: form.duration("jitter").unwrap_or_default(),
         behaviour: form.word("behaviour", vocabulary.behaviours),
+        rate_limit: form.count("rate_limit", 1, 1_000_000).unwrap_or(0) as u32,
+        beyond: form.word("beyond", vocabulary.beyond),
     };
+    if found.beyond.is_some() && form.get("rate_limit").is_none() {
+        form.missing("rate_limit", "500, the queries a second beyond which that holds");
+    }
     if found.from >= found.to && form.is_sound() {
         form.wrong(form.place("to"), "a fault ends after it begins", "not later than `from`");
     }

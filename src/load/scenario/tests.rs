@@ -6,8 +6,12 @@ use std::time::Duration;
 use super::*;
 use crate::text::report::Report;
 
-const VOCABULARY: Vocabulary =
-    Vocabulary { zones: &["plain", "dead", "nxns"], behaviours: &["silent", "servfail"], signed: |_| Ok(()) };
+const VOCABULARY: Vocabulary = Vocabulary {
+    zones: &["plain", "dead", "nxns"],
+    behaviours: &["silent", "servfail"],
+    beyond: &["drop", "refused"],
+    signed: |_| Ok(()),
+};
 
 fn good(text: &str) -> Scenario {
     read(text, Path::new("s.toml"), &VOCABULARY).unwrap_or_else(|report| panic!("{}", report.human(false)))
@@ -25,8 +29,9 @@ fn a_whole_scenario_is_read() {
         "{HEAD}seed = 7\n[target]\naddress = \"127.0.0.1:5300\"\n[lab]\nsites = 50\n\
          [[zone]]\nname = \"bank{{n}}.com\"\ncount = 3\nkind = \"dead\"\n\
          [[fault]]\nzone = \"bank1.com\"\nfrom = \"10s\"\nto = \"20s\"\ndrop = 0.9\nbehaviour = \"silent\"\n\
+         [[fault]]\nzone = \"bank2.com\"\nfrom = \"12s\"\nto = \"15s\"\nrate_limit = 500\nbeyond = \"refused\"\n\
          [[stream]]\nname = \"people\"\nrole = \"legit\"\nclients = 100\nsources = [\"127.10.0.0/16\"]\n\
-         names = {{ list = [\"www.example.com AAAA\", \"example.org\"], zipf = 1.1 }}\ntypes = [\"A+AAAA+HTTPS*3\", \"MX\"]\n\
+         names = {{ list = [\"www.example.com AAAA\", \"host{{1..3}}.example.org MX\"], zipf = 1.1 }}\ntypes = [\"A+AAAA+HTTPS*3\", \"MX\"]\n\
          rate = [ {{ at = \"0s\", qps = 10 }}, {{ at = \"30s\", qps = 90.5, ramp = true }} ]\n\
          transports = {{ udp = 3, tcp = 1 }}\nretry = [\"1s\", \"5s\"]\n\
          [[stream]]\nname = \"bots\"\nrole = \"attack\"\nrate = \"50/s\"\n\
@@ -39,6 +44,8 @@ fn a_whole_scenario_is_read() {
     assert_eq!((people.tcp, people.retry.len(), people.rate.steps().len()), (0.25, 2, 2));
     let Traffic::Names(names) = &people.traffic else { panic!("{:?}", people.traffic) };
     assert_eq!(names.types[0], (vec![1, 28, 65], 3.0));
+    let NameSource::List(list) = &names.from else { panic!("{:?}", names.from) };
+    assert_eq!((list.len(), list[3].0.to_string().as_str(), list[3].1), (4, "host3.example.org.", Some(15)));
     let Traffic::RandomSubdomain { zones, style: Style::Deep, length: (4, 9), .. } = &scenario.streams[1].traffic
     else {
         panic!("{:?}", scenario.streams[1].traffic)
@@ -55,7 +62,8 @@ fn a_whole_scenario_is_read() {
         ]
     );
     assert!(scenario.is_attacked(5) && scenario.is_faulty(10) && !scenario.is_faulty(20));
-    assert_eq!(scenario.faults[0].to, Duration::from_secs(20));
+    assert_eq!((scenario.faults[0].to, scenario.faults[0].rate_limit), (Duration::from_secs(20), 0));
+    assert_eq!((scenario.faults[1].rate_limit, scenario.faults[1].beyond), (500, Some("refused")));
 }
 
 #[test]
@@ -96,6 +104,9 @@ fn what_cannot_be_meant_is_refused() {
         (stream("[[expect]]\nstream = \"s\"\nsuccess = \">= 2\"\n"), "from 0 to 1"),
         (stream("[[expect]]\nstream = \"s\"\n"), "expects nothing"),
         (stream("[[fault]]\nzone = \"a.\"\nfrom = \"9s\"\nto = \"3s\"\n"), "after it begins"),
+        (stream("[[fault]]\nzone = \"a.\"\nbeyond = \"drop\"\n"), "no `rate_limit`"),
+        (stream("[[fault]]\nzone = \"a.\"\nrate_limit = 0\n"), "out of range"),
+        (stream("").replace("a.example", "a{5..1}.example"), "not a range"),
         (HEAD.to_owned(), "no `stream`"),
         (stream("").replace("10/s", "9000000/s"), "more than the"),
         (stream("").replace("60s", "25h"), "a moment to a day"),

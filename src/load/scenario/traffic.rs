@@ -69,7 +69,7 @@ fn generator(kind: &str, own: Option<&Form<'_>>, form: &Form<'_>, names: Option<
     let common = names.unwrap_or_else(popular);
     let length = || own.and_then(|own| range(own, "length", (1, 63))).unwrap_or((8, 14));
     let zones = || {
-        let zones = own.and_then(|own| own.list("zones", "a zone such as \"bank.com.\"", zone_name));
+        let zones = own.and_then(|own| own.list("zones", "a zone such as \"bank.com.\"", numbered));
         let zones: Option<Vec<Name>> = zones.map(|lists| lists.into_iter().flatten().collect());
         match zones {
             Some(zones) if !zones.is_empty() => Some(zones),
@@ -192,8 +192,10 @@ fn source(form: &Form<'_>, value: Value<'_>) -> Option<NameSource> {
     }
     let wanted = "a list of names such as [\"www.example.com A\"]";
     let list: Vec<_> = match value.get_ref() {
-        DeValue::Array(array) => array.iter().filter_map(|v| form.parsed("names", v, wanted, line)).collect(),
-        _ => form.parsed("names", value, wanted, line).into_iter().collect(),
+        DeValue::Array(array) => {
+            array.iter().filter_map(|v| form.parsed("names", v, wanted, lines)).flatten().collect()
+        }
+        _ => form.parsed("names", value, wanted, lines).unwrap_or_default(),
     };
     (!list.is_empty()).then_some(NameSource::List(list))
 }
@@ -240,6 +242,17 @@ fn from_file(form: &Form<'_>, path: &Path) -> Option<NameSource> {
     Some(NameSource::List(list))
 }
 
+/// As [`line`]; `host{1..10}.example.com` are ten of them.
+fn lines(text: &str) -> Result<Vec<(Name, Option<u16>)>, Wrong> {
+    if !text.contains('{') {
+        return Ok(vec![line(text)?]);
+    }
+    let (name, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let rest = rest.trim();
+    let rtype = if rest.is_empty() { None } else { Some(rtype(rest)?) };
+    Ok(numbered(name)?.into_iter().map(|name| (name, rtype)).collect())
+}
+
 /// `www.example.com` or, as dnsperf has it, `www.example.com AAAA`.
 fn line(text: &str) -> Result<(Name, Option<u16>), Wrong> {
     let mut words = text.split_whitespace();
@@ -271,8 +284,8 @@ fn group(text: &str) -> Result<(Vec<u16>, f64), Wrong> {
     Ok((types, weight))
 }
 
-/// A zone's name; `bank{1..10}.com.` are ten of them.
-fn zone_name(text: &str) -> Result<Vec<Name>, Wrong> {
+/// A name; `bank{1..10}.com.` are ten of them.
+fn numbered(text: &str) -> Result<Vec<Name>, Wrong> {
     let parse = |text: &str| Name::parse(text).map_err(|e| Wrong { what: e.to_string(), help: None });
     let Some((before, rest)) = text.split_once('{') else { return Ok(vec![parse(text)?]) };
     let numbers = rest.split_once('}').and_then(|(numbers, after)| {
@@ -283,7 +296,7 @@ fn zone_name(text: &str) -> Result<Vec<Name>, Wrong> {
         Some((from, to, after)) if from <= to && to - from < 100_000 => {
             (from..=to).map(|n| parse(&format!("{before}{n}{after}"))).collect()
         }
-        _ => Err(wrong("not a range of zones", "write \"bank{1..10}.com.\"".to_owned())),
+        _ => Err(wrong("not a range of names", "write \"bank{1..10}.com.\"".to_owned())),
     }
 }
 
