@@ -102,7 +102,7 @@ impl Feed {
 #[derive(Default)]
 struct Choice {
     entries: Vec<Entry>,
-    /// Running sums of the weights.
+    /// Running sums of the weights; empty where all are equal.
     sums: Vec<f64>,
     groups: Vec<(Vec<u16>, f64)>,
     group_sum: f64,
@@ -119,6 +119,15 @@ struct Entry {
     known: Option<u32>,
 }
 
+/// A name that was drawn.
+enum Drawn {
+    /// By its place in the list.
+    Listed(usize),
+    New(Name),
+    /// The list is empty.
+    Root,
+}
+
 impl Choice {
     fn new(names: &Names, popular: &[Popular], known: &mut Vec<Known>) -> Choice {
         let mut choice = Choice { hits: names.cache_hits, cold: names.cold.clone(), ..Choice::default() };
@@ -132,8 +141,10 @@ impl Choice {
         match &names.from {
             NameSource::List(list) => {
                 for (rank, (name, rtype)) in list.iter().enumerate() {
-                    sum += ((rank + 1) as f64).powf(-names.zipf);
-                    choice.sums.push(sum);
+                    if names.zipf > 0.0 {
+                        sum += ((rank + 1) as f64).powf(-names.zipf);
+                        choice.sums.push(sum);
+                    }
                     choice.entries.push(Entry { name: name.clone(), rtype: *rtype, known: None });
                 }
             }
@@ -156,11 +167,21 @@ impl Choice {
         choice
     }
 
-    fn draw(&self, dice: &mut Dice) -> Option<&Entry> {
-        let total = *self.sums.last()?;
+    /// The place of an entry; none where there are no entries.
+    fn draw(&self, dice: &mut Dice) -> Option<usize> {
+        let last = self.entries.len().checked_sub(1)?;
+        let Some(total) = self.sums.last() else { return Some(dice.below(last + 1)) };
         let point = dice.share() * total;
-        let rank = self.sums.partition_point(|sum| *sum <= point).min(self.entries.len() - 1);
-        self.entries.get(rank)
+        Some(self.sums.partition_point(|sum| *sum <= point).min(last))
+    }
+
+    /// A drawn name in wire format.
+    fn wire<'a>(&'a self, drawn: &'a Drawn) -> &'a [u8] {
+        match drawn {
+            Drawn::Listed(place) => self.entries.get(*place).map_or(&[0], |entry| entry.name.wire()),
+            Drawn::New(name) => name.wire(),
+            Drawn::Root => &[0],
+        }
     }
 
     fn group(&self, dice: &mut Dice) -> &[u16] {
@@ -175,7 +196,7 @@ impl Choice {
     }
 
     /// One question or several that are asked at once.
-    fn questions(&self, dice: &mut Dice, out: &mut Vec<(Name, u16, Option<u32>)>) {
+    fn questions(&self, dice: &mut Dice, out: &mut Vec<(Drawn, u16, Option<u32>)>) {
         if self.hits < 1.0
             && let Some(cold) = &self.cold
             && dice.share() >= self.hits
@@ -183,18 +204,19 @@ impl Choice {
             let mut prefix = Vec::with_capacity(17);
             craft::label(dice, (16, 16), &mut prefix);
             if let Some(name) = cold.with_prefix(&prefix) {
-                out.push((name, 1, self.cold_known));
+                out.push((Drawn::New(name), 1, self.cold_known));
             }
             return;
         }
-        let Some(entry) = self.draw(dice) else { return };
+        let Some(place) = self.draw(dice) else { return };
+        let entry = &self.entries[place];
         match (entry.rtype, self.groups.is_empty()) {
-            (Some(rtype), true) => out.push((entry.name.clone(), rtype, entry.known)),
-            (Some(rtype), false) if self.by_type.is_empty() => out.push((entry.name.clone(), rtype, entry.known)),
+            (Some(rtype), true) => out.push((Drawn::Listed(place), rtype, entry.known)),
+            (Some(rtype), false) if self.by_type.is_empty() => out.push((Drawn::Listed(place), rtype, entry.known)),
             _ => {
                 for rtype in self.group(dice) {
                     let known = self.by_type.get(&(entry.name.clone(), *rtype)).copied();
-                    out.push((entry.name.clone(), *rtype, known));
+                    out.push((Drawn::Listed(place), *rtype, known));
                 }
             }
         }
@@ -254,7 +276,7 @@ struct Generated {
     names: Choice,
     sources: Sources,
     /// Questions that the client at hand asks at once, last first.
-    together: Vec<(Name, u16, Option<u32>)>,
+    together: Vec<(Drawn, u16, Option<u32>)>,
     at: Duration,
     source: Option<IpAddr>,
     /// The name under way; its room is used again.
@@ -278,12 +300,12 @@ impl Generated {
     }
 
     /// A question from the list; the root's address where the list is empty.
-    fn question(&mut self) -> (Name, u16, Option<u32>) {
+    fn question(&mut self) -> (Drawn, u16, Option<u32>) {
         if self.together.is_empty() {
             self.names.questions(&mut self.dice, &mut self.together);
             self.together.reverse();
         }
-        self.together.pop().unwrap_or_else(|| (Name::root(), 1, None))
+        self.together.pop().unwrap_or((Drawn::Root, 1, None))
     }
 
     fn write(&mut self, out: &mut Vec<u8>) -> Option<u32> {
@@ -318,22 +340,22 @@ impl Generated {
                 write_query(out, &name, pick(dice, types), shape);
             }
             Traffic::Names(_) | Traffic::Reflection { .. } | Traffic::Connections { .. } => {
-                let (name, rtype, expected) = self.question();
+                let (drawn, rtype, expected) = self.question();
                 known = expected;
-                write_query(out, name.wire(), rtype, shape);
+                write_query(out, self.names.wire(&drawn), rtype, shape);
             }
             Traffic::Malformed { kinds, .. } => {
-                let (name, ..) = self.question();
+                let (drawn, ..) = self.question();
                 let kind = kinds[self.dice.below(kinds.len())];
-                craft::malformed(&mut self.dice, kind, name.wire(), out);
+                craft::malformed(&mut self.dice, kind, self.names.wire(&drawn), out);
             }
             Traffic::EdnsBomb { options, .. } => {
-                let (name, ..) = self.question();
-                craft::edns_bomb(name.wire(), *options, out);
+                let (drawn, ..) = self.question();
+                craft::edns_bomb(self.names.wire(&drawn), *options, out);
             }
             Traffic::Responses { .. } => {
-                let (name, rtype, _) = self.question();
-                write_query(out, name.wire(), rtype, shape);
+                let (drawn, rtype, _) = self.question();
+                write_query(out, self.names.wire(&drawn), rtype, shape);
                 craft::into_response(&mut self.dice, out);
             }
         }

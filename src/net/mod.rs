@@ -4,12 +4,14 @@
 //! wants, [`batch`] moves many datagrams in one system call, [`epoll`] watches many short-lived
 //! sockets through one descriptor, [`framing`] cuts a stream into messages, [`clock`] reads the
 //! clocks, [`limits`] asks how many descriptors there are, [`priority`] lets a
-//! thread give way, [`terminal`] asks how wide a terminal is.
+//! thread give way, [`terminal`] asks how wide a terminal is, [`child`] ties the
+//! life of a process to this one's.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("maeslant uses Linux system calls (recvmmsg, epoll, SO_REUSEPORT with load balancing)");
 
 pub mod batch;
+pub mod child;
 pub mod clock;
 pub mod epoll;
 pub mod filter;

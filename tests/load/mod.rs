@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn load(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_maeslant")).arg("load").args(arguments).output().expect("it runs")
@@ -245,6 +245,43 @@ fn an_interrupt_ends_in_a_report_of_what_was_seen() {
     assert!(out(&output).contains("interrupted"), "{}", out(&output));
     let outcome: serde_json::Value = serde_json::from_str(&scratch.read("r.json")).expect("JSON");
     assert!(outcome["streams"][0]["total"]["asked"].as_u64().is_some_and(|asked| (50..3000).contains(&asked)));
+}
+
+/// A resolver in a process of its own: the report says that it died, and it does not outlive who started it.
+#[test]
+fn a_resolver_of_its_own_dies_with_the_run_and_not_in_silence() {
+    let scratch = Scratch::new("orphan");
+    let text = SHORT.replace("\"2s\"", "\"3s\"") + "[[expect]]\nserver = true\nmemory = \"<= 4GiB\"\n";
+    let file = scratch.write("s.toml", &text);
+    let start = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_maeslant"));
+        command.args(["load", "run", &file, "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut run = command.spawn().expect("it runs");
+        let mut line = String::new();
+        BufReader::new(run.stderr.as_mut().expect("piped")).read_line(&mut line).expect("a line after a second");
+        let children = format!("/proc/{0}/task/{0}/children", run.id());
+        let resolver = std::fs::read_to_string(children).expect("a process").trim().to_owned();
+        assert!(resolver.parse::<u32>().is_ok(), "one child: {resolver:?}");
+        (run, resolver)
+    };
+    let kill = |pid: &str| assert!(Command::new("kill").args(["-KILL", pid]).status().is_ok_and(|s| s.success()));
+    let (run, resolver) = start();
+    kill(&resolver);
+    let output = run.wait_with_output().expect("it ends");
+    assert!(
+        output.status.code() == Some(1) && out(&output).contains("the resolver ended by itself"),
+        "{}",
+        out(&output)
+    );
+    let (mut run, resolver) = start();
+    kill(&run.id().to_string());
+    run.wait().expect("it ends");
+    let begun = Instant::now();
+    // Gone, or a zombie that whoever inherits it has yet to wait for.
+    while std::fs::read_to_string(format!("/proc/{resolver}/stat")).is_ok_and(|stat| !stat.contains(") Z ")) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{resolver} is still there");
+        std::thread::yield_now();
+    }
 }
 
 #[test]

@@ -34,9 +34,12 @@ pub fn inside(args: &Args, scenario: &Scenario) -> ExitCode {
     let mut outcomes = Vec::new();
     for which in std::iter::once(Which::Own).chain(args.against.iter().map(|other| Which::Other(*other))) {
         match measure(args, scenario, which) {
-            Ok(outcome) => {
+            Ok((outcome, interrupted)) => {
                 eprintln!("\n{}", report::summary(&outcome));
                 outcomes.push((which.name(), outcome));
+                if interrupted {
+                    break;
+                }
             }
             Err((message, code)) => return fail(&format!("{}: {message}", which.name()), code),
         }
@@ -72,16 +75,16 @@ fn write(reports: &Reports, outcomes: &[(&str, Outcome)]) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn measure(args: &Args, scenario: &Scenario, which: Which) -> Result<Outcome, Failure> {
+fn measure(args: &Args, scenario: &Scenario, which: Which) -> Result<(Outcome, bool), Failure> {
     let version = which.version()?;
     let world = stage::start_world(scenario, SERVERS, true)?;
     let resolver = Resolver::start(which, scenario, &world, RESOLVER, Validation::Off)?;
     let stage = Stage::beside(scenario, world, RESOLVER, resolver, version);
-    play(scenario, stage, &args.aim).map(|mut outcome| {
+    play(scenario, stage, &args.aim).map(|(mut outcome, interrupted)| {
         outcome.notes.push("nobody validates: the lab's root has a key of its own".to_owned());
         if which == Which::Other(Other::Unbound) {
             outcome.notes.push("Unbound exempts 127.0.0.0/8 from its wait-limit".to_owned());
         }
-        outcome
+        (outcome, interrupted)
     })
 }

@@ -4,12 +4,13 @@ use std::fs::{self, File};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum;
 use maeslant::lab::World;
 use maeslant::load::Scenario;
+use maeslant::net::child::end_with_this_thread;
 use maeslant::resolve::Hint;
 
 use super::stage::Failure;
@@ -116,9 +117,11 @@ impl Resolver {
         validation: Validation,
     ) -> Result<Resolver, Failure> {
         let failed = |error: io::Error| (format!("cannot start it: {error}"), 1);
-        let folder = std::env::temp_dir().join(format!("maeslant-load-{}-{}", which.name(), std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).map_err(failed)?;
+        // Runs in networks of their own all have process 1: the time tells them apart.
+        let moment = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_nanos());
+        let name = format!("maeslant-load-{}-{}-{moment}", which.name(), std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir(&folder).map_err(failed)?;
         let hints = folder.join("root.hints");
         fs::write(&hints, hints_text(&world.root_hints())).map_err(failed)?;
         let own = scenario.resolver.as_deref().unwrap_or_default();
@@ -132,6 +135,7 @@ impl Resolver {
         let log = File::create(folder.join("log")).map_err(failed)?;
         let errors = log.try_clone().map_err(failed)?;
         command.current_dir(&folder).stdin(Stdio::null()).stdout(log).stderr(errors);
+        end_with_this_thread(&mut command);
         let running = Running(command.spawn().map_err(failed)?);
         let mut resolver = Resolver { which, command, running, folder, config };
         await_answer(&mut resolver.running, listen).map_err(|error| {
@@ -145,6 +149,11 @@ impl Resolver {
     /// The process.
     pub fn pid(&self) -> u32 {
         self.running.0.id()
+    }
+
+    /// How it ended, if it did so by itself.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.running.0.try_wait().ok().flatten()
     }
 
     /// Kills it (SIGKILL) and starts it again; it takes its time to answer.

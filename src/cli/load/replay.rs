@@ -164,7 +164,7 @@ fn play(
     let scenario = beside.unwrap_or_else(|| empty(name.clone(), length, args.late_after));
     let mut stage = match args.aim.target.or(scenario.target) {
         Some(target) => Stage::foreign(&scenario, target, args.aim.server_pid, args.lab_port)?,
-        None if scenario.events.is_empty() => Stage::own(&scenario, args.listen, args.lab_port.unwrap_or(0))?,
+        None if !scenario.needs_own_process() => Stage::own(&scenario, args.listen, args.lab_port.unwrap_or(0))?,
         None => Stage::apart(&scenario, args.listen, args.lab_port.unwrap_or(0))?,
     };
     let permit = args.aim.permit(stage.target)?;

@@ -92,12 +92,12 @@ pub fn run(args: &Args) -> ExitCode {
     }
     let stage = match args.aim.target.or(scenario.target) {
         Some(target) => Stage::foreign(&scenario, target, args.aim.server_pid, args.lab_port),
-        None if scenario.events.is_empty() => Stage::own(&scenario, args.listen, args.lab_port.unwrap_or(0)),
+        None if !scenario.needs_own_process() => Stage::own(&scenario, args.listen, args.lab_port.unwrap_or(0)),
         None => Stage::apart(&scenario, args.listen, args.lab_port.unwrap_or(0)),
     };
     let played = stage.and_then(|stage| {
         let target = stage.target;
-        Ok((target, play(&scenario, stage, &args.aim)?))
+        Ok((target, play(&scenario, stage, &args.aim)?.0))
     });
     match played {
         Ok((target, outcome)) => {
@@ -147,8 +147,8 @@ fn check(scenario: &Scenario, args: &Args) -> ExitCode {
     super::super::print(&text)
 }
 
-/// Runs a scenario on a stage.
-pub fn play(scenario: &Scenario, mut stage: Stage, aim: &Aim) -> Result<Outcome, Failure> {
+/// Runs a scenario on a stage; with the outcome, whether somebody interrupted it.
+pub fn play(scenario: &Scenario, mut stage: Stage, aim: &Aim) -> Result<(Outcome, bool), Failure> {
     let permit = aim.permit(stage.target)?;
     let popular = stage::popular(scenario)?;
     let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_secs());
@@ -166,7 +166,7 @@ pub fn play(scenario: &Scenario, mut stage: Stage, aim: &Aim) -> Result<Outcome,
     let mut view = View { terminal: std::io::stderr().is_terminal(), drawn: 0 };
     let mut samples: Vec<Sample> = Vec::new();
     let seconds = scenario.duration.as_secs_f64().ceil() as usize;
-    wait(|| {
+    let interrupted = wait(|| {
         let elapsed = run.elapsed();
         stage.faults(scenario, elapsed);
         stage.events(scenario, elapsed);
@@ -189,7 +189,7 @@ pub fn play(scenario: &Scenario, mut stage: Stage, aim: &Aim) -> Result<Outcome,
     outcome.server = stage.server.clone();
     outcome.notes.extend(stage.notes());
     stage.close();
-    Ok(outcome)
+    Ok((outcome, interrupted))
 }
 
 /// What is shown while it goes on.
@@ -215,8 +215,8 @@ impl View {
     }
 }
 
-/// Calls `each` every tick until it says no, or Ctrl-C.
-pub fn wait(mut each: impl FnMut() -> bool) -> std::io::Result<()> {
+/// Calls `each` every tick until it says no, or Ctrl-C; whether it was the latter.
+pub fn wait(mut each: impl FnMut() -> bool) -> std::io::Result<bool> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut ticks = tokio::time::interval(TICK);
@@ -225,10 +225,10 @@ pub fn wait(mut each: impl FnMut() -> bool) -> std::io::Result<()> {
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         loop {
             tokio::select! {
-                _ = interrupt.recv() => return Ok(()),
-                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(true),
+                _ = terminate.recv() => return Ok(true),
                 _ = ticks.tick() => if !each() {
-                    return Ok(());
+                    return Ok(false);
                 },
             }
         }

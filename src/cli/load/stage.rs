@@ -33,6 +33,8 @@ pub struct Stage {
     active: Vec<bool>,
     /// A resolver in a process of its own.
     child: Option<Resolver>,
+    /// It ended by itself.
+    ended: bool,
     /// Events of the scenario that have happened.
     happened: usize,
     /// What went wrong with them.
@@ -163,6 +165,7 @@ impl Stage {
             meter: Meter::default(),
             active: vec![false; scenario.faults.len()],
             child: None,
+            ended: false,
             happened: 0,
             mishaps: Vec::new(),
         })
@@ -183,6 +186,7 @@ impl Stage {
             meter: Meter::default(),
             active: vec![false; scenario.faults.len()],
             child: None,
+            ended: false,
             happened: 0,
             mishaps: Vec::new(),
         })
@@ -199,6 +203,7 @@ impl Stage {
             meter: Meter::default(),
             active: vec![false; scenario.faults.len()],
             child: Some(resolver),
+            ended: false,
             happened: 0,
             mishaps: Vec::new(),
         }
@@ -227,6 +232,13 @@ impl Stage {
     /// Lets happen what the scenario has in store up to now.
     pub fn events(&mut self, scenario: &Scenario, elapsed: Duration) {
         let Some(child) = &mut self.child else { return };
+        if !self.ended
+            && let Some(status) = child.ended()
+        {
+            self.ended = true;
+            self.mishaps
+                .push(format!("the resolver ended by itself {} s after the start: {status}", elapsed.as_secs()));
+        }
         while let Some(event) = scenario.events.get(self.happened).filter(|event| event.at <= elapsed) {
             self.happened += 1;
             let done = match event.action {
@@ -239,6 +251,7 @@ impl Stage {
             self.process = Some(Process::Other(child.pid()));
             if event.action == Action::Restart {
                 self.meter.used = None;
+                self.ended = false;
             }
         }
     }

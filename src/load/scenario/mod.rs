@@ -281,6 +281,12 @@ impl Scenario {
         self.streams.iter().map(|stream| stream.rate.total(self.duration)).sum()
     }
 
+    /// Whether the resolver has to be a process of its own: something is done to it, or its memory is measured.
+    pub fn needs_own_process(&self) -> bool {
+        let memory = [Measure::Memory, Measure::MemoryGrowth];
+        !self.events.is_empty() || self.expects.iter().any(|expect| memory.contains(&expect.measure))
+    }
+
     /// Whether a second is one in which the attack goes on.
     pub fn is_attacked(&self, second: usize) -> bool {
         self.streams.iter().any(|s| s.role == Role::Attack && s.rate.is_active(second))
