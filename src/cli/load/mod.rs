@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use maeslant::load::Permit;
+use maeslant::load::scenario::not_spoken;
 
 /// Send a resolver traffic, and measure what its legitimate clients feel.
 ///
@@ -51,8 +52,8 @@ enum Task {
 /// Whom to ask, and with what right.
 #[derive(clap::Args, Clone)]
 pub struct Aim {
-    /// Ask this resolver instead of starting one.
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    /// Ask this resolver instead of starting one, by UDP and TCP.
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = target)]
     pub target: Option<SocketAddr>,
     /// The process whose CPU time and memory are measured.
     #[arg(long, value_name = "PID")]
@@ -70,6 +71,16 @@ pub struct Aim {
     /// In the network that was made for it.
     #[arg(long, hide = true)]
     pub inside: bool,
+}
+
+/// Reads `--target`.
+fn target(text: &str) -> Result<SocketAddr, String> {
+    match text.split_once("://") {
+        Some((scheme, _)) => Err(not_spoken(scheme)),
+        None => {
+            text.parse().map_err(|_| "expected an address and port, such as 127.0.0.1:5300 or [::1]:5300".to_owned())
+        }
+    }
 }
 
 impl Aim {

@@ -138,9 +138,13 @@ impl Shown {
             all.iter().map(|(what, count)| format!("{what} {count}")).collect::<Vec<_>>().join(", ")
         };
         row("types", list(&self.types));
-        row("answers", list(&self.rcodes));
+        if !self.rcodes.is_empty() {
+            row("answers", list(&self.rcodes));
+        }
         row("most asked", list(&self.top_names));
-        row("most asking", list(&self.top_clients));
+        if !self.top_clients.is_empty() {
+            row("most asking", list(&self.top_clients));
+        }
         out
     }
 }

@@ -90,6 +90,9 @@ pub fn summary(outcome: &Outcome) -> String {
         ];
         parts.extend(counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", grouped(*n))));
         parts.retain(|part| !part.is_empty());
+        if row.rcodes.is_empty() && row.opened + row.unopened == 0 {
+            parts.insert(0, "no answer".to_owned());
+        }
         let _ = writeln!(out, "  {}: {}", stream.name, parts.join("; "));
     }
     out.push_str(&surroundings(outcome));

@@ -14,7 +14,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use expect::{Expect, Measure, Order, Subject, share, time};
-pub use read::{Vocabulary, read};
+pub use read::{Vocabulary, not_spoken, read};
 
 use super::packet::Form as Shape;
 use super::schedule::Rate;

@@ -23,6 +23,11 @@ const FASTEST: f64 = 10_000_000.0;
 /// Transports that scenarios will have as soon as the server has them.
 const ENCRYPTED: [&str; 3] = ["dot", "doh", "doq"];
 
+/// Why nobody is asked by an encrypted transport.
+pub fn not_spoken(transport: &str) -> String {
+    format!("no traffic by {transport} yet: it comes with this program's server; udp and tcp are spoken")
+}
+
 /// Words that the small Internet knows.
 #[derive(Clone, Copy, Debug)]
 pub struct Vocabulary {
@@ -79,7 +84,13 @@ fn whole(root: &Form<'_>, text: &str, folder: &Path, vocabulary: &Vocabulary) ->
         None => {}
     }
     if let Some(form) = root.table("target", "[target]") {
-        scenario.target = form.address("address");
+        match form.get("address").map(|value| (value.span(), value.get_ref())) {
+            Some((span, DeValue::String(text))) if text.contains("://") => {
+                let scheme = text.split("://").next().unwrap_or_default();
+                form.wrong(span, not_spoken(scheme), "expected an address and port such as \"127.0.0.1:5300\"");
+            }
+            _ => scenario.target = form.address("address"),
+        }
         if scenario.target.is_none() && form.is_sound() {
             form.missing("address", "\"127.0.0.1:5300\"");
         }
@@ -274,8 +285,7 @@ fn transports(form: &Form<'_>) -> f64 {
     let tcp = own.number("tcp", 0.0, 1e9);
     for key in ENCRYPTED {
         if let Some(value) = own.get(key) {
-            let message = format!("there is no {key} to be had: no resolver that this starts speaks it yet");
-            let problem = Problem::error(Code::BadValue, message).at(value.span(), "not possible yet");
+            let problem = Problem::error(Code::BadValue, not_spoken(key)).at(value.span(), "not possible yet");
             own.fail(problem.help("leave it out, or give its share to tcp, whose costs are the nearest"));
         }
     }

@@ -97,7 +97,11 @@ fn what_cannot_be_meant_is_refused() {
         (stream("sources = [\"192.0.2.0/24\"]\n"), "not on this machine"),
         (stream("sources = [\"127.0.0.0/4\"]\n"), "bits beyond"),
         (stream("cache_hits = 0.5\n"), "nobody has asked for"),
-        (stream("transports = { udp = 9, dot = 1 }\n"), "there is no dot to be had"),
+        (stream("transports = { udp = 9, dot = 1 }\n"), "no traffic by dot yet"),
+        (
+            stream("").replace("[[stream]]", "[target]\naddress = \"tls://127.0.0.1:853\"\n[[stream]]"),
+            "no traffic by tls",
+        ),
         (stream("types = [\"NOPE\"]\n"), "not a record type"),
         (stream("[[stream]]\nname = \"s\"\nnames = \"a.b\"\nrate = \"1/s\"\n"), "two streams"),
         (stream("[[expect]]\nstream = \"s\"\nwindow = [\"50s\", \"70s\"]\nsuccess = \">= 0.5\"\n"), "after the run"),
