@@ -66,7 +66,7 @@ impl Chart<'_> {
              <desc id=\"{0}-d\">{2}</desc>",
             self.id,
             escape(self.title),
-            escape(&self.summary)
+            escape(&format!("{}{}", self.summary, self.spans()))
         );
         for (spans, class) in [(self.attacked, "attack"), (self.faulty, "fault")] {
             for (from, to) in spans {
@@ -101,6 +101,18 @@ impl Chart<'_> {
             let _ = writeln!(out, "<path class=\"line s{}\" d=\"{path}\"/>", index % STYLES);
         }
         out.push_str("</svg>\n</figure>\n");
+        out
+    }
+
+    /// What is shaded, in words.
+    fn spans(&self) -> String {
+        let mut out = String::new();
+        for (spans, what) in [(self.attacked, "Attack"), (self.faulty, "Faults")] {
+            let all: Vec<String> = spans.iter().map(|(from, to)| format!("{from} s to {to} s")).collect();
+            if !all.is_empty() {
+                let _ = write!(out, " {what} from {}.", all.join(", "));
+            }
+        }
         out
     }
 
@@ -203,6 +215,7 @@ mod tests {
         assert!((low - 0.001).abs() < 1e-9 && (high - 10.0).abs() < 1e-6 && ticks.len() == 5);
         let drawn = chart(vec![line(vec![1.0, 2.0])], Scale::Linear(0.0)).draw();
         assert!(drawn.contains("a &lt;b&gt;") && drawn.contains("A &amp; B") && drawn.contains("class=\"attack\""));
+        assert!(drawn.contains("Attack from 1 s to 2 s.</desc>"), "{drawn}");
         assert!(chart(Vec::new(), Scale::Logarithmic).draw().contains("</svg>"));
     }
 }

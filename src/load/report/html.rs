@@ -24,7 +24,9 @@ pub fn html(outcome: &Outcome, changes: Option<&[Change]>) -> String {
     );
     head(&mut out, outcome);
     verdicts(&mut out, outcome);
+    out.push_str("<section>\n<h2>Curves</h2>\n");
     charts(&mut out, outcome);
+    out.push_str("</section>\n");
     streams(&mut out, outcome);
     if let Some(changes) = changes {
         compared(&mut out, changes);
@@ -97,7 +99,8 @@ fn verdicts(out: &mut String, outcome: &Outcome) {
         return;
     }
     out.push_str(
-        "<section>\n<h2>What was expected</h2>\n<div class=\"wide\"><table class=\"text\">\n<thead><tr><th scope=\"col\">Expected</th>\
+        "<section>\n<h2>What was expected</h2>\n<div class=\"wide\" tabindex=\"0\"><table class=\"text\">\n\
+         <caption>The scenario's expectations, and what was measured</caption>\n<thead><tr><th scope=\"col\">Expected</th>\
          <th scope=\"col\">When</th><th scope=\"col\">Measured</th><th scope=\"col\">Verdict</th></tr></thead>\n<tbody>\n",
     );
     for verdict in &outcome.verdicts {
@@ -178,7 +181,10 @@ fn cells<T: std::fmt::Display>(out: &mut String, tag: &str, values: impl IntoIte
 }
 
 fn streams(out: &mut String, outcome: &Outcome) {
-    out.push_str("<section>\n<h2>Streams</h2>\n<div class=\"wide\"><table>\n<thead><tr>");
+    out.push_str(
+        "<section>\n<h2>Streams</h2>\n<div class=\"wide\" tabindex=\"0\"><table>\n\
+         <caption>Questions of each stream in the whole run, and times to the answer</caption>\n<thead><tr>",
+    );
     let heads =
         ["Stream", "Asked", "Right", "Unanswered", "Wrong", "Stale", "Truncated", "Late", "p50", "p90", "p99", "p99.9"];
     cells(out, "th scope=\"col\"", heads);
@@ -200,7 +206,7 @@ fn streams(out: &mut String, outcome: &Outcome) {
         cells(out, "td", values);
         out.push_str("</tr>\n");
     }
-    out.push_str("</tbody>\n</table></div>\n<div class=\"wide\"><table class=\"text\">\n<caption>Answers by RCODE, and what else came to pass</caption>\n");
+    out.push_str("</tbody>\n</table></div>\n<div class=\"wide\" tabindex=\"0\"><table class=\"text\">\n<caption>Answers by RCODE, and what else came to pass</caption>\n");
     out.push_str("<thead><tr><th scope=\"col\">Stream</th><th scope=\"col\">Answers</th><th scope=\"col\">Besides</th></tr></thead>\n<tbody>\n");
     for stream in &outcome.streams {
         let row = &stream.total;
@@ -228,7 +234,8 @@ fn streams(out: &mut String, outcome: &Outcome) {
 
 fn compared(out: &mut String, changes: &[Change]) {
     out.push_str(
-        "<section>\n<h2>Compared with the baseline</h2>\n<div class=\"wide\"><table class=\"text\">\n<thead><tr><th scope=\"col\">What</th>\
+        "<section>\n<h2>Compared with the baseline</h2>\n<div class=\"wide\" tabindex=\"0\"><table class=\"text\">\n\
+         <caption>What is different from the earlier run</caption>\n<thead><tr><th scope=\"col\">What</th>\
          <th scope=\"col\">Before</th><th scope=\"col\">Now</th><th scope=\"col\">Change</th></tr></thead>\n<tbody>\n",
     );
     for change in changes {
@@ -254,7 +261,7 @@ fn numbers(out: &mut String, outcome: &Outcome) {
     for stream in &outcome.streams {
         let _ = write!(
             out,
-            "<details>\n<summary>{}</summary>\n<div class=\"wide\"><table>\n<caption>{} ({})</caption>\n<thead><tr>",
+            "<details>\n<summary>{}</summary>\n<div class=\"wide\" tabindex=\"0\"><table>\n<caption>{} ({})</caption>\n<thead><tr>",
             escape(&stream.name),
             escape(&stream.name),
             stream.role
@@ -275,7 +282,10 @@ fn numbers(out: &mut String, outcome: &Outcome) {
 }
 
 fn surroundings(out: &mut String, outcome: &Outcome) {
-    out.push_str("<section>\n<h2>Surroundings</h2>\n<div class=\"wide\"><table class=\"text\">\n<tbody>\n");
+    out.push_str(
+        "<section>\n<h2>Surroundings</h2>\n<div class=\"wide\" tabindex=\"0\"><table class=\"text\">\n\
+         <caption>Who asked whom, and on which machine</caption>\n<tbody>\n",
+    );
     let own = [
         ("sent by", outcome.tool.clone()),
         ("asked", format!("{} at {}", outcome.server, outcome.target)),

@@ -40,6 +40,7 @@ fn the_page_stands_alone_and_escapes_what_it_shows() {
     assert!(!page.contains("<script") && !page.contains("<b>bad"));
     assert!(!page.contains("http") && !page.contains("url("), "it asks nobody for anything");
     assert!(page.contains("50.00 %") && page.contains("100.00 %") && page.contains("12,345"));
+    assert_eq!(page.matches("<table").count(), page.matches("<caption>").count(), "every table says what it is");
     assert!(page.contains("role=\"img\"") && page.contains("scope=\"row\"") && page.contains("lang=\"en\""));
     assert!(page.contains("prefers-color-scheme:dark") && page.contains("@media print"));
     for tag in ["table", "section", "figure", "details", "tbody", "tr", "svg", "div"] {
