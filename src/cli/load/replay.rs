@@ -233,5 +233,9 @@ fn follow(
         !run.is_over() && elapsed < duration + Duration::from_secs(60)
     })
     .map_err(|error| (error.to_string(), 1))?;
+    let rest = run.elapsed().saturating_sub(Duration::from_secs(samples.len() as u64));
+    if Duration::from_secs(samples.len() as u64) < duration && !rest.is_zero() {
+        samples.push(stage.sample(scenario, rest));
+    }
     Ok(samples)
 }

@@ -181,6 +181,11 @@ pub fn play(scenario: &Scenario, mut stage: Stage, aim: &Aim) -> Result<(Outcome
         !run.is_over() && elapsed < scenario.duration + AFTERWARDS
     })
     .map_err(|error| (error.to_string(), 1))?;
+    // All may be answered before the last second is over.
+    let rest = run.elapsed().saturating_sub(Duration::from_secs(samples.len() as u64));
+    if samples.len() < seconds && !rest.is_zero() {
+        samples.push(stage.sample(scenario, rest));
+    }
     let ledger = run.finish();
     let mut outcome = Outcome::new(scenario, &ledger, samples);
     outcome.started = started;
