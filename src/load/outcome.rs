@@ -261,7 +261,11 @@ impl Outcome {
             self.invalid.push(format!("{:.1} % of the queries could not be sent from here", 100.0 * share(unsent)));
         }
         if ledger.refused_by_kernel as f64 > MOST_LATE * asked as f64 {
-            self.invalid.push(format!("the kernel took {} packets less than it was given", ledger.refused_by_kernel));
+            self.invalid.push(format!(
+                "the kernel took {} packets less than it was given: no room, or sources that are not this machine's (IPv6 \
+                 clients need --own-network)",
+                ledger.refused_by_kernel
+            ));
         }
         if let Some(why) = &ledger.cut_short {
             self.invalid.push(format!("the run was cut short: {why}"));

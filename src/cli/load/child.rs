@@ -8,12 +8,14 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum;
+use ipnet::IpNet;
+use maeslant::admission::Policy;
 use maeslant::lab::World;
 use maeslant::load::Scenario;
 use maeslant::net::child::end_with_this_thread;
 use maeslant::resolve::Hint;
 
-use super::stage::Failure;
+use super::stage::{self, Failure};
 
 /// How long a resolver may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -126,6 +128,13 @@ impl Resolver {
         fs::write(&hints, hints_text(&world.root_hints())).map_err(failed)?;
         let own = scenario.resolver.as_deref().unwrap_or_default();
         let mut config = own_config(own, &hints.display().to_string(), listen, world.port());
+        let strangers: Vec<IpNet> = stage::strangers(scenario).collect();
+        let told = config.get("access").and_then(|access| access.get("allow")).is_some();
+        if !told && !strangers.is_empty() {
+            let allow = Policy::default().allow.into_iter().chain(strangers);
+            let allow = allow.map(|net| net.to_string().into()).collect();
+            set(&mut config, "access", "allow", toml::Value::Array(allow));
+        }
         if validation == Validation::On {
             let anchors = folder.join("root.anchors");
             fs::write(&anchors, world.anchors()).map_err(failed)?;

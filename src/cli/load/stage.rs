@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use ipnet::IpNet;
+use maeslant::admission::Policy;
 use maeslant::config::{self, Settings};
 use maeslant::daemon;
 use maeslant::dnssec::Anchors;
@@ -133,9 +135,19 @@ pub fn resolver(scenario: &Scenario) -> Result<Settings, String> {
     }
 }
 
+/// Where clients come from that a resolver serves only where it is told to.
+pub fn strangers(scenario: &Scenario) -> impl Iterator<Item = IpNet> {
+    let sources = scenario.streams.iter().flat_map(|stream| stream.sources.iter().copied());
+    sources.filter(|net| !net.addr().is_loopback())
+}
+
 /// The resolver's settings: the scenario's, with the lab's root and port, and loopback addresses fair to ask.
 fn settings(scenario: &Scenario, listen: SocketAddr, world: &World) -> Result<Settings, String> {
     let mut settings = resolver(scenario)?;
+    let allow = &mut settings.engine.access.allow;
+    if *allow == Policy::default().allow {
+        allow.extend(strangers(scenario));
+    }
     settings.listener.listen = vec![listen];
     settings.engine.resolve.root_hints = world.root_hints();
     settings.engine.resolve.server_port = world.port();
