@@ -121,8 +121,7 @@ fn clients_of_ipv6_have_addresses_of_their_own_in_a_network_of_its_own() {
     let scratch = Scratch::new("own-network");
     let text = SHORT.replace("retry = ", "sources = [\"fd00::/64\"]\nretry = ");
     let text = text.replace("role = \"attack\"\n", "role = \"attack\"\nsources = [\"fd00::/64\"]\n");
-    let allow = "[resolver]\nconfig = \"\"\"\n[access]\nallow = [\"fd00::/64\"]\n\"\"\"\n[lab]";
-    let file = scratch.write("s.toml", &text.replace("[lab]", allow));
+    let file = scratch.write("s.toml", &text);
     let (json, record) = (scratch.path("r.json"), scratch.path("r.txt"));
     let run = ["run", &file, "--own-network", "--listen", "[fd00::53]:5397", "--json", &json, "--record", &record];
     let output = load(&run);
@@ -134,6 +133,16 @@ fn clients_of_ipv6_have_addresses_of_their_own_in_a_network_of_its_own() {
     );
     let record = scratch.read("r.txt");
     assert!(record.lines().all(|line| line.contains(" fd00::")), "{record}");
+    // An interrupt outside reaches the run inside, which writes its report.
+    let file = scratch.write("t.toml", &text.replace("\"2s\"", "\"60s\""));
+    let mut long = Command::new(env!("CARGO_BIN_EXE_maeslant"));
+    long.args(["load", "run", &file, "--own-network", "--json", &json]).stdout(Stdio::null());
+    let mut long = Running::start(&mut long);
+    long.says("of 60 s");
+    assert!(Command::new("kill").args(["-INT", &long.0.id().to_string()]).status().is_ok_and(|done| done.success()));
+    assert_eq!(long.0.wait().expect("it ends").code(), Some(1));
+    let outcome: serde_json::Value = serde_json::from_str(&scratch.read("r.json")).expect("JSON");
+    assert!(outcome["invalid"].to_string().contains("interrupted"), "{}", outcome["invalid"]);
     // Outside such a network, nothing of the kind.
     let output = load(&["run", &file, "--own-network", "--inside", "--target", "192.0.2.1:53"]);
     let enclosed = std::fs::read_to_string("/proc/self/net/dev").is_ok_and(|text| text.lines().count() == 3);
