@@ -214,8 +214,14 @@ impl Browsed {
         let output = command.args(what).arg(format!("file://{file}")).output().expect("chromium is installed");
         assert!(output.status.success(), "{}", err(&output));
         let console = err(&output).lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect();
-        // The browser asks for the time and for updates of itself whatever it is told; neither gets out.
-        let own = ["http://clients2.google.com/", "http://update.googleapis.com/", "https://update.googleapis.com/"];
+        // The browser asks for the time, for updates of itself and for its user's accounts, whatever it is told; none of
+        // it gets out.
+        let own = [
+            "http://clients2.google.com/",
+            "http://update.googleapis.com/",
+            "https://update.googleapis.com/",
+            "https://accounts.google.com/",
+        ];
         let log = std::fs::read_to_string(log).expect("a log");
         let asked = log.split("\"url\":\"").skip(1).filter_map(|rest| rest.split('"').next());
         let asked = asked.filter(|url| url.starts_with("http") || url.starts_with("ws"));
