@@ -61,17 +61,19 @@ struct Done {
     span: f64,
     /// The share that left late; dnsperf has no schedule.
     late: f64,
+    /// All but few came back.
+    whole: bool,
 }
 
 impl Done {
-    /// Queries that it sends and receives in a second of one core's time.
+    /// Queries that it sends and receives in a second of one core's time, whoever else had the core meanwhile.
     fn a_core(self) -> f64 {
-        self.answered / self.cpu
+        if self.whole { self.answered / self.cpu } else { 0.0 }
     }
 
-    /// Queries that it sends and receives in a second by the clock, on one core.
+    /// Queries that it sends and receives in a second by the clock, on schedule.
     fn a_second(self) -> f64 {
-        self.answered / self.span
+        if self.whole && self.late <= MOST_LATE { self.answered / self.span } else { 0.0 }
     }
 }
 
@@ -83,9 +85,19 @@ fn spent() -> f64 {
     fields[13..15].iter().map(|field| field.parse::<f64>().expect("ticks")).sum::<f64>() / TICKS
 }
 
-/// The one with most queries a second by the clock.
-fn best(tries: impl Iterator<Item = Done>) -> Done {
-    tries.max_by(|a, b| a.a_second().total_cmp(&b.a_second())).expect("at least one")
+/// What a generator can: by the clock and by the core, each the best of its tries.
+#[derive(Clone, Copy, Default)]
+struct Best {
+    a_second: f64,
+    a_core: f64,
+    /// The least share that left late at dnsperf's rate or above.
+    late: f64,
+}
+
+fn best(tries: &[Done]) -> Best {
+    let most = |of: fn(Done) -> f64| tries.iter().map(|done| of(*done)).fold(0.0, f64::max);
+    let late = tries.iter().map(|done| done.late).fold(f64::MAX, f64::min);
+    Best { a_second: most(Done::a_second), a_core: most(Done::a_core), late }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -93,7 +105,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-fn dnsperf(names: &Path, seconds: &str) -> Done {
+fn dnsperf(names: &Path, seconds: &str) -> Best {
     let once = |in_flight: &str| {
         let (port, names) = (ECHO.port().to_string(), names.display().to_string());
         let fixed = ["-s", "127.0.0.1", "-c", "1", "-T", "1", "-e", "-p", &port, "-d", &names];
@@ -104,12 +116,12 @@ fn dnsperf(names: &Path, seconds: &str) -> Done {
             let rest = text.lines().find_map(|line| line.trim().strip_prefix(key)).expect("dnsperf says it");
             rest.split_whitespace().next().and_then(|word| word.parse::<f64>().ok()).expect("a number")
         };
-        Done { answered: number("Queries completed:"), cpu, span: number("Run time (s):"), late: 0.0 }
+        Done { answered: number("Queries completed:"), cpu, span: number("Run time (s):"), late: 0.0, whole: true }
     };
-    best(IN_FLIGHT.into_iter().map(once))
+    best(&IN_FLIGHT.map(once))
 }
 
-/// One run of ours, with nothing answered where it is not valid; and its median latency in microseconds.
+/// One run of ours, and its median latency in microseconds.
 fn ours(dir: &Path, names: &Path, clients: &str, seconds: &str, rate: f64) -> (Done, f64) {
     let (scenario, report) = (dir.join("scenario.toml"), dir.join("report.json"));
     let text = format!(
@@ -131,12 +143,10 @@ fn ours(dir: &Path, names: &Path, clients: &str, seconds: &str, rate: f64) -> (D
     let outcome: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let total = &outcome["streams"][0]["total"];
     let count = |key: &str| total[key].as_f64().unwrap_or(0.0);
-    let late = count("late") / count("asked");
-    let valid = count("answered") >= count("asked") * ENOUGH && late <= MOST_LATE;
-    let answered = if valid { count("answered") } else { 0.0 };
-    // What is due in a span is sent in it, or the run is not valid.
+    let (answered, late) = (count("answered"), count("late") / count("asked"));
+    // What is due in a span is sent in it, or is late.
     let span = seconds.parse().expect("a number");
-    (Done { answered, cpu, span, late }, count("p50") * 1e6)
+    (Done { answered, cpu, span, late, whole: answered >= count("asked") * ENOUGH }, count("p50") * 1e6)
 }
 
 fn main() {
@@ -158,9 +168,8 @@ fn main() {
     let mut rounds = Vec::new();
     for _ in 0..if smoke { 1 } else { ROUNDS } {
         let theirs = dnsperf(&names, seconds);
-        let run = |clients: &str| {
-            best(ABOVE.into_iter().map(|above| ours(&dir, &names, clients, seconds, theirs.a_second() * above).0))
-        };
+        let run =
+            |clients: &str| best(&ABOVE.map(|above| ours(&dir, &names, clients, seconds, theirs.a_second * above).0));
         rounds.push([theirs, run(one), run(many)]);
     }
     let tries = if smoke { 1 } else { 3 };
@@ -173,26 +182,27 @@ fn main() {
     }
 }
 
-fn report(rounds: &[[Done; 3]], floor: f64) -> String {
+fn report(rounds: &[[Best; 3]], floor: f64) -> String {
     let mut table = String::from(
-        "| generator | queries a second by the clock | of dnsperf's | queries a second of one core's time | of dnsperf's | \
-         sent late |\n|---|---:|---:|---:|---:|---:|\n",
+        "| generator | queries a second of one core's time | of dnsperf's | queries a second by the clock, on schedule | \
+         of dnsperf's | sent late, at best |\n|---|---:|---:|---:|---:|---:|\n",
     );
     let names = ["dnsperf", "maeslant load, one client", "maeslant load, 20,000 clients at addresses of their own"];
     for (index, name) in names.into_iter().enumerate() {
-        let of = |value: &dyn Fn(&[Done; 3]) -> f64| median(rounds.iter().map(value).collect());
-        let by_clock = of(&|round| round[index].a_second());
-        let clock_ratio = of(&|round| round[index].a_second() / round[0].a_second());
-        let by_core = of(&|round| round[index].a_core());
-        let core_ratio = of(&|round| round[index].a_core() / round[0].a_core());
+        let of = |value: &dyn Fn(&[Best; 3]) -> f64| median(rounds.iter().map(value).collect());
+        let by_clock = of(&|round| round[index].a_second);
+        let clock_ratio = of(&|round| round[index].a_second / round[0].a_second);
+        let by_core = of(&|round| round[index].a_core);
+        let core_ratio = of(&|round| round[index].a_core / round[0].a_core);
         let late = if index == 0 { "–".to_owned() } else { format!("{:.2} %", of(&|r| r[index].late * 100.0)) };
-        let _ =
-            writeln!(table, "| {name} | {by_clock:.0} | {clock_ratio:.2} | {by_core:.0} | {core_ratio:.2} | {late} |");
+        let clock =
+            if by_clock > 0.0 { format!("{by_clock:.0} | {clock_ratio:.2}") } else { "not on schedule | –".into() };
+        let _ = writeln!(table, "| {name} | {by_core:.0} | {core_ratio:.2} | {clock} | {late} |");
     }
     format!(
         "{}\n\nEach generator on one core, a bare echo on the other; dnsperf sends as fast as it can with {} queries in \
-         flight; maeslant on schedule at {} times dnsperf's rate, of which the highest counts where {:.0} % came back and \
-         at most {:.0} % left late. Medians of {ROUNDS} rounds, ratios within a round. At 1,000 queries a second maeslant \
+         flight; maeslant on schedule at {} times dnsperf's rate, of which the best counts where {:.0} % came back, and by \
+         the clock only where at most {:.0} % left late, which needs a machine that does nothing else. Medians of {ROUNDS} rounds, ratios within a round. At 1,000 queries a second maeslant \
          measures a median of {floor:.0} µs to the echo and back.\n\n{table}",
         peers::results::circumstances(),
         IN_FLIGHT.join(", "),
