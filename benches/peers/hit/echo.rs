@@ -5,11 +5,15 @@ use std::os::fd::AsFd;
 
 use maeslant::net::batch::{BATCH, Receiver, Sender};
 use maeslant::net::epoll::Epoll;
-use maeslant::net::socket::udp_listener;
+use maeslant::net::socket::{udp_listener, widen_receive_buffer};
+
+/// Octets that may wait: what comes while other work has the core must not be lost.
+const WAITING: usize = 64 << 20;
 
 /// Echoes on 127.0.0.1 and `port` until it is killed.
 pub fn run(port: u16) -> ! {
     let socket = udp_listener(SocketAddr::from(([127, 0, 0, 1], port)), false).expect("a port");
+    widen_receive_buffer(&socket, WAITING);
     let (mut receiver, mut sender) = (Receiver::new(), Sender::new());
     let mut epoll = Epoll::new().expect("a descriptor");
     epoll.add(socket.as_fd(), 0).expect("watched");
