@@ -575,18 +575,22 @@ impl Door {
         let secret = &self.books.0.secret;
         let length = if admitted.address.is_ipv4() { RATION_V4 } else { RATION_V6 };
         let price = |per_second: u64| (excess as u64).saturating_mul(1_000_000_000) / per_second.max(1);
-        // Who asks far too much has nothing in excess; in a flood a network has an eighth.
-        let ration = match admitted.strict {
-            true if admitted.busy => return Some(Reason::Ration),
-            true if level >= Level::Guard => self.limits.ration / 8,
-            _ => self.limits.ration,
-        };
+        // Who asks far too much has nothing in excess. In a flood the strangers of a network have an eighth, and in an account
+        // of their own: who was served in peace does not pay for what is forged beside him.
+        if admitted.strict && admitted.busy {
+            return Some(Reason::Ration);
+        }
+        let address = prefix_key(secret, Book::Address, admitted.address, 128);
+        let known = level < Level::Guard || self.books.0.known.has(address, now);
         let network = prefix_key(secret, Book::Ration, admitted.address, length);
+        let (network, ration) = match known {
+            true => (network, self.limits.ration),
+            false => (secret.pair(network.0, 1), self.limits.ration / 8),
+        };
         if self.plain.take(network, now, price(ration)).is_err() {
             // Carriers put thousands of customers behind one address: small answers to those are what they asked for.
-            let key = prefix_key(secret, Book::Address, admitted.address, 128);
-            let shares = match self.limits.crowds && !admitted.strict && excess < SAME_ANSWER {
-                true => u64::from(crowd(&self.books.0.crowds, key, now)),
+            let shares = match self.limits.crowds && excess < SAME_ANSWER {
+                true => u64::from(crowd(&self.books.0.crowds, address, now)),
                 false => 1,
             };
             if shares == 1 || self.plain.take(network, now, price(ration.saturating_mul(shares))).is_err() {
