@@ -127,7 +127,8 @@ impl Trap {
         let (_, reply) = world.asked[number].reply.clone().expect("a reply");
         let message = Message::from_vec(&reply).expect("it parses");
         let errors = client::extended_errors(&message);
-        Cost { took: world.took.0, longest: world.took.1, rcode: message.metadata.response_code.low(), errors }
+        let rests = world.engine.counters().upstream.rests;
+        Cost { took: world.took.0, longest: world.took.1, rests, rcode: message.metadata.response_code.low(), errors }
     }
 }
 
@@ -136,6 +137,8 @@ pub struct Cost {
     pub took: Duration,
     /// Of this, the longest time in which nothing else was done.
     pub longest: Duration,
+    /// Times it let others go on in between.
+    pub rests: u64,
     pub rcode: u8,
     errors: Vec<u16>,
 }
@@ -218,6 +221,15 @@ fn many_keys_and_many_signatures_end_within_the_budget() {
 #[test]
 fn long_chains_of_signed_aliases_end_within_the_budget() {
     long_chains().iter().for_each(Trap::check);
+}
+
+#[test]
+fn costly_validation_lets_others_have_their_turn() {
+    // Eleven checks, or nine that are dear: no turn holds more than six cheap ones, or one that is dear.
+    let rests: Vec<u64> = long_chains().iter().map(|trap| trap.cost().rests).collect();
+    assert!(rests[0] >= 1 && rests[1] >= 8, "{rests:?}");
+    let deepest = encloser_traps().first().map(|trap| trap.cost().rests);
+    assert!(deepest >= Some(6), "8192 blocks of hashes at 1152 a turn: {deepest:?}");
 }
 
 #[test]
