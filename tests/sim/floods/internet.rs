@@ -137,6 +137,12 @@ impl Internet {
         (self.now / SECOND) as usize - 1000
     }
 
+    /// Octets in the caches, and how many there may be.
+    pub fn memory(&self) -> (u64, u64) {
+        let used = self.shared.cache.sizes().iter().map(|(_, _, octets)| octets).sum();
+        (used, maeslant::cache::Policy::default().memory)
+    }
+
     /// Questions that came to a zone's servers, by second.
     pub fn came(&self, name: &str) -> &[u32] {
         self.zones.get(name).map_or(&[], |zone| &zone.came)
