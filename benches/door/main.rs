@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use maeslant::admission::{Asking, Books, CookieReply, Door, Level, Policy, Pressure, Sizes};
+use maeslant::admission::{Asking, Books, CookieReply, Door, End, Level, Policy, Pressure, Sizes, Verdict};
 use maeslant::clock::{Moment, Now, UnixTime};
 
 const NAME: &[u8] = b"\x03www\x07example\x03com\0";
@@ -55,6 +55,33 @@ fn measure(case: &str, door: &mut Door, gap: Duration, cookie: bool, from: impl 
     println!("{case:<56} {best:6.1} ns");
 }
 
+/// Takes names never seen through the accounts of their zones, one every 100 µs; `there`: they exist.
+fn miss(case: &str, books: &Books, zones: u32, there: bool) {
+    let mut door = door(books, Level::Open);
+    let mut clock = 0;
+    let mut best = f64::MAX;
+    for run in 0..RUNS {
+        let start = Instant::now();
+        for query in 0..QUERIES {
+            clock += 100_000;
+            let (now, number) = (now(clock), run * QUERIES + query);
+            let address = IpAddr::from((0x0a00_0000 | (number % 10_000)).to_be_bytes());
+            let asking = Asking { address, stream: false, cookie: None, name: NAME };
+            let (Verdict::Admitted(admitted), _) = door.judge(now, &asking) else { continue };
+            let mut name = *b"\x08--------\x08zone----\x03com\0";
+            name[1..9].copy_from_slice(format!("{number:08x}").as_bytes());
+            name[14..18].copy_from_slice(format!("{:04x}", number % zones).as_bytes());
+            if let Ok(ticket) = black_box(door.ask_zone(now.mono, &admitted, &name)) {
+                books.zones().begin(&ticket);
+                let end = if there { End::Found } else { End::Absent(None) };
+                door.end(now.mono, &ticket, &name, end, std::iter::once(&admitted));
+            }
+        }
+        best = best.min(start.elapsed().as_secs_f64() * 1e9 / f64::from(QUERIES));
+    }
+    println!("{case:<56} {best:6.1} ns");
+}
+
 fn main() {
     let v4 = |spread: u32| {
         move |n: u32| IpAddr::from((0x0a00_0000 | (n.wrapping_mul(2_654_435_761) % spread)).to_be_bytes())
@@ -86,4 +113,6 @@ fn main() {
     );
     let mut closed = door(&books, Level::Closed);
     measure("closed: forged strangers: refused", &mut closed, slow / 50, false, v4(10_000_000));
+    miss("a name never seen, through the accounts and back", &Books::new(&Sizes::default(), &[2; 32]), 10_000, true);
+    miss("a random name of a flooded zone, mostly refused", &Books::new(&Sizes::default(), &[3; 32]), 1, false);
 }
