@@ -515,11 +515,9 @@ fn refused_of_a_million(seed: u64, level: Level) -> u32 {
             continue;
         };
         let cached = random(8) > 0;
-        if !cached && door.recurse(now, &proof, name.as_bytes()).is_err() {
-            refused += 1;
-        } else if door.part(now, &proof, name.as_bytes(), 50, 70 + random(120) as usize, cached) != Parting::Send {
-            refused += 1;
-        }
+        let served = (cached || door.recurse(now, &proof, name.as_bytes()).is_ok())
+            && door.part(now, &proof, name.as_bytes(), 50, 70 + random(120) as usize, cached) == Parting::Send;
+        refused += u32::from(!served);
     }
     refused
 }
