@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Cache, Delegation, DsWord, NameServer, Negative, Rank, RrSet, Security};
+use super::{Cache, Compact, Delegation, DsWord, NameServer, Negative, Rank, RrSet, Security};
 use crate::clock::Moment;
 use crate::pack::{Fields, Pack, Passage};
 use crate::wire::{Name, Rcode, Rtype};
@@ -25,7 +25,8 @@ impl Cache {
                 return;
             }
         }
-        for (_, set) in &self.rrsets {
+        for (_, kept) in &self.rrsets {
+            let Some(set) = kept.set() else { continue };
             if set.rank == Rank::Local || set.end() + stale <= age {
                 continue;
             }
@@ -42,7 +43,7 @@ impl Cache {
             }
             pack.clear();
             pack.u128(*key).u16(negative.rcode.0).u8(security(negative.security)).u32(negative.ttl);
-            pack.moment(negative.stored).list(negative.soa.iter(), |pack, soa| write_bare(pack, soa));
+            pack.moment(negative.stored).list(negative.soa.iter(), write_bare);
             pack.list(negative.proof.iter(), write_bare);
             if !put(2, &pack) {
                 return;
@@ -64,12 +65,9 @@ impl Cache {
             }
             1 => {
                 let set = reader.set(&mut record)?;
-                let key = self.key(0, &set.owner, set.rtype);
-                if !self.rrsets.contains_key(&key) {
-                    if set.rtype == Rtype::DNAME || set.owner.is_wildcard() {
-                        self.traces.leave(key);
-                    }
-                    self.rrsets.insert(key, Arc::new(set));
+                let hash = self.key(0, &set.owner, set.rtype);
+                if !self.rrsets.contains_key(&(hash as u64)) {
+                    self.put(hash, &set, Compact::new(&set));
                 }
             }
             2 => {
@@ -78,7 +76,7 @@ impl Cache {
                 let security = reader.security(record.u8()?)?;
                 let ttl = record.u32()?.min(self.max_negative_ttl);
                 let stored = passage.age(record.moment()?);
-                let soa = record.list(|record| reader.bare(record))?.pop().map(Arc::new);
+                let soa = record.list(|record| reader.bare(record))?.pop();
                 let proof = record.list(|record| reader.bare(record))?.into();
                 if !self.negatives.contains_key(&key) {
                     if rcode == Rcode::NXDOMAIN {
@@ -249,7 +247,7 @@ mod tests {
         cache.keep(wild, at(1000));
         let gone = Negative {
             rcode: Rcode::NXDOMAIN,
-            soa: Some(Arc::new(soa)),
+            soa: Some(soa),
             proof,
             security: Security::Secure,
             ttl: 600,

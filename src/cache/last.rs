@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Cache, EVERY_TYPE, Negative, RrSet, Security};
+use super::{Cache, Compact, EVERY_TYPE, Negative, RrSet, Security};
 use crate::wire::{Name, Rtype};
 
 impl Cache {
     /// The RRset that was kept last, of which validation has made at least `security`.
-    pub fn last_rrset(&self, name: &Name, rtype: Rtype, security: Security) -> Option<Arc<RrSet>> {
-        self.rrsets.get(&self.key(0, name, rtype)).filter(|set| set.security >= security)
+    pub fn last_rrset(&self, name: &Name, rtype: Rtype, security: Security) -> Option<RrSet> {
+        let kept = self.kept(self.key(0, name, rtype), name.wire(), rtype);
+        kept.filter(|kept| kept.security() >= security)?.set_of(name.clone())
     }
 
     /// What was said last of exactly this name and type not being there, or of a name above not being there at all.
@@ -32,22 +33,22 @@ impl Cache {
     }
 
     /// The DNAME that was kept last of those above `name`.
-    pub fn last_dname_above(&self, name: &Name, security: Security) -> Option<Arc<RrSet>> {
-        let mut last: Option<Arc<RrSet>> = None;
+    pub fn last_dname_above(&self, name: &Name, security: Security) -> Option<RrSet> {
+        let mut last: Option<Compact> = None;
         let mut wire = name.wire();
         while let Some(&length) = wire.first() {
             wire = wire.get(usize::from(length) + 1..).unwrap_or(&[]);
             if wire.is_empty() {
                 break;
             }
-            let key = self.key_of(0, wire, Rtype::DNAME);
-            if self.traces.may_have(key)
-                && let Some(found) = self.rrsets.get(&key).filter(|set| set.security >= security)
+            let hash = self.key_of(0, wire, Rtype::DNAME);
+            if self.traces.may_have(hash)
+                && let Some(found) = self.kept(hash, wire, Rtype::DNAME).filter(|kept| kept.security() >= security)
                 && last.as_ref().is_none_or(|last| last.stored() < found.stored())
             {
                 last = Some(found);
             }
         }
-        last
+        last?.set()
     }
 }

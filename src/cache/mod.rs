@@ -3,6 +3,7 @@
 //!
 //! moka bounds the octets and chooses what stays; whether an entry is fresh is decided here, by `now`.
 
+mod compact;
 mod delegation;
 mod kept;
 mod last;
@@ -19,6 +20,7 @@ use moka::sync::Cache as Moka;
 use siphasher::sip128::{Hasher128, SipHasher13};
 use smallvec::SmallVec;
 
+use compact::Compact;
 pub use delegation::{Delegation, DsWord, NameServer};
 pub use ranges::{Hashing, MAX_RANGE_ITERATIONS, Proof, Ranges};
 pub use rrset::{Rank, RrSet, Security};
@@ -31,6 +33,8 @@ use crate::wire::{Name, Question, Rcode, Rtype};
 /// Octets moka spends on an entry beside key and value, with the `Arc`'s and the allocator's share
 /// (`benches/memory` measures it).
 const ENTRY_OVERHEAD: usize = 320;
+/// The same of an RRset, whose key is smaller: 313 were measured (`benches/peers/run memory`).
+const SET_OVERHEAD: usize = 320;
 /// A resolution failure is kept this long at first, twice as long each time it is met again
 /// (RFC 9520 §3.2: at least 1 s, at most 5 min): not longer than a household waits for a site that is back.
 const FIRST_HOLD: Duration = Duration::from_secs(2);
@@ -81,7 +85,7 @@ pub struct Negative {
     /// NXDOMAIN, or NOERROR for NODATA.
     pub rcode: Rcode,
     /// The zone's SOA, where the server sent it.
-    pub soa: Option<Arc<RrSet>>,
+    pub soa: Option<RrSet>,
     /// The NSEC or NSEC3 records that prove it.
     pub proof: Arc<[RrSet]>,
     pub security: Security,
@@ -155,12 +159,17 @@ impl Hasher for AsIs {
     fn write_u128(&mut self, key: u128) {
         self.0 = key as u64;
     }
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
     fn finish(&self) -> u64 {
         self.0
     }
 }
 
 type Store<V> = Moka<u128, Arc<V>, BuildHasherDefault<AsIs>>;
+/// There are many more of these than of all others together.
+type Sets = Moka<u64, Compact, BuildHasherDefault<AsIs>>;
 
 /// Marks a key of the negative cache that stands for all types: NXDOMAIN.
 const EVERY_TYPE: Rtype = Rtype(0);
@@ -199,7 +208,7 @@ pub struct Cache {
     keys: (u64, u64),
     /// Of DNAMEs, wildcards, names that do not exist and zones with ranges, which are looked for at every name above a name.
     traces: Traces,
-    rrsets: Store<RrSet>,
+    rrsets: Sets,
     negatives: Store<Negative>,
     failures: Store<Failed>,
     delegations: Store<Delegation>,
@@ -219,6 +228,13 @@ fn seconds(span: Duration) -> u32 {
     u32::try_from(span.as_secs()).unwrap_or(u32::MAX)
 }
 
+fn sets(octets: u64) -> Sets {
+    Moka::builder()
+        .max_capacity(octets)
+        .weigher(|_, kept: &Compact| u32::try_from(kept.octets() + SET_OVERHEAD).unwrap_or(u32::MAX))
+        .build_with_hasher(BuildHasherDefault::default())
+}
+
 fn store<V: Send + Sync + 'static>(octets: u64, weigh: fn(&V) -> usize) -> Store<V> {
     Moka::builder()
         .max_capacity(octets)
@@ -228,7 +244,7 @@ fn store<V: Send + Sync + 'static>(octets: u64, weigh: fn(&V) -> usize) -> Store
 
 fn weigh_negative(negative: &Negative) -> usize {
     let proof: usize = negative.proof.iter().map(RrSet::weight).sum();
-    size_of::<Negative>() + proof + negative.soa.as_ref().map_or(0, |soa| soa.weight() + 32)
+    size_of::<Negative>() + proof + negative.soa.as_ref().map_or(0, RrSet::weight)
 }
 
 impl Cache {
@@ -240,7 +256,7 @@ impl Cache {
             keys: (word(16), word(24)),
             traces: Traces::new(TRACES),
             // Answers are what people ask for; the other kinds are small and few.
-            rrsets: store(share(58), RrSet::weight),
+            rrsets: sets(share(58)),
             negatives: store(share(13), weigh_negative),
             failures: store(share(3), |failed: &Failed| size_of::<Failed>() + failed.what.text.len()),
             delegations: store(share(14), Delegation::weight),
@@ -278,82 +294,92 @@ impl Cache {
         ttl.max(self.min_ttl).min(self.max_negative_ttl)
     }
 
+    /// What is kept of an owner and type by this hash of theirs, its time over or not.
+    fn kept(&self, hash: u128, owner: &[u8], rtype: Rtype) -> Option<Compact> {
+        self.rrsets.get(&(hash as u64)).filter(|kept| kept.is_of(owner, rtype))
+    }
+
     /// A fresh RRset, validated or not.
-    pub fn rrset(&self, name: &Name, rtype: Rtype, age: Moment) -> Option<Arc<RrSet>> {
+    pub fn rrset(&self, name: &Name, rtype: Rtype, age: Moment) -> Option<RrSet> {
         self.rrset_of(name, rtype, Security::Unchecked, age)
     }
 
     /// A fresh RRset of which validation has made at least `security`.
-    pub fn rrset_of(&self, name: &Name, rtype: Rtype, security: Security, age: Moment) -> Option<Arc<RrSet>> {
-        let found = self.rrsets.get(&self.key(0, name, rtype));
-        found.filter(|set| set.security >= security && set.ttl_at(age).is_some())
+    pub fn rrset_of(&self, name: &Name, rtype: Rtype, security: Security, age: Moment) -> Option<RrSet> {
+        let kept = self.kept(self.key(0, name, rtype), name.wire(), rtype)?;
+        kept.serves(security, age).then(|| kept.set_of(name.clone()))?
     }
 
     /// Keeps an RRset, unless a fresh one of a higher rank is there. Returns the one to use.
-    pub fn keep(&self, set: RrSet, age: Moment) -> Arc<RrSet> {
-        let key = self.key(0, &set.owner, set.rtype);
-        let set = Arc::new(set);
+    pub fn keep(&self, set: RrSet, age: Moment) -> RrSet {
+        let hash = self.key(0, &set.owner, set.rtype);
+        let old = self.kept(hash, set.owner.wire(), set.rtype);
         if set.ttl == 0 {
             // It is not kept, and what it replaces is not given any more either.
-            if self.rrsets.get(&key).is_some_and(|old| old.ttl_at(age).is_none()) {
-                self.rrsets.invalidate(&key);
+            if old.is_some_and(|old| !old.is_fresh(age)) {
+                self.rrsets.invalidate(&(hash as u64));
             }
             return set;
         }
-        let old = self.rrsets.get(&key);
-        let new = New { kind: 0, owner: &set.owner, weight: set.weight() };
+        let compact = Compact::new(&set);
+        let new = New { kind: 0, owner: &set.owner, weight: compact.octets() + SET_OVERHEAD };
         if old.is_none() && !self.shares.may_keep(&self.rrsets, self.capacity[0], &new, age) {
             return set;
         }
-        if let Some(old) = old
-            && old.ttl_at(age).is_some()
-        {
+        if let Some(old) = old.filter(|old| old.is_fresh(age)) {
             // What was validated gives way only to what was validated.
-            if set.security == Security::Unchecked && old.security > Security::Unchecked {
+            if set.security == Security::Unchecked && old.security() > Security::Unchecked {
                 return set;
             }
-            if old.rank > set.rank && old.security >= set.security {
+            if old.rank() > set.rank
+                && old.security() >= set.security
+                && let Some(old) = old.set_of(set.owner.clone())
+            {
                 return old;
             }
         }
-        if set.rtype == Rtype::DNAME || set.owner.is_wildcard() {
-            self.traces.leave(key);
-        }
-        self.rrsets.insert(key, Arc::clone(&set));
+        self.put(hash, &set, compact);
         set
     }
 
+    /// Puts a set where its hash says.
+    fn put(&self, hash: u128, set: &RrSet, compact: Compact) {
+        if set.rtype == Rtype::DNAME || set.owner.is_wildcard() {
+            self.traces.leave(hash);
+        }
+        self.rrsets.insert(hash as u64, compact);
+    }
+
     /// The fresh DNAME closest above `name` (RFC 6672).
-    pub fn dname_above(&self, name: &Name, security: Security, age: Moment) -> Option<Arc<RrSet>> {
+    pub fn dname_above(&self, name: &Name, security: Security, age: Moment) -> Option<RrSet> {
         let mut wire = name.wire();
         loop {
             let length = usize::from(*wire.first()?);
             wire = wire.get(length + 1..)?;
-            let key = self.key_of(0, wire, Rtype::DNAME);
-            if self.traces.may_have(key)
-                && let Some(set) =
-                    self.rrsets.get(&key).filter(|set| set.security >= security && set.ttl_at(age).is_some())
+            let hash = self.key_of(0, wire, Rtype::DNAME);
+            if self.traces.may_have(hash)
+                && let Some(kept) = self.kept(hash, wire, Rtype::DNAME)
+                && kept.serves(security, age)
             {
-                return Some(set);
+                return kept.set();
             }
         }
     }
 
     /// The validated wildcard closest above `name`, within `zone`: of this type, or an alias.
-    pub fn wildcard_above(&self, name: &Name, zone: &Name, rtype: Rtype, age: Moment) -> Option<Arc<RrSet>> {
+    pub fn wildcard_above(&self, name: &Name, zone: &Name, rtype: Rtype, age: Moment) -> Option<RrSet> {
         let mut wire = name.wire();
         while wire.len() > zone.wire().len() {
             wire = wire.get(usize::from(*wire.first()?) + 1..)?;
             let mut owner: SmallVec<[u8; 64]> = SmallVec::from_slice(b"\x01*");
             owner.extend_from_slice(wire);
             for rtype in [rtype, Rtype::CNAME] {
-                let key = self.key_of(0, &owner, rtype);
-                if self.traces.may_have(key)
-                    && let Some(set) = self.rrsets.get(&key)
-                    && set.security == Security::Secure
-                    && set.ttl_at(age).is_some()
+                let hash = self.key_of(0, &owner, rtype);
+                if self.traces.may_have(hash)
+                    && let Some(kept) = self.kept(hash, &owner, rtype)
+                    && kept.serves(Security::Secure, age)
                 {
-                    return Some(set);
+                    return kept.set();
                 }
             }
         }

@@ -94,7 +94,7 @@ impl Chain {
 
 #[derive(Default)]
 struct Kept {
-    soa: Option<Arc<RrSet>>,
+    soa: Option<RrSet>,
     nsec: Chain,
     nsec3: Chain,
     hashing: Option<Hashing>,
@@ -124,7 +124,7 @@ impl Ranges {
     pub(super) fn take<'a>(&self, sets: impl Iterator<Item = &'a RrSet>, soa: Option<&RrSet>, ttl: u32, most: usize) {
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(soa) = soa {
-            kept.soa = Some(Arc::new(soa.judged(soa.security, ttl)));
+            kept.soa = Some(soa.judged(soa.security, ttl));
         }
         for set in sets {
             let Some(place) = place(&self.zone, set) else { continue };
@@ -149,7 +149,7 @@ impl Ranges {
     }
 
     /// The SOA that negative answers go with, if it is fresh.
-    pub fn soa(&self, age: Moment) -> Option<Arc<RrSet>> {
+    pub fn soa(&self, age: Moment) -> Option<RrSet> {
         self.read(|kept| kept.soa.clone()).filter(|soa| soa.ttl_at(age).is_some())
     }
 

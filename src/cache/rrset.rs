@@ -1,10 +1,16 @@
-//! A set of records as it is kept: one owner, one type, the data in one allocation.
+//! A set of records: one owner, one type, the data in one allocation that copies share.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use crate::clock::Moment;
 use crate::wire::{Name, Rtype};
+
+/// What the allocator and the count of copies take beside octets.
+const SHARED: usize = 16;
 
 /// How far data is trusted (RFC 2181 §5.4.1); later ones replace earlier ones.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -31,7 +37,7 @@ pub enum Security {
     Secure,
 }
 
-/// Records of one owner and type.
+/// Records of one owner and type. A copy shares their data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RrSet {
     pub owner: Name,
@@ -42,40 +48,92 @@ pub struct RrSet {
     pub security: Security,
     /// What proves that no closer name exists, where a wildcard answered.
     pub proof: Option<Arc<[RrSet]>>,
-    stored: Moment,
-    data: Packed,
-    signatures: Packed,
+    pub(super) stored: Moment,
+    pub(super) records: Records,
 }
 
-/// A list of octet strings, each behind its length.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Packed(Box<[u8]>);
+/// Octets from one place to another.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Span {
+    pub from: u32,
+    pub to: u32,
+}
 
-impl Packed {
-    fn new<'a>(items: impl Iterator<Item = &'a [u8]>) -> Packed {
-        let mut bytes = Vec::new();
-        for item in items {
-            let Ok(length) = u16::try_from(item.len()) else { continue };
-            bytes.extend_from_slice(&length.to_be_bytes());
-            bytes.extend_from_slice(item);
-        }
-        Packed(bytes.into_boxed_slice())
-    }
-
-    fn iter(&self) -> PackedIter<'_> {
-        PackedIter(&self.0)
+impl Span {
+    pub fn of<'a>(&self, octets: &'a [u8]) -> &'a [u8] {
+        octets.get(self.from as usize..self.to as usize).unwrap_or(&[])
     }
 }
 
+/// The data of records and of the signatures over them, in one piece of memory.
 #[derive(Clone)]
-struct PackedIter<'a>(&'a [u8]);
+pub(super) struct Records {
+    pub octets: triomphe::Arc<[u8]>,
+    pub data: Span,
+    pub signatures: Span,
+    /// The data is that of one record, and no list.
+    pub lone: bool,
+}
 
-impl<'a> Iterator for PackedIter<'a> {
+impl Records {
+    fn new<'d, 's>(data: impl Iterator<Item = &'d [u8]>, signatures: impl Iterator<Item = &'s [u8]>) -> Records {
+        let mut octets: SmallVec<[u8; 512]> = SmallVec::new();
+        list(data, &mut octets);
+        let end = octets.len() as u32;
+        list(signatures, &mut octets);
+        let signatures = Span { from: end, to: octets.len() as u32 };
+        Records { octets: triomphe::Arc::from(&octets[..]), data: Span { from: 0, to: end }, signatures, lone: false }
+    }
+
+    fn data(&self) -> Items<'_> {
+        Items { rest: self.data.of(&self.octets), lone: self.lone }
+    }
+
+    fn signatures(&self) -> Items<'_> {
+        Items { rest: self.signatures.of(&self.octets), lone: false }
+    }
+}
+
+impl PartialEq for Records {
+    fn eq(&self, other: &Records) -> bool {
+        self.data().eq(other.data()) && self.signatures().eq(other.signatures())
+    }
+}
+
+impl Eq for Records {}
+
+impl fmt::Debug for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.data()).entries(self.signatures()).finish()
+    }
+}
+
+/// Writes octet strings, each behind its length. None of a message is longer than a length can say.
+pub(super) fn list<'a, const N: usize>(items: impl Iterator<Item = &'a [u8]>, octets: &mut SmallVec<[u8; N]>) {
+    for item in items {
+        let Ok(length) = u16::try_from(item.len()) else { continue };
+        octets.extend_from_slice(&length.to_be_bytes());
+        octets.extend_from_slice(item);
+    }
+}
+
+/// A list of octet strings, each behind its length; or one alone.
+#[derive(Clone)]
+struct Items<'a> {
+    rest: &'a [u8],
+    lone: bool,
+}
+
+impl<'a> Iterator for Items<'a> {
     type Item = &'a [u8];
     fn next(&mut self) -> Option<&'a [u8]> {
-        let (length, rest) = self.0.split_first_chunk()?;
+        if self.lone {
+            self.lone = false;
+            return Some(std::mem::take(&mut self.rest));
+        }
+        let (length, rest) = self.rest.split_first_chunk()?;
         let (item, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-        self.0 = rest;
+        self.rest = rest;
         Some(item)
     }
 }
@@ -104,14 +162,16 @@ impl RrSet {
             security: Security::Unchecked,
             proof: None,
             stored,
-            data: Packed::new(items.into_iter()),
-            signatures: Packed::default(),
+            records: Records::new(items.into_iter(), std::iter::empty()),
         }
     }
 
     /// With the RRSIG data that covers it.
     pub fn with_signatures<'a>(mut self, signatures: impl IntoIterator<Item = &'a [u8]>) -> RrSet {
-        self.signatures = Packed::new(signatures.into_iter());
+        let mut signatures = signatures.into_iter().peekable();
+        if signatures.peek().is_some() || self.signatures().next().is_some() {
+            self.records = Records::new(self.records.data(), signatures);
+        }
         self
     }
 
@@ -138,17 +198,17 @@ impl RrSet {
 
     /// The data of each record, names uncompressed.
     pub fn rdatas(&self) -> impl Iterator<Item = &[u8]> + Clone {
-        self.data.iter()
+        self.records.data()
     }
 
     /// The data of the first record.
     pub fn first(&self) -> Option<&[u8]> {
-        self.data.iter().next()
+        self.records.data().next()
     }
 
     /// The data of each RRSIG over it.
     pub fn signatures(&self) -> impl Iterator<Item = &[u8]> + Clone {
-        self.signatures.iter()
+        self.records.signatures()
     }
 
     /// When it was received.
@@ -176,6 +236,8 @@ impl RrSet {
     pub fn weight(&self) -> usize {
         let name = self.owner.wire().len();
         let proof = self.proof.as_deref().map_or(0, |sets| sets.iter().map(RrSet::weight).sum());
-        proof + size_of::<RrSet>() + self.data.0.len() + self.signatures.0.len() + if name > 40 { name } else { 0 }
+        let records =
+            self.records.data.of(&self.records.octets).len() + self.records.signatures.of(&self.records.octets).len();
+        proof + size_of::<RrSet>() + SHARED + records + if name > 40 { name } else { 0 }
     }
 }

@@ -48,9 +48,9 @@ impl Shares {
     }
 
     /// Charges what is new to its shares. `false`: it is not kept, for there is little room and a share is used up.
-    pub fn may_keep<V: Send + Sync + 'static>(
+    pub fn may_keep<K, V: Send + Sync + 'static>(
         &self,
-        store: &Moka<u128, V, std::hash::BuildHasherDefault<AsIs>>,
+        store: &Moka<K, V, std::hash::BuildHasherDefault<AsIs>>,
         capacity: u64,
         new: &New<'_>,
         now: Moment,

@@ -273,7 +273,7 @@ fn ages(
         lives.extend(std::iter::repeat_n(life, set.rdatas().count() + signatures));
         until = until.min(ends(life));
     };
-    outcome.answer.iter().for_each(|set| add(set, Life::from(&**set)));
+    outcome.answer.iter().for_each(|set| add(set, Life::from(set)));
     if let Some(soa) = &outcome.soa {
         add(&soa.set, soa.life);
     }

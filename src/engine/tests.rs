@@ -56,7 +56,7 @@ fn filled() -> Shared {
     );
     let negative = |rcode| Negative {
         rcode,
-        soa: Some(Arc::clone(&soa)),
+        soa: Some(soa.clone()),
         proof: Arc::new([]),
         security: Security::Secure,
         ttl: 120,

@@ -36,14 +36,14 @@ pub(super) enum Deduced {
     /// NXDOMAIN or NODATA.
     Denied(Absent),
     /// What a wildcard makes of the name.
-    Answer(Arc<RrSet>),
-    Alias(Arc<RrSet>, Name),
+    Answer(RrSet),
+    Alias(RrSet, Name),
 }
 
 /// What a negative answer is made of.
 pub(super) struct Absent {
     pub rcode: Rcode,
-    pub soa: Soa,
+    pub soa: Box<Soa>,
     pub proof: SmallVec<[Proof; 1]>,
 }
 
@@ -171,9 +171,9 @@ impl Asked<'_> {
         };
         let set = ranges.soa(self.age)?;
         let proofs = found.iter().flat_map(|proof| proof.iter());
-        let life = shortest(proofs.map(Life::from).chain([Life::from(&*set)]))?;
+        let life = shortest(proofs.map(Life::from).chain([Life::from(&set)]))?;
         drop(denial);
-        Some(Deduced::Denied(Absent { rcode, soa: Soa { set, life }, proof: found }))
+        Some(Deduced::Denied(Absent { rcode, soa: Box::new(Soa { set, life }), proof: found }))
     }
 
     /// What a wildcard makes of the name. That the next closer name does not exist is all that such an answer has to prove
@@ -195,8 +195,8 @@ impl Asked<'_> {
         })?;
         let alias = made.rtype == Rtype::CNAME && self.rtype != Rtype::CNAME;
         Some(match made.first().and_then(leading_name).filter(|_| alias) {
-            Some(target) => Deduced::Alias(Arc::new(made), target),
-            None => Deduced::Answer(Arc::new(made)),
+            Some(target) => Deduced::Alias(made, target),
+            None => Deduced::Answer(made),
         })
     }
 

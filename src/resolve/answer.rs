@@ -49,7 +49,7 @@ impl From<&RrSet> for Life {
 /// The SOA of a negative answer, which lives as long as the answer does.
 #[derive(Clone, Debug)]
 pub struct Soa {
-    pub set: Arc<RrSet>,
+    pub set: RrSet,
     pub life: Life,
 }
 
@@ -58,9 +58,9 @@ pub struct Soa {
 pub struct Outcome {
     pub rcode: Rcode,
     /// The aliases in order, then the records asked for.
-    pub answer: Vec<Arc<RrSet>>,
+    pub answer: Vec<RrSet>,
     /// The SOA of a negative answer.
-    pub soa: Option<Soa>,
+    pub soa: Option<Box<Soa>>,
     /// Why there is none: with SERVFAIL.
     pub failure: Option<Failure>,
     /// Some of it has come near its end: worth refreshing.
@@ -117,7 +117,7 @@ impl Outcome {
         self.soa = negative
             .soa
             .as_ref()
-            .map(|soa| Soa { set: Arc::clone(soa), life: Life { stored: negative.stored, ttl: negative.ttl } });
+            .map(|soa| Box::new(Soa { set: soa.clone(), life: Life { stored: negative.stored, ttl: negative.ttl } }));
         self
     }
 
@@ -134,13 +134,13 @@ impl Outcome {
         let set = |records: &[LocalRecord]| {
             let first = records.first()?;
             let data = records.iter().map(|record| &*record.rdata);
-            Some(Arc::new(RrSet::new(first.owner.clone(), first.rtype, first.ttl, Rank::Local, age, data)))
+            Some(RrSet::new(first.owner.clone(), first.rtype, first.ttl, Rank::Local, age, data))
         };
         self.rcode = answer.rcode;
         self.secure = false;
         self.soa = set(&answer.authority)
             .filter(|soa| soa.rtype == Rtype::SOA)
-            .map(|soa| Soa { life: Life { stored: age, ttl: soa.ttl }, set: soa });
+            .map(|soa| Box::new(Soa { life: Life { stored: age, ttl: soa.ttl }, set: soa }));
         let found = set(&answer.answer)?;
         let alias = found.rtype == Rtype::CNAME && rtype != Rtype::CNAME;
         let target = found.rdatas().next().and_then(leading_name).filter(|_| alias);
@@ -148,7 +148,7 @@ impl Outcome {
         target
     }
 
-    fn push(&mut self, set: Arc<RrSet>, age: Moment) {
+    fn push(&mut self, set: RrSet, age: Moment) {
         // Only what a wildcard was found to make has both.
         let deduced = set.rank == Rank::Local && set.proof.is_some();
         self.deduced |= deduced;
@@ -165,8 +165,8 @@ impl Outcome {
 
 /// One step along the aliases of the cache.
 pub(super) enum Known {
-    Answer(Arc<RrSet>),
-    Alias(Vec<Arc<RrSet>>, Name),
+    Answer(RrSet),
+    Alias(Vec<RrSet>, Name),
     Negative(Arc<Negative>),
     Absent(Absent),
 }
@@ -217,10 +217,10 @@ fn said(cache: &Cache, name: &Name, rtype: Rtype, wanted: Security, age: Moment)
 }
 
 /// The alias that a DNAME makes of a name below it.
-pub(super) fn alias_by(dname: Arc<RrSet>, name: &Name) -> Option<Known> {
+pub(super) fn alias_by(dname: RrSet, name: &Name) -> Option<Known> {
     let (mut cname, target) = synthesise(&dname, name)?;
     cname.security = dname.security;
-    Some(Known::Alias(vec![dname, Arc::new(cname)], target))
+    Some(Known::Alias(vec![dname, cname], target))
 }
 
 /// What the cache has of an answer.

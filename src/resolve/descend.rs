@@ -36,9 +36,9 @@ pub(super) struct Raw {
 
 /// What was found of a question.
 pub(super) enum Found {
-    Answer(Vec<Arc<RrSet>>),
-    Alias { sets: Vec<Arc<RrSet>>, target: Name },
-    TooLong(Vec<Arc<RrSet>>),
+    Answer(Vec<RrSet>),
+    Alias { sets: Vec<RrSet>, target: Name },
+    TooLong(Vec<RrSet>),
     Negative(Arc<Negative>),
 }
 
@@ -72,7 +72,7 @@ pub(super) fn addresses_of<'a>(
         let raw = descend(cx, work, &question).await;
         match raw.map(|raw| keep(cx, raw)) {
             Ok(Found::Answer(sets)) => {
-                Ok(sets.iter().filter(|set| set.rtype == question.rtype).flat_map(|set| found(set)).collect())
+                Ok(sets.iter().filter(|set| set.rtype == question.rtype).flat_map(found).collect())
             }
             // The name of a name server is not an alias (RFC 2181 §10.3).
             Ok(_) => Ok(Vec::new()),
@@ -265,13 +265,13 @@ fn learn_servers(cx: &Cx, heard: &Heard, asked: Asked<'_>, cut: &Cut) {
     }
 }
 
-fn keep_sets(cx: &Cx, sets: Vec<RrSet>) -> Vec<Arc<RrSet>> {
+fn keep_sets(cx: &Cx, sets: Vec<RrSet>) -> Vec<RrSet> {
     let age = cx.now().age;
     sets.into_iter()
         .map(|mut set| {
             set.ttl = cx.cache.clamp_ttl(set.ttl);
             // What a DNAME makes is made again when it is needed.
-            if set.rank == crate::cache::Rank::Local { Arc::new(set) } else { cx.cache.keep(set, age) }
+            if set.rank == crate::cache::Rank::Local { set } else { cx.cache.keep(set, age) }
         })
         .collect()
 }
@@ -280,7 +280,7 @@ fn keep_negative(cx: &Cx, name: &Name, rtype: Rtype, negative: NegativeReading) 
     let ttl = cx.cache.clamp_negative_ttl(negative.ttl);
     let soa = negative.soa.map(|mut soa| {
         soa.ttl = ttl;
-        Arc::new(soa)
+        soa
     });
     let kept = Negative {
         rcode: negative.rcode,

@@ -161,7 +161,7 @@ fn last(
         return Some((Known::Negative(Arc::new(revived(&negative, now.age, ttl))), negative.stored));
     }
     let set = newest.filter(|set| usable(set.end()) && signed(set, now.unix))?;
-    let fresh = Arc::new(set.revived(now.age, ttl));
+    let fresh = set.revived(now.age, ttl);
     let known = match set.rtype {
         kind if kind == rtype && set.owner == *name => Known::Answer(fresh),
         Rtype::CNAME => {
@@ -175,7 +175,7 @@ fn last(
 
 fn revived(negative: &Negative, age: Moment, ttl: u32) -> Negative {
     let proof = negative.proof.iter().map(|set| set.revived(age, ttl)).collect();
-    let soa = negative.soa.as_ref().map(|soa| Arc::new(soa.revived(age, ttl)));
+    let soa = negative.soa.as_ref().map(|soa| soa.revived(age, ttl));
     Negative { stored: age, ttl, proof, soa, ..negative.clone() }
 }
 
@@ -187,7 +187,7 @@ fn signed(set: &RrSet, now: UnixTime) -> bool {
 }
 
 fn denies(negative: &Negative, now: UnixTime) -> bool {
-    let sets = || negative.proof.iter().chain(negative.soa.as_deref());
+    let sets = || negative.proof.iter().chain(&negative.soa);
     negative.security < Security::Secure
         || sets().all(|set| set.signatures().count() == 0 || set.signatures().any(|signature| holds(signature, now)))
 }

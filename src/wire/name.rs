@@ -12,8 +12,15 @@ pub const MAX_LABEL: usize = 63;
 /// A domain name, lower-cased, in uncompressed wire form: short ones live inline.
 ///
 /// Comparison is of octets, which for lower-cased names is the comparison of RFC 4343.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name(SmallVec<[u8; 40]>);
+
+impl Clone for Name {
+    /// In one piece: what `SmallVec` derives goes octet by octet.
+    fn clone(&self) -> Name {
+        Name(SmallVec::from_slice(&self.0))
+    }
+}
 
 /// Why a text is not a domain name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -68,6 +68,12 @@ fn ask(resolving: &Resolving, file: &Path, count: usize) {
 fn main() {
     let smoke = std::env::args().any(|argument| argument == "--smoke");
     let (first, second) = if smoke { (1_000, 3_000) } else { (100_000, 400_000) };
+    let named = |resolver: &Resolver| std::env::args().any(|argument| argument == resolver.name());
+    let mut chosen: Vec<Resolver> = Resolver::ALL.into_iter().filter(named).collect();
+    let all = chosen.is_empty();
+    if all {
+        chosen = Resolver::ALL.to_vec();
+    }
     require_own_network();
     let dir = fresh_dir("memory");
     let internet = internet(&dir);
@@ -76,7 +82,7 @@ fn main() {
     let mut table = String::from(
         "| resolver | resident after the first | resident at the end | octets a name |\n|---|---:|---:|---:|\n",
     );
-    for resolver in Resolver::ALL {
+    for &resolver in &chosen {
         let resolving = resolver.start(&internet, &[]);
         ask(&resolving, &warm, first);
         let before = resolving.running.resident();
@@ -98,7 +104,7 @@ fn main() {
         peers::results::circumstances(),
     );
     println!("\n{report}");
-    if !smoke {
+    if all && !smoke {
         peers::results::replace_section(&package_file("benches/peers/RESULTS.md"), "Memory", &report);
         println!("written to benches/peers/RESULTS.md");
     }
