@@ -29,6 +29,7 @@ use crate::text::units;
 pub struct Settings {
     /// Shards; at least 1.
     pub workers: usize,
+    pub pin: Pin,
     pub listener: crate::listener::Policy,
     pub upstream: crate::upstream::Policy,
     pub engine: crate::engine::Policy,
@@ -54,6 +55,18 @@ pub struct Settings {
     pub snapshot: SnapshotPolicy,
     /// Zones that are not validated for a while; the engine's policy has them too.
     pub negative_trust_anchors: Vec<NegativeAnchor>,
+}
+
+/// Whether shards stay on cores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Pin {
+    /// The scheduler decides.
+    #[default]
+    Off,
+    /// Each on one.
+    Cores,
+    /// Each on one, with the packets that the kernel takes in there.
+    Queues,
 }
 
 /// The clock by which cached data ages.
@@ -114,6 +127,7 @@ impl Default for Settings {
         engine.resolve.dnssec.anchors = Anchors::built_in();
         Settings {
             workers: cores(),
+            pin: Pin::default(),
             listener: crate::listener::Policy::default(),
             upstream: crate::upstream::Policy::default(),
             engine,

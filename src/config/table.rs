@@ -7,7 +7,7 @@ mod stale;
 use std::time::Duration;
 
 use super::shape::{Items, Setting, Shape};
-use super::{CacheClock, LogFormat, Settings};
+use super::{CacheClock, LogFormat, Pin, Settings};
 use crate::admission::ClientClass;
 use crate::dnssec::Sha1;
 use crate::resolve::{Minimisation, Upstream};
@@ -75,7 +75,7 @@ pub static REPEATED: [Repeated<Upstream>; 2] = [
     },
 ];
 
-static SERVER: [Setting<Settings>; 14] = [
+static SERVER: [Setting<Settings>; 15] = [
     Setting {
         key: "listen",
         shape: Shape::List(Items::Listeners(|s| &mut s.listener.listen)),
@@ -94,6 +94,32 @@ static SERVER: [Setting<Settings>; 14] = [
         doc: "How many shards answer, each a thread with its own sockets; 0 means one for every core.",
         reason: "A shard never waits for another, so one per core uses the machine and more would only take turns.",
         example: "4",
+    },
+    Setting {
+        key: "pin",
+        shape: Shape::Choice {
+            of: &["off", "cores", "queues"],
+            get: |s| match s.pin {
+                Pin::Off => "off",
+                Pin::Cores => "cores",
+                Pin::Queues => "queues",
+            },
+            set: |s, word| {
+                s.pin = match word {
+                    "cores" => Pin::Cores,
+                    "queues" => Pin::Queues,
+                    _ => Pin::Off,
+                };
+            },
+        },
+        default: None,
+        required: false,
+        doc: "Keep each shard on one core, and its own memory on that core's node: \"cores\". The cores are those this \
+              process may use (taskset, CPUAffinity= of systemd), in order. \"queues\" also hands a shard the packets that \
+              the kernel takes in on its core, for network cards with a receive queue for each (Linux 6.2 and later).",
+        reason: "The scheduler does well where others use the machine too, and a card with one queue would give everything \
+                 to one shard.",
+        example: r#""cores""#,
     },
     Setting {
         key: "udp_payload_size",

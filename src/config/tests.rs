@@ -108,6 +108,7 @@ const EVERYTHING: &str = r#"
 [server]
 listen = ["192.0.2.1:53", "[2001:db8::1]:5353"]
 workers = 3
+pin = "queues"
 udp_payload_size = 1400
 extended_errors = false
 nsid = "0x6d61"
@@ -177,7 +178,7 @@ fn every_key_changes_what_it_names() {
     let s = good(EVERYTHING);
     assert_eq!(s.listener.listen, ["192.0.2.1:53".parse().unwrap(), "[2001:db8::1]:5353".parse().unwrap()]);
     assert_eq!((s.workers, s.listener.tcp_connections, s.listener.tcp_connections_per_prefix), (3, 11, 7));
-    assert_eq!(s.listener.tcp_connections_per_client, 6);
+    assert_eq!((s.pin, s.listener.tcp_connections_per_client), (Pin::Queues, 6));
     assert_eq!((s.listener.tcp_idle_timeout, s.listener.tcp_pipeline), (Duration::from_millis(1900), 5));
     assert_eq!(s.listener.tcp_write_timeout, Duration::from_millis(2900));
     let respond = &s.engine.respond;

@@ -10,6 +10,7 @@ mod logging;
 mod notices;
 mod once;
 mod reload;
+mod seat;
 mod shard;
 mod sieve;
 mod snapshot;
@@ -215,9 +216,11 @@ pub fn start_from(mut settings: Settings, file: Option<PathBuf>) -> Result<Handl
         told: Arc::clone(&told),
         _control: control,
     };
-    for (number, doors) in shards.into_iter().enumerate() {
+    let seats = seat::seats(settings.pin, workers);
+    for (number, (doors, seat)) in shards.into_iter().zip(seats).enumerate() {
         let site = Site {
             doors,
+            seat,
             listener: settings.listener.clone(),
             upstream: plan.upstream(&settings.upstream),
             upstream_sockets: plan.upstream_sockets,

@@ -18,6 +18,7 @@ use tracing::{debug, info};
 use super::Error;
 use super::anchors::Follows;
 use super::notices::Notices;
+use super::seat::Seat;
 use super::sieve::Sieve;
 use super::strain::{Felt, Strain};
 use crate::admission::{Door, Level};
@@ -46,6 +47,8 @@ const PARTING: Duration = Duration::from_millis(200);
 /// What a shard is made of.
 pub struct Site {
     pub doors: Doors,
+    /// Where its thread stays.
+    pub seat: Option<Seat>,
     pub listener: listener::Policy,
     pub upstream: upstream::Policy,
     pub upstream_sockets: usize,
@@ -98,6 +101,10 @@ impl Shard {
     /// Runs a shard on this thread until it is stopped. `began` is called when it answers.
     pub fn run(site: Site, began: impl FnOnce() + 'static) -> Result<(), Error> {
         let failed = |source| Error::System { doing: "starting a shard", source };
+        // Before anything of its own is made: memory comes from the node of the core that touches it first.
+        if let Some(seat) = site.seat {
+            seat.take(site.number, &site.doors);
+        }
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
         let runtime = runtime.map_err(failed)?;
         // A task, not the runtime's main future: waking that one costs a system call each time.

@@ -18,6 +18,7 @@ fn settings(listen: &[SocketAddr]) -> Settings {
     engine.resolve.prime = false;
     Settings {
         workers: 2,
+        pin: crate::config::Pin::Off,
         listener: listener::Policy { listen: listen.to_vec(), ..listener::Policy::default() },
         upstream: crate::upstream::Policy::default(),
         engine,

@@ -3,8 +3,8 @@
 //! Nothing here knows what a resolver is: [`socket`] makes sockets with the options a resolver
 //! wants, [`batch`] moves many datagrams in one system call, [`epoll`] watches many short-lived
 //! sockets through one descriptor, [`framing`] cuts a stream into messages, [`clock`] reads the
-//! clocks, [`limits`] asks how many descriptors there are, [`priority`] lets a
-//! thread give way, [`terminal`] asks how wide a terminal is, [`child`] ties the
+//! clocks, [`cores`] keeps a thread on a core, [`limits`] asks how many descriptors there are,
+//! [`priority`] lets a thread give way, [`terminal`] asks how wide a terminal is, [`child`] ties the
 //! life of a process to this one's.
 
 #[cfg(not(target_os = "linux"))]
@@ -13,6 +13,7 @@ compile_error!("maeslant uses Linux system calls (recvmmsg, epoll, SO_REUSEPORT 
 pub mod batch;
 pub mod child;
 pub mod clock;
+pub mod cores;
 pub mod epoll;
 pub mod filter;
 pub mod framing;

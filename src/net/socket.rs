@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::io::Interest;
@@ -39,6 +39,13 @@ pub fn udp_listener(addr: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
 pub fn into_awaitable(socket: UdpSocket) -> io::Result<AsyncFd<UdpSocket>> {
     // SAFETY: the socket owns its descriptor, which stays open and the same as long as it lives.
     Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?)
+}
+
+/// Has the kernel prefer `socket`, of those that share its port, for what it takes in on `core` (for UDP from Linux 6.2 on;
+/// older ones spread clients as if this had not been called, as all do for cores that no socket prefers).
+pub fn prefer_core(socket: BorrowedFd<'_>, core: usize) -> io::Result<()> {
+    let core = libc::c_int::try_from(core).map_err(|_| io::ErrorKind::InvalidInput)?;
+    set_int(socket, libc::SOL_SOCKET, libc::SO_INCOMING_CPU, core)
 }
 
 /// Lets `octets` wait in `socket`'s receive buffer, beyond what the system allows everyone, where this process may
@@ -135,22 +142,22 @@ pub fn can_bind(addr: IpAddr) -> io::Result<()> {
 /// that can be replaced one by one (RFC 9715 §3.1).
 fn ignore_path_mtu(socket: &Socket, ipv6: bool) -> io::Result<()> {
     if ipv6 {
-        set_int(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_OMIT)
+        set_int(socket.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_OMIT)
     } else {
-        set_int(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT)
+        set_int(socket.as_fd(), libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT)
     }
 }
 
 /// Each packet comes with the address it was sent to, which the reply must leave from.
 fn report_destination(socket: &Socket, ipv6: bool) -> io::Result<()> {
     if ipv6 {
-        set_int(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)
+        set_int(socket.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)
     } else {
-        set_int(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)
+        set_int(socket.as_fd(), libc::IPPROTO_IP, libc::IP_PKTINFO, 1)
     }
 }
 
-fn set_int(socket: &Socket, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+fn set_int(socket: BorrowedFd<'_>, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
     let size = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: the socket is open, and `value` is an int of `size` octets for the length of the call.
     let done = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const value).cast(), size) };

@@ -221,6 +221,40 @@ fn printers(port: u16, old: u16) -> u16 {
     }
 }
 
+/// Threads of a process by name, each with the cores it may use.
+fn affinities(process: u32) -> Vec<(String, String)> {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
+    let word = |status: &str, key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key));
+        line.expect("as in proc(5)").trim().to_owned()
+    };
+    let statuses = tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok());
+    statuses.map(|status| (word(&status, "Name:"), word(&status, "Cpus_allowed_list:"))).collect()
+}
+
+#[test]
+fn pinned_shards_stay_each_on_a_core_and_answer() {
+    let cores = maeslant::net::cores::allowed();
+    for pin in ["off", "cores", "queues"] {
+        let port = free_port();
+        let more = format!("{NOBODY}[local]\nrecords = [\"printer.example. A 192.0.2.1\"]\n");
+        let config = config(&[port], &more).replace("workers = 2", &format!("workers = 2\npin = \"{pin}\""));
+        let program = Program::start(pin, &config);
+        program.log_until("ready");
+        assert_eq!(printers(port, 0), 1);
+        let all = affinities(program.child.id());
+        let of = |name: &str| all.iter().find(|(thread, _)| thread == name).expect("a thread").1.clone();
+        let main = of("maeslant");
+        for number in 0..2 {
+            let expected = if pin == "off" { main.clone() } else { cores[number % cores.len()].to_string() };
+            assert_eq!(of(&format!("shard-{number}")), expected, "pin = {pin}: {all:?}");
+        }
+        program.signal("TERM");
+        let (status, log) = program.end();
+        assert!(status.success() && !log.concat().contains("pin"), "{log:?}");
+    }
+}
+
 #[test]
 fn a_changed_configuration_is_taken_while_it_serves_and_a_wrong_one_changes_nothing() {
     let port = free_port();
