@@ -70,6 +70,13 @@ impl Ladder {
         Ladder { v4: rungs(&limits.prefixes_v4), v6: rungs(&limits.prefixes_v6) }
     }
 
+    /// The first account of an address, which is canonical; of no meaning where there is none.
+    #[inline]
+    pub fn narrowest(&self, secret: &Secret, address: IpAddr) -> Hash {
+        let rungs = if address.is_ipv4() { &self.v4 } else { &self.v6 };
+        prefix_key(secret, Book::Share, address, rungs.rungs[0].length)
+    }
+
     /// The accounts of an address, which is canonical.
     #[inline]
     pub fn accounts(&self, secret: &Secret, address: IpAddr) -> Accounts {
@@ -90,12 +97,6 @@ impl Accounts {
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = (Hash, u8)> + '_ {
         self.keys.iter().copied().zip(self.lengths).take(self.count)
-    }
-
-    /// The first: the address itself.
-    #[inline]
-    pub fn narrowest(&self) -> Hash {
-        self.keys[0]
     }
 
     /// What `units` cost in the `index`th, in nanoseconds of it, for somebody with `weight` shares.

@@ -100,19 +100,20 @@ impl Table {
     fn find(&self, key: Hash, now: u64) -> Found<'_> {
         let line = self.line(key);
         let tag = tag(key);
-        let mut least: Option<Found<'_>> = None;
+        // Most have one: whose are the least ahead is looked at only where it matters.
         for (place, account) in (0u8..).zip(&line.0) {
             let word = account.load(Ordering::Relaxed);
-            let ahead = ahead(word, now);
             if word >> TIME_BITS == tag {
-                return Found { account, place, word, ahead };
-            }
-            if least.as_ref().is_none_or(|least| ahead < least.ahead) {
-                least = Some(Found { account, place, word, ahead });
+                return Found { account, place, word, ahead: ahead(word, now) };
             }
         }
-        // A line is never empty; this is only what the compiler cannot see.
-        least.unwrap_or(Found { account: &line.0[0], place: 0, word: 0, ahead: 0 })
+        // The least, and in its lowest bits where it is.
+        let places =
+            (0u64..).zip(&line.0).map(|(place, account)| ahead(account.load(Ordering::Relaxed), now) << 3 | place);
+        let place = (places.min().unwrap_or(0) & 7) as u8;
+        let account = &line.0[usize::from(place) % WAYS];
+        let word = account.load(Ordering::Relaxed);
+        Found { account, place, word, ahead: ahead(word, now) }
     }
 
     /// The account of `key` where it was found a moment ago.

@@ -81,11 +81,10 @@ impl Seen {
             self.replace(self.end.load(Ordering::Relaxed), now.as_nanos().saturating_add(self.span));
             young = (self.epoch.load(Ordering::Relaxed) % 2) as usize;
         }
-        let words = &self.generations[young];
         let mut fresh = 0;
-        for (place, bit) in places(key, words.len()) {
-            if words[place].load(Ordering::Relaxed) & bit == 0 {
-                let before = words[place].fetch_or(bit, Ordering::Relaxed);
+        for (word, bit) in places(key, &self.generations[young]) {
+            if word.load(Ordering::Relaxed) & bit == 0 {
+                let before = word.fetch_or(bit, Ordering::Relaxed);
                 fresh += u64::from(before & bit == 0);
             }
         }
@@ -99,7 +98,7 @@ impl Seen {
         self.turn(now);
         self.generations
             .iter()
-            .any(|words| places(key, words.len()).all(|(place, bit)| words[place].load(Ordering::Relaxed) & bit != 0))
+            .any(|words| places(key, words).all(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0))
     }
 
     /// The generation being filled; a new one is begun when a span is over.
@@ -193,11 +192,12 @@ impl Seen {
 }
 
 /// Where the bits of a key are, all within one cache line.
-fn places(key: Hash, words: usize) -> impl Iterator<Item = (usize, u64)> {
-    let line = (key.0 >> 36) as usize & (words / WORDS - 1);
-    (0..BITS).map(move |index| {
+fn places(key: Hash, words: &[AtomicU64]) -> impl Iterator<Item = (&AtomicU64, u64)> {
+    let (lines, _) = words.as_chunks::<WORDS>();
+    let line = lines.get((key.0 >> 36) as usize & (lines.len() - 1));
+    (0..BITS).filter_map(move |index| {
         let bit = key.0 >> (9 * index) & 0x1ff;
-        (line * WORDS + (bit / 64) as usize, 1 << (bit % 64))
+        Some((&line?[(bit / 64) as usize % WORDS], 1 << (bit % 64)))
     })
 }
 
