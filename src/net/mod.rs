@@ -5,7 +5,7 @@
 //! sockets through one descriptor, [`framing`] cuts a stream into messages, [`clock`] reads the
 //! clocks, [`cores`] keeps a thread on a core, [`limits`] asks how many descriptors there are,
 //! [`priority`] lets a thread give way, [`terminal`] asks how wide a terminal is, [`child`] ties the
-//! life of a process to this one's.
+//! life of a process to this one's, [`volley`] asks many questions for little.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("maeslant uses Linux system calls (recvmmsg, epoll, SO_REUSEPORT with load balancing)");
@@ -21,3 +21,4 @@ pub mod limits;
 pub mod priority;
 pub mod socket;
 pub mod terminal;
+pub mod volley;

@@ -1,18 +1,21 @@
-//! A generator faster than any server: one socket, batches, many client addresses, no allocation a packet.
+//! A generator faster than any server: one socket, volleys, many client addresses, no allocation a packet.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::os::fd::AsFd;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use maeslant::net::batch::{BATCH, Receiver, Sender};
-use maeslant::net::socket::{udp_listener, widen_receive_buffer};
+use maeslant::net::volley::{TAKEN, Volley};
 
 /// Questions in flight when a server is driven as fast as it goes: few enough that every server's socket holds them.
 pub const WINDOW: usize = 128;
 /// Client addresses, spread over all of 127.0.0.0/8, as an ISP's customers are over its networks.
 const CLIENTS: u32 = 10_000;
 const STRIDE: u32 = 1_667;
+/// Questions that a client asks at once where servers are driven as fast as they go, as for the addresses of a page. At a
+/// steady pace each comes alone.
+pub const AT_ONCE: usize = 4;
+/// Questions that are due are sent in groups of so many at most: answers have to be read meanwhile.
+const DUE: u64 = 64;
 /// A question without an answer for so long is lost, and its place is used for the next.
 const LOST: Duration = Duration::from_millis(200);
 /// How fast, and how long, everybody asks before anything is measured.
@@ -39,8 +42,6 @@ pub struct Volume {
     pub span: Duration,
     /// The generator's own CPU time, of the span.
     pub busy: f64,
-    /// Turns in which something had arrived, of all turns: a server that always has something ready is not the limit.
-    pub served: f64,
 }
 
 impl Volume {
@@ -73,10 +74,8 @@ impl Latency {
 
 /// Asks one server.
 pub struct Drive {
-    socket: UdpSocket,
     server: SocketAddr,
-    receiver: Receiver,
-    sender: Sender,
+    volley: Volley,
     questions: Vec<Vec<u8>>,
     /// An echo answers with the question.
     echo: bool,
@@ -91,8 +90,7 @@ pub struct Drive {
 impl Drive {
     /// Asks `server` for the first `names` names.
     pub fn new(server: SocketAddr, names: usize, echo: bool) -> Drive {
-        let socket = udp_listener(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), false).expect("a port");
-        widen_receive_buffer(&socket, 8 << 20);
+        let SocketAddr::V4(v4) = server else { panic!("{server}: servers are driven over IPv4") };
         let question = |number: usize| {
             let mut packet = vec![0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
             for label in [format!("host{number:07}").as_str(), "names", "example"] {
@@ -103,10 +101,8 @@ impl Drive {
             packet
         };
         Drive {
-            socket,
             server,
-            receiver: Receiver::new(),
-            sender: Sender::new(),
+            volley: Volley::new(v4).expect("a socket"),
             questions: (0..names).map(question).collect(),
             echo,
             dice: 0x9e37_79b9_7f4a_7c15,
@@ -121,31 +117,43 @@ impl Drive {
         self.dice ^= self.dice << 13;
         self.dice ^= self.dice >> 7;
         self.dice ^= self.dice << 17;
-        self.dice % below
+        // The upper half of the product is as even as the remainder, and cheaper.
+        ((u128::from(self.dice) * u128::from(below)) >> 64) as u64
     }
 
-    fn put(&mut self, id: u16, name: usize, due: Instant) {
+    /// A client that asks.
+    fn client(&mut self) -> Ipv4Addr {
         let client = self.random(u64::from(CLIENTS)) as u32;
-        let client = Ipv4Addr::from_bits(0x7f01_0001 + client * STRIDE);
-        if self.sender.is_full() {
-            self.sender.flush(self.socket.as_fd());
-        }
-        let buffer = self.sender.buffer();
-        buffer.clear();
-        buffer.extend_from_slice(&self.questions[name]);
-        buffer[..2].copy_from_slice(&id.to_be_bytes());
-        self.sender.commit(self.server, Some(IpAddr::V4(client)));
+        Ipv4Addr::from_bits(0x7f01_0001 + client * STRIDE)
+    }
+
+    fn put(&mut self, client: Ipv4Addr, id: u16, name: usize, due: Instant) {
+        self.volley.add(client, id, &self.questions[name]).expect("questions can be sent");
         self.open[usize::from(id)] = Some((name as u32, due));
         self.asked += 1;
+    }
+
+    /// Questions for any names, in the places of others, some of each client.
+    fn put_all(&mut self, ids: &[u16], due: Instant) {
+        for ids in ids.chunks(AT_ONCE) {
+            let client = self.client();
+            for id in ids {
+                let name = self.random(self.questions.len() as u64) as usize;
+                self.put(client, *id, name, due);
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        self.volley.flush().expect("questions can be sent");
     }
 
     /// Takes what has come, and tells of each answer its ID, and when its question should have left.
     fn take(&mut self, answers: &mut Vec<(u16, Instant)>) -> usize {
         answers.clear();
-        let count = self.receiver.receive(self.socket.as_fd()).unwrap_or(0);
+        let count = self.volley.receive();
         for index in 0..count {
-            let Some(datagram) = self.receiver.datagram(index) else { continue };
-            let packet = datagram.data;
+            let packet = self.volley.response(index);
             let Some(&[high, low]) = packet.first_chunk::<2>() else { continue };
             let id = u16::from_be_bytes([high, low]);
             let Some((name, due)) = self.open[usize::from(id)] else { continue };
@@ -176,8 +184,9 @@ impl Drive {
             let id = (name % (1 << 16)) as u16;
             loop {
                 let sent = Instant::now();
-                self.put(id, name, sent);
-                self.sender.flush(self.socket.as_fd());
+                let client = self.client();
+                self.put(client, id, name, sent);
+                self.flush();
                 while self.open[usize::from(id)].is_some() && sent.elapsed() < Duration::from_secs(1) {
                     self.take(&mut answers);
                 }
@@ -195,40 +204,31 @@ impl Drive {
     pub fn full(&mut self, span: Duration) -> Volume {
         self.clear();
         let begin = Instant::now();
-        let names = self.questions.len() as u64;
-        for id in 0..WINDOW {
-            let name = self.random(names) as usize;
-            self.put(id as u16, name, begin);
-        }
-        let mut answers = Vec::with_capacity(BATCH);
-        let (mut answered, mut lost, mut turns, mut full) = (0, 0, 0u64, 0u64);
+        let mut free: Vec<u16> = (0..WINDOW as u16).collect();
+        self.put_all(&free, begin);
+        let mut answers = Vec::with_capacity(TAKEN);
+        let (mut answered, mut lost) = (0, 0);
         let mut checked = begin;
         let cpu = cpu_nanos();
         loop {
-            self.sender.flush(self.socket.as_fd());
-            let count = self.take(&mut answers);
-            turns += 1;
-            full += u64::from(count > 0);
+            self.flush();
+            self.take(&mut answers);
             let now = Instant::now();
             answered += answers.len() as u64;
             let ended = now - begin >= span;
             if ended {
                 break;
             }
-            for (id, _) in &answers {
-                let name = self.random(names) as usize;
-                self.put(*id, name, now);
-            }
+            free.clear();
+            free.extend(answers.iter().map(|(id, _)| *id));
             if now - checked > LOST {
                 checked = now;
-                for id in 0..WINDOW {
-                    if self.open[id].is_some_and(|(_, due)| now - due > LOST) {
-                        lost += 1;
-                        let name = self.random(names) as usize;
-                        self.put(id as u16, name, now);
-                    }
-                }
+                let overdue = |id: &u16| self.open[usize::from(*id)].is_some_and(|(_, due)| now - due > LOST);
+                let before = free.len();
+                free.extend((0..WINDOW as u16).filter(overdue));
+                lost += (free.len() - before) as u64;
             }
+            self.put_all(&free, now);
         }
         let span = begin.elapsed();
         let busy = (cpu_nanos() - cpu) as f64 / span.as_nanos() as f64;
@@ -240,7 +240,6 @@ impl Drive {
             wrong: self.wrong,
             span,
             busy,
-            served: full as f64 / turns as f64,
         }
     }
 
@@ -250,27 +249,45 @@ impl Drive {
         let names = self.questions.len() as u64;
         let total = (rate * span.as_secs_f64()) as u64;
         let mut taken = Vec::with_capacity(total as usize);
-        let mut answers = Vec::with_capacity(BATCH);
+        let mut answers = Vec::with_capacity(TAKEN);
         let begin = Instant::now();
         let mut next = 0u64;
         let end = span + LOST;
         while begin.elapsed() < end && (next < total || (taken.len() as u64) < total) {
             let due = ((begin.elapsed().as_secs_f64() * rate) as u64).min(total);
-            // Not more than a batch at once: answers have to be read meanwhile.
-            let until = due.min(next + BATCH as u64);
+            let until = due.min(next + DUE);
             while next < until {
                 let name = self.random(names) as usize;
                 let at = begin + Duration::from_secs_f64(next as f64 / rate);
-                self.put(next as u16, name, at);
+                let client = self.client();
+                self.put(client, next as u16, name, at);
                 next += 1;
             }
-            self.sender.flush(self.socket.as_fd());
+            self.flush();
             self.take(&mut answers);
             let now = Instant::now();
             taken.extend(answers.iter().map(|(_, due)| (now - *due).as_nanos().min(u128::from(u32::MAX)) as u32));
         }
         taken.sort_unstable();
         Latency { lost: next - taken.len() as u64, taken }
+    }
+
+    /// So many questions a second for `span`, whatever becomes of them; how many.
+    pub fn blast(&mut self, rate: f64, span: Duration) -> u64 {
+        self.clear();
+        let begin = Instant::now();
+        let mut ids: Vec<u16> = Vec::new();
+        while begin.elapsed() < span {
+            let due = (begin.elapsed().as_secs_f64() * rate) as u64;
+            ids.clear();
+            ids.extend((self.asked..due.min(self.asked + DUE)).map(|id| id as u16));
+            self.put_all(&ids, begin);
+            self.flush();
+            self.volley.receive();
+        }
+        let asked = self.asked;
+        self.settle();
+        asked
     }
 
     fn clear(&mut self) {

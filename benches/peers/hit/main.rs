@@ -1,6 +1,7 @@
 //! Cache hits side by side: every resolver alone on one core with a warm cache, the same generator on the other, and a
 //! bare echo as the limit. `benches/peers/run hit` runs it as it must be run.
 
+mod drain;
 mod echo;
 mod generator;
 #[path = "../../../tests/peers/programs.rs"]
@@ -33,15 +34,34 @@ struct Measured {
     volume: Volume,
     /// CPU of the server an answer, user and system.
     cpu_nanos: f64,
+    /// Of the time it was driven as fast as it goes.
+    busy: f64,
     half: Latency,
 }
 
+/// One that turns everybody away, in one round.
+struct Refused {
+    server: Server,
+    /// CPU a question that it took, user and system.
+    cpu_nanos: f64,
+    /// The part of the questions that it did not take in time.
+    dropped: f64,
+}
+
+/// Questions a second to those who answer none: what any of them can take.
+const REFUSED_RATE: f64 = 150_000.0;
+/// A server that is busy for less of the time waits for the generator.
+const BUSY: f64 = 0.95;
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [flag, port] = &arguments[..]
-        && flag == "--echo"
-    {
-        echo::run(port.parse().expect("a port"));
+    if let [flag, port] = &arguments[..] {
+        let port = || port.parse().expect("a port");
+        match flag.as_str() {
+            "--echo" => echo::run(port()),
+            "--drain" => drain::run(port()),
+            _ => {}
+        }
     }
     let smoke = arguments.iter().any(|argument| argument == "--smoke");
     let named = |server: &Server| arguments.iter().any(|argument| argument == server.name());
@@ -59,7 +79,7 @@ fn main() {
     let internet = servers::internet(&fresh_dir("hit"));
     let _serving = Authority::Nsd.serve(&internet);
     generator::pin();
-    let mut measured = Vec::new();
+    let (mut measured, mut refused) = (Vec::new(), Vec::new());
     for round in 0..plan.rounds {
         for turn in 0..plan.chosen.len() {
             // Each goes first, second and last in turn.
@@ -68,8 +88,21 @@ fn main() {
             println!("round {}: {}", round + 1, line(&one));
             measured.push(one);
         }
+        if all {
+            for server in [Server::Drain, Server::Refusing] {
+                let one = refuse(server, &internet, &plan);
+                println!(
+                    "round {}: {:<14} {:>6.0} ns CPU a question, dropped {:.3} %",
+                    round + 1,
+                    server.name(),
+                    one.cpu_nanos,
+                    one.dropped * 100.0
+                );
+                refused.push(one);
+            }
+        }
     }
-    let report = report(&plan, &measured);
+    let report = report(&plan, &measured, &refused);
     println!("\n{report}");
     if plan.write {
         let file = package_file("benches/peers/RESULTS.md");
@@ -89,16 +122,38 @@ fn measure(server: Server, internet: &peers::internet::Internet, plan: &Plan) ->
     drive.full(plan.span / 4);
     let before = serving.running.cpu_nanos();
     let volume = drive.full(plan.span);
-    let cpu = serving.running.cpu_nanos() - before;
+    let cpu = (serving.running.cpu_nanos() - before) as f64;
     let half = drive.paced(volume.rate() / 2.0, plan.span);
     serving.running.stop();
-    Measured { server, cpu_nanos: cpu as f64 / volume.answered.max(1) as f64, volume, half }
+    let busy = cpu / volume.span.as_nanos() as f64;
+    Measured { server, cpu_nanos: cpu / volume.answered.max(1) as f64, busy, volume, half }
+}
+
+fn refuse(server: Server, internet: &peers::internet::Internet, plan: &Plan) -> Refused {
+    let mut serving = server.start(internet);
+    let mut drive = Drive::new(serving.address, plan.names, true);
+    drive.blast(REFUSED_RATE, plan.span / 4);
+    let (dropped, cpu) = (kernel_drops(), serving.running.cpu_nanos());
+    let asked = drive.blast(REFUSED_RATE, plan.span);
+    let (dropped, cpu) = (kernel_drops() - dropped, serving.running.cpu_nanos() - cpu);
+    serving.running.stop();
+    let taken = asked.saturating_sub(dropped).max(1);
+    Refused { server, cpu_nanos: cpu as f64 / taken as f64, dropped: dropped as f64 / asked.max(1) as f64 }
+}
+
+/// Datagrams that the kernel had no room for in any socket of this network so far.
+fn kernel_drops() -> u64 {
+    let text = std::fs::read_to_string("/proc/net/snmp").expect("as in proc(5)");
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("Udp: "));
+    let (names, values) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let of = names.split(' ').zip(values.split(' ')).find(|(name, _)| *name == "RcvbufErrors");
+    of.and_then(|(_, value)| value.parse().ok()).expect("RcvbufErrors is counted")
 }
 
 fn line(one: &Measured) -> String {
     format!(
         "{:<14} {:>8.0} answers/s, {:>6.0} ns CPU an answer, lost {:.3} %; at half load p50 {:.0}, p99 {:.0}, p99.9 {:.0} µs, lost {}; \
-         generator busy {:.0} %",
+         busy: server {:.0} %, generator {:.0} %",
         one.server.name(),
         one.volume.rate(),
         one.cpu_nanos,
@@ -107,6 +162,7 @@ fn line(one: &Measured) -> String {
         one.half.micros(0.99),
         one.half.micros(0.999),
         one.half.lost,
+        one.busy * 100.0,
         one.volume.busy * 100.0,
     )
 }
@@ -117,22 +173,23 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn report(plan: &Plan, all: &[Measured]) -> String {
+fn report(plan: &Plan, all: &[Measured], refused: &[Refused]) -> String {
     let mut text = format!(
         "{}\n\n{} names with one address each in a warm cache, asked over UDP from 10,000 addresses; every server alone on \
-         one core with one worker, the generator ({} questions in flight) on the other. The echo sends back what it gets with \
+         one core with one worker, the generator ({} questions in flight, {} at once from a client) on the other. The echo sends back what it gets with \
          recvmmsg and sendmmsg, and does nothing else. CPU is the server's, user and system; \"of the echo\" compares it \
          with the echo's in the same round. Latency at half of each server's own rate, from the moment a question should \
          have left. Medians of {} runs of {} s, in turns.\n\n",
         peers::results::circumstances(),
         plan.names,
         generator::WINDOW,
+        generator::AT_ONCE,
         plan.rounds,
         plan.span.as_secs_f64(),
     );
     text.push_str(
-        "| server | answers/s | CPU ns an answer | of the echo | p50 µs | p99 µs | p99.9 µs | lost at half load |\n\
-         |---|---:|---:|---:|---:|---:|---:|---:|\n",
+        "| server | answers/s | CPU ns an answer | of the echo | p50 µs | p99 µs | p99.9 µs | lost at full speed | lost at half load |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|---:|\n",
     );
     let echoes: Vec<f64> = all.iter().filter(|one| one.server == Server::Echo).map(|one| one.cpu_nanos).collect();
     for &server in &plan.chosen {
@@ -141,18 +198,31 @@ fn report(plan: &Plan, all: &[Measured]) -> String {
         let ratio = median(rows.iter().zip(&echoes).map(|(one, echo)| one.cpu_nanos / echo));
         let _ = writeln!(
             text,
-            "| {} | {:.0}{} | {:.0} | {:.2} × | {:.0} | {:.0} | {:.0} | {:.0} |",
+            "| {} | {:.0}{} | {:.0} | {:.2} × | {:.0} | {:.0} | {:.0} | {:.3} % | {:.0} |",
             server.title(),
             of(&|one| one.volume.rate()),
-            if of(&|one| one.volume.busy) > 0.97 && of(&|one| one.volume.served) < 0.9 { " (generator)" } else { "" },
+            if of(&|one| one.busy) < BUSY { " (generator)" } else { "" },
             of(&|one| one.cpu_nanos),
             ratio,
             of(&|one| one.half.micros(0.5)),
             of(&|one| one.half.micros(0.99)),
             of(&|one| one.half.micros(0.999)),
+            of(&|one| one.volume.loss() * 100.0),
             of(&|one| one.half.lost as f64),
         );
     }
-    text.push_str("\n\"(generator)\": the generator was the limit, not the server.\n");
+    text.push_str("\n\"(generator)\": the server had time to spare: the generator was the limit.\n");
+    if !refused.is_empty() {
+        let of = |server: Server| median(refused.iter().filter(|one| one.server == server).map(|one| one.cpu_nanos));
+        let _ = write!(
+            text,
+            "\nTurning away {REFUSED_RATE:.0} questions a second, with no answer to most: {} {:.0} ns CPU a question, {} {:.0} ns: {:.2} ×.\n",
+            Server::Drain.title(),
+            of(Server::Drain),
+            Server::Refusing.title(),
+            of(Server::Refusing),
+            of(Server::Refusing) / of(Server::Drain),
+        );
+    }
     text
 }

@@ -22,6 +22,10 @@ pub enum Server {
     PowerDns,
     Bind,
     Dnsdist,
+    /// Takes everything and answers nothing.
+    Drain,
+    /// maeslant where nobody who asks may.
+    Refusing,
 }
 
 /// One that runs, and where it answers.
@@ -53,6 +57,8 @@ impl Server {
             Server::PowerDns => "pdns-recursor",
             Server::Bind => "bind9",
             Server::Dnsdist => "dnsdist",
+            Server::Drain => "drain",
+            Server::Refusing => "refusing",
         }
     }
 
@@ -60,6 +66,8 @@ impl Server {
     pub fn title(self) -> String {
         let version = match self {
             Server::Echo => return "bare echo".to_owned(),
+            Server::Drain => return "bare receive-and-drop".to_owned(),
+            Server::Refusing => return format!("maeslant {}, outside `allow`", Resolver::Maeslant.version()),
             Server::Maeslant => Resolver::Maeslant.version(),
             Server::Unbound => Resolver::Unbound.version(),
             Server::Knot => Resolver::Knot.version(),
@@ -84,11 +92,21 @@ impl Server {
             Server::Maeslant => own(Resolver::Maeslant),
             Server::Unbound => own(Resolver::Unbound),
             Server::Knot => own(Resolver::Knot),
-            Server::Echo => {
+            Server::Echo | Server::Drain => {
                 let program = std::env::current_exe().expect("this program").display().to_string();
-                let dir = fresh_dir("echo");
-                let words = [program, "--echo".to_owned(), "5303".to_owned()];
+                let dir = fresh_dir(self.name());
+                let words = [program, format!("--{}", self.name()), "5303".to_owned()];
                 let mut serving = begin(self, &dir, &CORE, &words, 5303);
+                serving.running.wait_until("ready", |running| running.log().contains("ready"));
+                serving
+            }
+            Server::Refusing => {
+                let dir = fresh_dir(self.name());
+                let text =
+                    "[server]\nlisten = [\"127.0.0.1:5307\"]\nworkers = 1\n[access]\nallow = [\"192.0.2.0/24\"]\n";
+                let file = write(&dir, "maeslant.toml", text).display().to_string();
+                let words = [env!("CARGO_BIN_EXE_maeslant"), "serve", "--config", &file].map(str::to_owned);
+                let mut serving = begin(self, &dir, &CORE, &words, 5307);
                 serving.running.wait_until("ready", |running| running.log().contains("ready"));
                 serving
             }
