@@ -328,7 +328,10 @@ impl World {
             return true;
         }
         let now = self.reading();
+        let before = Instant::now();
         self.engine.handle_timeout(now);
+        let took = before.elapsed();
+        self.took = (self.took.0 + took, self.took.1.max(took));
         self.pump();
         if self.engine.poll_timeout().is_some_and(|at| at <= now.mono) {
             self.broken.push("poll_timeout lies in the past after handle_timeout".to_string());
