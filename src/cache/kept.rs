@@ -213,7 +213,7 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::Policy;
+    use crate::cache::{Policy, Reach};
     use crate::clock::{Now, UnixTime};
 
     fn name(text: &str) -> Name {
@@ -286,7 +286,9 @@ mod tests {
         assert!(cache.last_rrset(&name("short.example"), Rtype::A, Security::Insecure).is_some(), "but it is there");
         let wild = cache.rrset(&name("wild.example"), Rtype::A, now).expect("there");
         assert_eq!(wild.proof.as_ref().map(|proof| proof.len()), Some(1));
-        let gone = cache.negative(&name("below.gone.example"), Rtype::MX, Security::Secure, now).expect("there");
+        let gone = cache
+            .negative(&name("below.gone.example"), Rtype::MX, Security::Secure, Reach::default(), now)
+            .expect("there");
         assert_eq!((gone.ttl_at(now), gone.soa.is_some(), gone.proof.len()), (Some(490), true, 1));
         let (cut, before) = (cache.delegation(&name("example"), now).expect("there"), full());
         let before = before.delegation(&name("example"), at(1100)).expect("there");
@@ -300,7 +302,7 @@ mod tests {
         let (cache, _) = restarted(false);
         let now = at(160);
         assert_eq!(cache.rrset_of(&name("www.example"), Rtype::A, Security::Insecure, now), None);
-        assert!(cache.negative(&name("gone.example"), Rtype::A, Security::Insecure, now).is_none());
+        assert!(cache.negative(&name("gone.example"), Rtype::A, Security::Insecure, Reach::default(), now).is_none());
         assert!(cache.rrset(&name("www.example"), Rtype::A, now).is_some());
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Cache, Compact, EVERY_TYPE, Negative, RrSet, Security};
+use super::{Cache, Compact, EVERY_TYPE, Negative, Reach, RrSet, Security};
 use crate::wire::{Name, Rtype};
 
 impl Cache {
@@ -13,7 +13,7 @@ impl Cache {
     }
 
     /// What was said last of exactly this name and type not being there, or of a name above not being there at all.
-    pub fn last_negative(&self, name: &Name, rtype: Rtype, security: Security) -> Option<Arc<Negative>> {
+    pub fn last_negative(&self, name: &Name, rtype: Rtype, security: Security, reach: Reach) -> Option<Arc<Negative>> {
         let exact = self.negatives.get(&self.key(1, name, rtype));
         let mut last = exact.filter(|negative| negative.security >= security);
         let mut wire = name.wire();
@@ -23,6 +23,7 @@ impl Cache {
             let key = self.key_of(1, wire, EVERY_TYPE);
             if self.traces.may_have(key)
                 && let Some(found) = self.negatives.get(&key).filter(|negative| negative.security >= security)
+                && reach.admits(wire, found.security)
                 && last.as_ref().is_none_or(|last| last.stored < found.stored)
             {
                 last = Some(found);
@@ -33,7 +34,7 @@ impl Cache {
     }
 
     /// The DNAME that was kept last of those above `name`.
-    pub fn last_dname_above(&self, name: &Name, security: Security) -> Option<RrSet> {
+    pub fn last_dname_above(&self, name: &Name, security: Security, reach: Reach) -> Option<RrSet> {
         let mut last: Option<Compact> = None;
         let mut wire = name.wire();
         while let Some(&length) = wire.first() {
@@ -44,6 +45,7 @@ impl Cache {
             let hash = self.key_of(0, wire, Rtype::DNAME);
             if self.traces.may_have(hash)
                 && let Some(found) = self.kept(hash, wire, Rtype::DNAME).filter(|kept| kept.security() >= security)
+                && reach.admits(wire, found.security())
                 && last.as_ref().is_none_or(|last| last.stored() < found.stored())
             {
                 last = Some(found);

@@ -8,6 +8,7 @@ mod delegation;
 mod kept;
 mod last;
 mod ranges;
+mod reach;
 mod rrset;
 mod shares;
 
@@ -23,6 +24,7 @@ use smallvec::SmallVec;
 use compact::Compact;
 pub use delegation::{Delegation, DsWord, NameServer};
 pub use ranges::{Hashing, MAX_RANGE_ITERATIONS, Proof, Ranges};
+pub use reach::Reach;
 pub use rrset::{Rank, RrSet, Security};
 use shares::{New, Shares};
 
@@ -351,7 +353,7 @@ impl Cache {
     }
 
     /// The fresh DNAME closest above `name` (RFC 6672).
-    pub fn dname_above(&self, name: &Name, security: Security, age: Moment) -> Option<RrSet> {
+    pub fn dname_above(&self, name: &Name, security: Security, reach: Reach, age: Moment) -> Option<RrSet> {
         let mut wire = name.wire();
         loop {
             let length = usize::from(*wire.first()?);
@@ -360,6 +362,7 @@ impl Cache {
             if self.traces.may_have(hash)
                 && let Some(kept) = self.kept(hash, wire, Rtype::DNAME)
                 && kept.serves(security, age)
+                && reach.admits(wire, kept.security())
             {
                 return kept.set();
             }
@@ -392,7 +395,14 @@ impl Cache {
     }
 
     /// A fresh NODATA or NXDOMAIN for exactly this name, or an NXDOMAIN of a name above (RFC 8020).
-    pub fn negative(&self, name: &Name, rtype: Rtype, security: Security, age: Moment) -> Option<Arc<Negative>> {
+    pub fn negative(
+        &self,
+        name: &Name,
+        rtype: Rtype,
+        security: Security,
+        reach: Reach,
+        age: Moment,
+    ) -> Option<Arc<Negative>> {
         let fresh = |negative: &Arc<Negative>| negative.security >= security && negative.ttl_at(age).is_some();
         if let Some(negative) = self.negatives.get(&self.key(1, name, rtype)).filter(fresh) {
             return Some(negative);
@@ -405,6 +415,7 @@ impl Cache {
             let key = self.key_of(1, wire, EVERY_TYPE);
             if self.traces.may_have(key)
                 && let Some(negative) = self.negatives.get(&key).filter(fresh)
+                && reach.admits(wire, negative.security)
             {
                 return Some(negative);
             }

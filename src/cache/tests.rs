@@ -56,7 +56,9 @@ fn nxdomain_covers_what_is_below_and_nodata_does_not() {
     };
     cache.keep_negative(&name("gone.example"), Rtype::A, negative(Rcode::NXDOMAIN));
     cache.keep_negative(&name("bare.example"), Rtype::A, negative(Rcode::NOERROR));
-    let found = |text: &str, rtype| cache.negative(&name(text), rtype, Security::Insecure, at(1)).map(|n| n.rcode);
+    let found = |text: &str, rtype| {
+        cache.negative(&name(text), rtype, Security::Insecure, Reach::default(), at(1)).map(|n| n.rcode)
+    };
     assert_eq!(found("a.b.gone.example", Rtype::MX), Some(Rcode::NXDOMAIN));
     assert_eq!(found("bare.example", Rtype::A), Some(Rcode::NOERROR));
     assert_eq!(found("bare.example", Rtype::MX), None);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::cache::{Cache, Negative, Rank, RrSet, Security};
+use crate::cache::{Negative, Rank, RrSet, Security};
 use crate::clock::Moment;
 use crate::dnssec::{Budget, Sentinel};
 use crate::local::{self, LocalRecord};
@@ -189,7 +189,7 @@ pub(super) fn look_up(
     crypto: &Budget,
     age: Moment,
 ) -> Option<Known> {
-    said(&cx.cache, name, rtype, wanted, age).or_else(|| {
+    said(cx, name, rtype, wanted, age).or_else(|| {
         Some(match deduce(cx, name, rtype, age, crypto)? {
             Deduced::Denied(absent) => Known::Absent(absent),
             Deduced::Answer(set) => Known::Answer(set),
@@ -199,7 +199,8 @@ pub(super) fn look_up(
 }
 
 /// What somebody has said of this very name and type.
-fn said(cache: &Cache, name: &Name, rtype: Rtype, wanted: Security, age: Moment) -> Option<Known> {
+fn said(cx: &Cx, name: &Name, rtype: Rtype, wanted: Security, age: Moment) -> Option<Known> {
+    let cache = &cx.cache;
     if let Some(set) = cache.rrset_of(name, rtype, wanted, age) {
         return Some(Known::Answer(set));
     }
@@ -209,11 +210,12 @@ fn said(cache: &Cache, name: &Name, rtype: Rtype, wanted: Security, age: Moment)
     {
         return Some(Known::Alias(vec![set], target));
     }
-    if let Some(negative) = cache.negative(name, rtype, wanted, age) {
+    let reach = cx.reach(name, rtype);
+    if let Some(negative) = cache.negative(name, rtype, wanted, reach, age) {
         return Some(Known::Negative(negative));
     }
     // A DNAME above makes an alias of every name below it (RFC 6672 §3.3).
-    alias_by(cache.dname_above(name, wanted, age)?, name)
+    alias_by(cache.dname_above(name, wanted, reach, age)?, name)
 }
 
 /// The alias that a DNAME makes of a name below it.

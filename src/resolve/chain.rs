@@ -12,7 +12,7 @@ use crate::dnssec::{
     self, Cause, Denial, Denied, DsAbsence, Entry, Keys, Rrsig, Signed, Start, Support, Trusted, Verified, Why, entry,
     support,
 };
-use crate::wire::{Name, Question, Rcode, Rtype};
+use crate::wire::{Name, Question, Rcode, Rtype, leading_name};
 
 use super::Cx;
 use super::board::{Notice, sleep_until};
@@ -95,15 +95,9 @@ async fn established(cx: &Cx, work: &Work, set: &RrSet, trusted: Trusted<'_>) ->
     }
 }
 
-/// The zone of the trust anchor that data at `name` is judged by: what zones above it say of it does not count, or an
-/// unsigned one could take an island of trust for its own.
-fn floor(cx: &Cx, name: &Name, rtype: Rtype) -> Name {
-    // A DS set is the parent's.
-    let above = if rtype == Rtype::DS { name.parent() } else { None };
-    match cx.plan.dnssec.anchors.closest(above.as_ref().unwrap_or(name), cx.now().unix) {
-        Start::Anchor(anchor) => anchor.zone.clone(),
-        Start::Nowhere | Start::Suspended(_) => Name::root(),
-    }
+/// The zone of the trust anchor that data at `name` is judged by.
+pub(super) fn floor(cx: &Cx, name: &Name, rtype: Rtype) -> Name {
+    cx.plan.floor(name, rtype, cx.now().unix)
 }
 
 /// The zones at or below `floor` that are said to have signed a set, the deepest first.
@@ -127,9 +121,11 @@ fn signers(set: &RrSet, floor: &Name) -> Vec<Name> {
 pub(super) async fn judge(cx: &Cx, work: &Work, raw: &mut Raw) -> Result<(), Failure> {
     let proof = std::mem::take(&mut raw.proof);
     match &mut raw.reading {
-        Reading::Answer(sets) | Reading::TooLong(sets) => judge_sets(cx, work, sets, &raw.zone, &proof).await,
+        Reading::Answer(sets) | Reading::TooLong(sets) => {
+            judge_sets(cx, work, sets, (&raw.name, raw.rtype), &raw.zone, &proof).await
+        }
         Reading::Alias { sets, target, negative } => {
-            judge_sets(cx, work, sets, &raw.zone, &proof).await?;
+            judge_sets(cx, work, sets, (&raw.name, raw.rtype), &raw.zone, &proof).await?;
             if let Some(found) = negative {
                 // What cannot be proven here is asked for again at its own place.
                 match judge_negative(cx, work, target, raw.rtype, found, &raw.zone, &proof).await {
@@ -147,12 +143,28 @@ pub(super) async fn judge(cx: &Cx, work: &Work, raw: &mut Raw) -> Result<(), Fai
     }
 }
 
-async fn judge_sets(cx: &Cx, work: &Work, sets: &mut [RrSet], zone: &Name, proof: &[RrSet]) -> Result<(), Failure> {
+/// Judges the sets of an answer to a question, in their order along its aliases.
+async fn judge_sets(
+    cx: &Cx,
+    work: &Work,
+    sets: &mut [RrSet],
+    (name, rtype): (&Name, Rtype),
+    zone: &Name,
+    proof: &[RrSet],
+) -> Result<(), Failure> {
     let mut before = Security::Insecure;
+    let mut at = name.clone();
     for set in sets {
         // What a DNAME makes is as good as the DNAME (RFC 6672 §5.3.1).
         set.security = if set.rank == Rank::Local { before } else { judge_set(cx, work, set, zone, proof).await? };
         before = set.security;
+        if set.rtype == Rtype::DNAME && before < Security::Secure && floor(cx, &at, rtype).is_below(&set.owner) {
+            // It is above a trust anchor, and leads away from below it.
+            unsigned(cx, work, &at, rtype, zone).await?;
+        }
+        if set.rtype == Rtype::CNAME {
+            at = set.first().and_then(leading_name).unwrap_or(at);
+        }
     }
     Ok(())
 }
@@ -506,12 +518,14 @@ async fn read_ds(cx: &Cx, work: &Work, zone: &Name, parent: &Name, mut raw: Raw)
         }
         Reading::Negative(negative) => ds_absence(cx, work, zone, parent, &negative, &proof).await,
         // A name with an alias is no zone.
-        Reading::Alias { mut sets, .. } => match judge_sets(cx, work, &mut sets, parent, &proof).await {
-            Ok(()) if sets.iter().all(|set| set.security == Security::Secure) => Ok(DsStatus::NotACut),
-            Ok(()) => Ok(DsStatus::Insecure(None, BOGUS_FOR)),
-            Err(Failure::Bogus(cause)) => Ok(DsStatus::Bogus(cause)),
-            Err(failure) => Err(failure),
-        },
+        Reading::Alias { mut sets, .. } => {
+            match judge_sets(cx, work, &mut sets, (zone, Rtype::DS), parent, &proof).await {
+                Ok(()) if sets.iter().all(|set| set.security == Security::Secure) => Ok(DsStatus::NotACut),
+                Ok(()) => Ok(DsStatus::Insecure(None, BOGUS_FOR)),
+                Err(Failure::Bogus(cause)) => Ok(DsStatus::Bogus(cause)),
+                Err(failure) => Err(failure),
+            }
+        }
         _ => Ok(DsStatus::Bogus(Cause::new(parent, zone, Rtype::DS, Why::NoProof))),
     }
 }

@@ -12,6 +12,7 @@ use crate::wire::{Message, Name, Question, Rcode, Rtype};
 use super::aggressive::{Deduced, deduce};
 use super::ask::{Cut, Heard, Silence, Who, ask_zone};
 use super::budget::{MAX_REFERRALS, Work};
+use super::chain::floor;
 use super::classify::{Asked, NegativeReading, Reading, own_servers, proofs};
 use super::failure::{Failure, Limit};
 use super::minimise::{Minimiser, SHORTENED_TYPE};
@@ -58,7 +59,8 @@ pub(super) fn addresses_of<'a>(
         if let Some(set) = cx.cache.rrset(&question.name, question.rtype, age) {
             return Ok(found(&set));
         }
-        if cx.cache.negative(&question.name, question.rtype, Security::Unchecked, age).is_some()
+        let reach = cx.reach(&question.name, question.rtype);
+        if cx.cache.negative(&question.name, question.rtype, Security::Unchecked, reach, age).is_some()
             || cx.cache.rrset(&question.name, Rtype::CNAME, age).is_some()
             || matches!(deduce(cx, &question.name, question.rtype, age, &work.crypto), Some(Deduced::Denied(_)))
         {
@@ -171,13 +173,15 @@ fn after_shortened(
     match heard.reading {
         Reading::Referral(servers) => return Some(Shortened::Cut(keep_cut(cx, servers))),
         Reading::Negative(negative) if negative.rcode == Rcode::NXDOMAIN => {
-            if minimiser.is_strict() || asked.zone.is_root() {
+            let is_other = floor(cx, &question.name, question.rtype).is_below(asked.name);
+            if !is_other && (minimiser.is_strict() || asked.zone.is_root()) {
                 // RFC 8020: nothing is below a name that does not exist. The root's servers are sound,
                 // and names under top-level domains that do not exist are most of what they are asked.
                 let raw = raw_of(cx, Reading::Negative(negative), &heard.message, heard.one_of, asked);
                 return Some(Shortened::Found(Box::new(raw)));
             }
-            // Servers that deny empty non-terminals are still met: ask for the whole name.
+            // Servers that deny empty non-terminals are still met: ask for the whole name. And it is not for the zones
+            // above a trust anchor to deny what is below it.
             minimiser.give_up();
         }
         reading => {

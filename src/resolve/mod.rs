@@ -47,12 +47,12 @@ pub use stale::{Stale, StaleNote, StaleWhy, from_stale};
 pub use trace::{TraceStep, Traced};
 
 use crate::admission::Books;
-use crate::cache::Cache;
+use crate::cache::{Cache, Reach};
 use crate::clock::Now;
 use crate::dnssec;
 use crate::local::Zones;
 use crate::servers::Servers;
-use crate::wire::{Name, Question};
+use crate::wire::{Name, Question, Rtype};
 
 /// What a resolution works with.
 #[derive(Clone)]
@@ -87,6 +87,11 @@ impl Cx {
         let mut hasher = SipHasher13::new_with_keys(0x6d61_6573, 0x6c61_6e74);
         hasher.write(zone.wire());
         hasher.finish() ^ u64::from(is_forward)
+    }
+
+    /// What of the names above speaks for a name.
+    fn reach(&self, name: &Name, rtype: Rtype) -> Reach {
+        self.plan.reach(name, rtype, self.now().unix)
     }
 
     fn trace(&self, work: &Work, step: impl FnOnce() -> TraceStep) {

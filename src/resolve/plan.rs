@@ -8,8 +8,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
-use crate::cache::NameServer;
-use crate::wire::Name;
+use crate::cache::{NameServer, Reach};
+use crate::clock::UnixTime;
+use crate::dnssec::Start;
+use crate::wire::{Name, Rtype};
 
 use super::exchange::Manner;
 use super::{Minimisation, Policy, UpstreamKind};
@@ -42,6 +44,8 @@ pub struct Plan {
     pub validates: bool,
     /// Are questions answered from proofs of what does not exist (RFC 8198)?
     pub deduces: bool,
+    /// Is there an anchor below the root?
+    has_islands: bool,
     fixed: BTreeMap<Name, Fixed>,
 }
 
@@ -84,6 +88,7 @@ impl Plan {
             stale: policy.stale.clone(),
             validates: validates(policy),
             deduces: validates(policy) && policy.dnssec.aggressive,
+            has_islands: validates(policy) && policy.dnssec.anchors.iter().any(|anchor| !anchor.zone.is_root()),
             fixed,
         }
     }
@@ -101,6 +106,25 @@ impl Plan {
             at = zone.parent();
         }
         None
+    }
+
+    /// What of the names above speaks for a name.
+    pub fn reach(&self, name: &Name, rtype: Rtype, now: UnixTime) -> Reach {
+        if !self.has_islands {
+            return Reach::default();
+        }
+        Reach::default().below_anchor(&self.floor(name, rtype, now))
+    }
+
+    /// The zone of the trust anchor that data at `name` is judged by, the root where there is none: what zones above it
+    /// say of it does not count, or an unsigned one could take an island of trust for its own.
+    pub fn floor(&self, name: &Name, rtype: Rtype, now: UnixTime) -> Name {
+        // A DS set is the parent's.
+        let above = if rtype == Rtype::DS { name.parent() } else { None };
+        match self.dnssec.anchors.closest(above.as_ref().unwrap_or(name), now) {
+            Start::Anchor(anchor) => anchor.zone.clone(),
+            Start::Nowhere | Start::Suspended(_) => Name::root(),
+        }
     }
 
     /// May a server at `address` be asked, as far as its family is concerned?

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admission::Mode;
-use crate::cache::{Cache, Negative, RrSet, Security};
+use crate::cache::{Negative, RrSet, Security};
 use crate::clock::{Moment, Now, UnixTime};
 use crate::dnssec::holds;
 use crate::wire::{Name, Question, Rcode, Rtype, ede, leading_name};
@@ -129,7 +129,7 @@ pub fn from_stale(cx: &Cx, question: &Question, wanted: Security, why: StaleWhy)
         if let Some(known) = look_up(cx, name, question.rtype, wanted, &crypto, now.age) {
             return Some(known);
         }
-        let (known, stored) = last(&cx.cache, name, question.rtype, wanted, now, &cx.plan.stale)?;
+        let (known, stored) = last(cx, name, question.rtype, wanted, now)?;
         newest = newest.max(Some(stored));
         Some(known)
     })?;
@@ -139,19 +139,13 @@ pub fn from_stale(cx: &Cx, question: &Question, wanted: Security, why: StaleWhy)
 }
 
 /// What was said last of a name, and when, if it may still be given.
-fn last(
-    cache: &Cache,
-    name: &Name,
-    rtype: Rtype,
-    wanted: Security,
-    now: Now,
-    policy: &Stale,
-) -> Option<(Known, Moment)> {
+fn last(cx: &Cx, name: &Name, rtype: Rtype, wanted: Security, now: Now) -> Option<(Known, Moment)> {
+    let (cache, policy, reach) = (&cx.cache, &cx.plan.stale, cx.reach(name, rtype));
     let ttl = u32::try_from(policy.ttl.as_secs()).unwrap_or(u32::MAX).max(1);
     let usable = |end: Moment| end + policy.max_age > now.age;
     let alias = if rtype == Rtype::CNAME { None } else { cache.last_rrset(name, Rtype::CNAME, wanted) };
-    let dname = cache.last_dname_above(name, wanted);
-    let negative = cache.last_negative(name, rtype, wanted);
+    let dname = cache.last_dname_above(name, wanted, reach);
+    let negative = cache.last_negative(name, rtype, wanted, reach);
     let sets = [cache.last_rrset(name, rtype, wanted), alias, dname];
     let newest = sets.iter().flatten().max_by_key(|set| set.stored());
     if let Some(negative) = negative.filter(|negative| newest.is_none_or(|set| set.stored() < negative.stored)) {

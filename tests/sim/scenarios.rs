@@ -148,6 +148,9 @@ scenarios! {
     an_answer_without_aa_from_the_right_server_is_taken
     an_empty_non_terminal_is_nodata
     an_expired_answer_is_fetched_from_the_zone_alone
+    an_island_is_not_denied_by_a_shortened_name
+    an_island_is_not_denied_with_the_names_above_it
+    an_island_is_not_moved_with_the_names_above_it
     an_island_of_trust_is_secure
     an_mx_question_for_an_alias_carries_the_alias
     an_opt_out_proof_of_another_name_makes_no_zone_insecure
@@ -157,6 +160,8 @@ scenarios! {
     an_unsigned_answer_from_a_signed_zone_is_bogus
     an_unsigned_parent_cannot_answer_for_an_island
     an_unsigned_parent_cannot_deny_the_names_of_an_island
+    an_unsigned_parent_cannot_make_the_names_of_an_island_too_long
+    an_unsigned_parent_cannot_move_an_island
     an_unsigned_zone_below_a_signed_one_is_insecure
     any_gets_a_small_answer
     chaos_names_are_hidden_unless_configured
@@ -195,6 +200,7 @@ scenarios! {
     keys_the_parent_does_not_know_are_bogus
     keys_whose_signature_ended_are_bogus
     keys_without_a_signature_are_bogus
+    lameness_for_a_shortened_name_leads_to_the_whole_one
     malformed_queries_get_formerr
     mapped_addresses_do_not_get_around_the_forbidden_list
     names_differ_in_case_only_to_the_eye
@@ -240,7 +246,6 @@ scenarios! {
     signatures_that_ended_are_bogus
     signatures_that_have_not_begun_are_bogus
     silence_about_a_shortened_name_leads_to_the_whole_one
-    lameness_for_a_shortened_name_leads_to_the_whole_one
     sixty_aliases_are_too_many
     special_names_are_answered_here_and_never_leak
     stale_a_chain_of_aliases_is_given_with_its_parts
