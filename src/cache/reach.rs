@@ -8,6 +8,8 @@ use crate::wire::Name;
 pub struct Reach {
     /// Octets of the zone of the closest trust anchor: what is owned above has to be validated.
     anchor: usize,
+    /// Octets of the zone whose servers the operator named: what is owned above is not about it.
+    served: usize,
 }
 
 impl Reach {
@@ -19,8 +21,15 @@ impl Reach {
         self
     }
 
+    /// For names in a zone whose servers the operator named: what the public zones above say is not about it.
+    #[must_use]
+    pub fn within(mut self, zone: &Name) -> Reach {
+        self.served = zone.wire().len();
+        self
+    }
+
     /// Does what is owned by a suffix of the name count, its own or of a name above?
     pub(super) fn admits(self, owner: &[u8], security: Security) -> bool {
-        security == Security::Secure || owner.len() >= self.anchor
+        owner.len() >= self.served && (security == Security::Secure || owner.len() >= self.anchor)
     }
 }

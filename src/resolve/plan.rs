@@ -110,10 +110,16 @@ impl Plan {
 
     /// What of the names above speaks for a name.
     pub fn reach(&self, name: &Name, rtype: Rtype, now: UnixTime) -> Reach {
-        if !self.has_islands {
-            return Reach::default();
+        let mut reach = Reach::default();
+        if self.has_islands {
+            reach = reach.below_anchor(&self.floor(name, rtype, now));
         }
-        Reach::default().below_anchor(&self.floor(name, rtype, now))
+        if !self.fixed.is_empty() {
+            let above = if rtype == Rtype::DS { name.parent() } else { None };
+            let fixed = self.fixed(above.as_ref().unwrap_or(name));
+            reach = fixed.map_or(reach, |fixed| reach.within(&fixed.zone));
+        }
+        reach
     }
 
     /// The zone of the trust anchor that data at `name` is judged by, the root where there is none: what zones above it

@@ -108,6 +108,7 @@ scenarios! {
     a_signed_zone_lives_on_when_its_signatures_are_renewed_late
     a_signed_zone_without_keys_is_bogus
     a_stub_zone_is_asked_of_its_authoritative_servers
+    a_stub_zone_is_not_denied_with_the_names_above_it
     a_target_of_an_alias_in_a_foreign_zone_is_asked_for_there
     a_truncated_packet_is_no_answer
     a_truncated_response_is_asked_for_again_by_tcp
