@@ -28,6 +28,8 @@ const BOGUS_FOR: u32 = 30;
 const NOWHERE_FOR: u32 = 300;
 /// No verdict on a zone is kept longer, so that a change of its keys is noticed within the hour.
 const LONGEST: u32 = 3600;
+/// What a referral says of DS is gone by for so many seconds at least.
+const SHORTEST_WORD: u64 = 5;
 /// Who lets others have their turn goes on in the next, so many nanoseconds later at most.
 const MAX_REST: u64 = 1000;
 /// Zones that are taken for the signer of one RRset.
@@ -460,22 +462,37 @@ async fn keys_of(
     }
 }
 
-/// Is `zone` signed? As its referral said, if that holds by the keys of `parent`; else the parent is asked.
+/// Seconds that are left of a referral's word on DS of which there were `ttl`, `since` seconds ago. Whoever was referred a
+/// moment ago goes by it whatever its TTL, as by the referral itself.
+fn left(ttl: u32, since: u64) -> Option<u32> {
+    let left = ttl.saturating_sub(u32::try_from(since).unwrap_or(u32::MAX));
+    if left == 0 && since < SHORTEST_WORD { Some(1) } else { Some(left).filter(|&left| left > 0) }
+}
+
+/// Is `zone` signed? As its referral said, as long as that lives and holds by the keys of `parent`; else the parent is
+/// asked. What the referral said of DS may end before the delegation does (RFC 2181 §5.2, RFC 4035 §5.3.3).
 async fn ds_status(cx: &Cx, work: &Work, zone: &Name, parent: &Name, keys: &Keys) -> Result<DsStatus, Failure> {
     let age = cx.now().age;
-    if let Some(word) = cx.cache.delegation(zone, age).and_then(|cut| cut.ds.clone()) {
+    let cut = cx.cache.delegation(zone, age);
+    if let Some((word, stored)) = cut.and_then(|cut| Some((cut.ds.clone()?, cut.stored))) {
+        let since = age.seconds_since(stored);
         if let Some(ds) = &word.ds
+            && left(ds.ttl, since).is_some()
             && let Ok(verified) = check(cx, work, ds, keys).await
             && verified.wildcard.is_none()
+            && let Some(ttl) = left(verified.ttl_cap, since)
         {
-            return Ok(DsStatus::Signed(ds.judged(Security::Secure, verified.ttl_cap)));
+            return Ok(DsStatus::Signed(ds.judged(Security::Secure, ttl)));
         }
-        if word.ds.is_none() && !word.proof.is_empty() {
+        let alive = word.proof.iter().all(|set| left(set.ttl, since).is_some());
+        if word.ds.is_none() && !word.proof.is_empty() && alive {
             let (absence, found) = deny(cx, work, keys, &word.proof, |denial| denial.ds(zone, &work.crypto)).await;
-            match absence {
-                DsAbsence::InsecureCut | DsAbsence::OptOut => return Ok(DsStatus::Insecure(None, found.ttl)),
-                DsAbsence::Unjudged(cause) => return Ok(DsStatus::Insecure(Some(cause), found.ttl)),
-                DsAbsence::NotACut | DsAbsence::NotProven(_) => {}
+            if let Some(ttl) = left(found.ttl, since) {
+                match absence {
+                    DsAbsence::InsecureCut | DsAbsence::OptOut => return Ok(DsStatus::Insecure(None, ttl)),
+                    DsAbsence::Unjudged(cause) => return Ok(DsStatus::Insecure(Some(cause), ttl)),
+                    DsAbsence::NotACut | DsAbsence::NotProven(_) => {}
+                }
             }
         }
     }

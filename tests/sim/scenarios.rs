@@ -174,6 +174,7 @@ scenarios! {
     cname_chain_across_zones_ends_in_nxdomain
     data_without_a_signature_in_a_signed_zone_is_bogus
     ds_is_asked_at_the_parent
+    ds_is_asked_for_anew_when_the_referrals_word_is_over
     ds_of_a_top_level_domain_is_asked_at_the_root
     ds_that_is_not_there_is_nodata_of_the_parent
     duplicates_and_reordering_do_no_harm
