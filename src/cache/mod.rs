@@ -106,8 +106,9 @@ impl Negative {
 /// What a question failed from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failing {
-    /// Validation failed: clients that validate themselves may have the data (RFC 4035 §3.2.2).
-    pub bogus: bool,
+    /// The data was heard, but not validated, because it is bogus or the chain of trust could not be followed: clients
+    /// that validate themselves may have it (RFC 4035 §3.2.2).
+    pub unproven: bool,
     /// Nobody was heard.
     pub silent: bool,
     /// When the question was begun that failed, by the clock of timers.

@@ -69,7 +69,7 @@ fn nxdomain_covers_what_is_below_and_nodata_does_not() {
 fn failures_hold_twice_as_long_each_time_and_are_forgotten() {
     let cache = cache();
     let question = Question::new(name("broken.example"), Rtype::A);
-    let what = Failing { bogus: false, silent: false, begun: at(0), zone: None, error: 22, text: "x".into() };
+    let what = Failing { unproven: false, silent: false, begun: at(0), zone: None, error: 22, text: "x".into() };
     let keep = |second: u64| cache.keep_failed(&question, what.clone(), Now::simulated(second * 1_000_000_000));
     keep(0);
     assert!(cache.failed(&question, at(1)).is_some());

@@ -342,7 +342,7 @@ impl Engine {
             Cached::Part => Why::Part,
             Cached::Nothing => Why::Unknown,
         };
-        let failed = self.cx.failed(question).filter(|failed| wanted.checking || !failed.what.bogus).ok_or(why)?;
+        let failed = self.cx.failed(question).filter(|failed| wanted.checking || !failed.what.unproven).ok_or(why)?;
         self.counters.failure_hits += 1;
         Ok(Outcome::remembered(&failed))
     }

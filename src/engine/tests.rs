@@ -170,7 +170,7 @@ proptest! {
             if asked.failing {
                 let (owner, rtype) = QUESTIONS[asked.which];
                 let what = crate::cache::Failing {
-                    bogus: false,
+                    unproven: false,
                     silent: false,
                     begun: Moment::ZERO,
                     zone: None,

@@ -328,6 +328,7 @@ async fn ask(cx: &Cx, work: &Work, question: &Question) -> Result<Found, Failure
         let judged = if work.checking { judge(cx, work, &mut raw).await } else { Ok(()) };
         let Err(failure) = judged else { return Ok(keep(cx, raw)) };
         if !failure.may_be_one_servers() || !work.avoid(raw.one_of) {
+            work.set_unproven();
             return Err(bogus.unwrap_or(failure));
         }
         cx.conclude(work, || format!("{failure}: asking another server"));
@@ -364,7 +365,7 @@ async fn follow(cx: &Cx, work: &Work, question: &Question, why: Why) -> Outcome 
             }
             None => {
                 if name != question.name
-                    && let Some(failed) = cx.failed(&step).filter(|failed| work.checking || !failed.what.bogus)
+                    && let Some(failed) = cx.failed(&step).filter(|failed| work.checking || !failed.what.unproven)
                 {
                     return outcome.failed(Failure::remembered(&failed));
                 }

@@ -51,6 +51,8 @@ pub struct Work {
     /// Servers that fell silent while they were asked are asked once more at this moment: a short interruption is no
     /// failure yet.
     pub patient_until: Moment,
+    /// The data was heard, but not validated.
+    unproven: Cell<bool>,
     avoided: RefCell<SmallVec<[SocketAddr; MAX_AVOIDED]>>,
     /// Zones in which a shortened name has shown no cut: their names are not shortened again for this question, or a chain
     /// of aliases would cost two packets a link (CAMP, USENIX Security 2024).
@@ -72,6 +74,7 @@ impl Work {
             deadline,
             begun: Moment::ZERO,
             patient_until: Moment::ZERO,
+            unproven: Cell::new(false),
             avoided: RefCell::default(),
             unshortened: RefCell::default(),
             stack: RefCell::new(Vec::new()),
@@ -81,6 +84,16 @@ impl Work {
     /// What the cache must know of data for this question.
     pub fn wanted(&self) -> crate::cache::Security {
         if self.checking { crate::cache::Security::Insecure } else { crate::cache::Security::Unchecked }
+    }
+
+    /// Notes that the data was heard, but not validated, whatever kept it from that.
+    pub fn set_unproven(&self) {
+        self.unproven.set(true);
+    }
+
+    /// Was the data heard, but not validated?
+    pub fn is_unproven(&self) -> bool {
+        self.unproven.get()
     }
 
     /// Pays for a packet to a server, toward all of these.

@@ -67,7 +67,7 @@ fn failing(work: &Work, failure: &Failure) -> Failing {
         _ => None,
     };
     Failing {
-        bogus: matches!(failure, Failure::Bogus(_)),
+        unproven: work.is_unproven() || matches!(failure, Failure::Bogus(_)),
         silent: zone.is_some() || *failure == Failure::Limit(Limit::Deadline),
         begun: work.begun,
         zone,
