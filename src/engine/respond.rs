@@ -193,7 +193,8 @@ fn options(asker: &Asker, policy: &RespondPolicy, extended: &Extended) -> SmallV
     options
 }
 
-/// Writes the outcome of a resolution; `before` are the operator's own aliases that led there.
+/// Writes the outcome of a resolution; `before` are the operator's own aliases that led there. They are not signed, so
+/// that the answer as a whole is not secure (RFC 4035 §3.2.3).
 pub(super) fn outcome(
     out: &mut Vec<u8>,
     asker: &Asker,
@@ -223,7 +224,8 @@ pub(super) fn outcome(
         }
     }
     // RFC 6840 §5.8: to those who understand the bit, and do not validate themselves.
-    if outcome.secure && (dnssec_ok || asker.flags.has(Flags::AD)) && !asker.flags.has(Flags::CD) {
+    let secure = outcome.secure && before.is_empty();
+    if secure && (dnssec_ok || asker.flags.has(Flags::AD)) && !asker.flags.has(Flags::CD) {
         response.composer.set_flags(Flags::AD);
     }
     response.finish(asker, policy, outcome.rcode, false);

@@ -144,6 +144,7 @@ scenarios! {
     an_alias_on_the_way_to_a_name_is_not_followed
     an_alias_to_a_special_name_does_not_leak
     an_alias_with_an_unsigned_end_is_insecure
+    an_answer_by_a_local_alias_is_not_secure
     an_answer_of_cd_is_not_withheld_since_the_keys_are_silent
     an_answer_of_too_many_records_is_refused_with_the_reason
     an_answer_too_big_for_udp_is_truncated_for_the_client
