@@ -91,7 +91,8 @@ impl Reloader {
             if merged.trust_anchor_state.is_some() {
                 // What was learned counts, not what it began with.
                 let learned = rules.policy.resolve.dnssec.anchors.clone();
-                Arc::make_mut(&mut ready.policy).resolve.dnssec.anchors = learned;
+                let anchors = &mut Arc::make_mut(&mut ready.policy).resolve.dnssec.anchors;
+                *anchors = learned.with_negative(anchors.negative().to_vec());
             }
             old = Some(std::mem::replace(rules, ready));
         });
@@ -124,7 +125,8 @@ fn merge(current: &Settings, wanted: &Settings) -> Settings {
     resolve.root_hints.clone_from(&held.root_hints);
     if current.trust_anchor_state.is_some() {
         // Their keys are followed.
-        resolve.dnssec.anchors = held.dnssec.anchors.clone();
+        let negative = resolve.dnssec.anchors.negative().to_vec();
+        resolve.dnssec.anchors = held.dnssec.anchors.clone().with_negative(negative);
     } else {
         merged.trust_anchors_file.clone_from(&wanted.trust_anchors_file);
     }
@@ -144,5 +146,34 @@ impl Reloaded {
             changes.iter().map(one).collect::<Vec<_>>()
         };
         json!({"changed": list(&self.changed), "restart": list(&self.restart)})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::clock::UnixTime;
+    use crate::dnssec::Start;
+    use crate::wire::Name;
+
+    #[test]
+    fn zones_are_suspended_by_a_reload_whether_keys_are_followed_or_not() {
+        for state in ["", "trust_anchor_state = \"state\"\n"] {
+            let read = |more: &str| {
+                let text = format!("[dnssec]\n{state}{more}");
+                config::read(&text, Path::new("test.toml")).unwrap_or_else(|report| panic!("{}", report.human(false)))
+            };
+            let wanted = read("negative_trust_anchors = [{ zone = \"broken.example.\", until = 2099-01-01 }]\n");
+            let name = Name::parse("www.broken.example.").expect("a name");
+            let is_suspended = |settings: &Settings| {
+                let anchors = &settings.engine.resolve.dnssec.anchors;
+                matches!(anchors.closest(&name, UnixTime(1_800_000_000)), Start::Suspended(_))
+            };
+            let merged = merge(&read(""), &wanted);
+            assert!(is_suspended(&merged), "{state}");
+            assert!(!is_suspended(&merge(&merged, &read(""))), "{state}: and not any more");
+        }
     }
 }

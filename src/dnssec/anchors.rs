@@ -119,6 +119,11 @@ impl Anchors {
         self
     }
 
+    /// The zones below which validation is suspended.
+    pub fn negative(&self) -> &[NegativeAnchor] {
+        &self.negative
+    }
+
     /// In place of what was trusted of this anchor's zone: what RFC 5011 has learned. One without keys is withdrawn.
     pub fn replace(&mut self, anchor: Anchor) {
         self.anchors.retain(|known| known.zone != anchor.zone);
