@@ -84,10 +84,10 @@ const BLOCKS_A_UNIT: u32 = 192;
 /// What one turn of a shard may spend on cryptography: shared by all its questions. Whoever finds it spent rests until
 /// the next.
 #[derive(Clone, Debug, Default)]
-pub struct Turn(Rc<Spent>);
+pub struct Turn(Rc<InTurn>);
 
 #[derive(Debug, Default)]
-struct Spent {
+struct InTurn {
     /// In SHA-1 blocks.
     blocks: Cell<u32>,
 }
@@ -107,6 +107,16 @@ impl Turn {
         }
         fits
     }
+}
+
+/// What a question has spent at some moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Spent {
+    signatures: u32,
+    failures: u32,
+    collisions: u32,
+    digests: u32,
+    hash_blocks: u32,
 }
 
 /// The cryptography account of one client question: shared by reference among all its sub-lookups.
@@ -195,6 +205,39 @@ impl Budget {
     /// SHA-1 blocks computed for NSEC3 hashes.
     pub fn hash_blocks_spent(&self) -> u32 {
         self.hash_blocks.get()
+    }
+
+    /// What has been spent so far.
+    pub fn spent(&self) -> Spent {
+        Spent {
+            signatures: self.signatures.get(),
+            failures: self.failures.get(),
+            collisions: self.collisions.get(),
+            digests: self.digests.get(),
+            hash_blocks: self.hash_blocks.get(),
+        }
+    }
+
+    /// Has most of an account that has run out been spent since `before`, or all that one set may cost? Then what was
+    /// done since is to blame, and would run out of it the next time too.
+    pub fn is_to_blame(&self, account: Account, before: &Spent) -> bool {
+        let (now, limits) = (self.spent(), &self.limits);
+        let half = |before: u32, now: u32, limit: u32| now - before >= limit.div_ceil(2);
+        match account {
+            Account::SignaturesOfOneSet => true,
+            Account::Signatures => half(before.signatures, now.signatures, limits.signatures),
+            Account::Failures => half(before.failures, now.failures, limits.failures),
+            // One is chance, two are design.
+            Account::KeyTagCollisions => now.collisions - before.collisions > 1,
+            Account::Digests => half(before.digests, now.digests, limits.digests),
+            Account::Nsec3Hashes => half(before.hash_blocks, now.hash_blocks, limits.hash_blocks),
+        }
+    }
+
+    /// Begins a turn, for who has the thread to himself.
+    pub(super) fn take_turn(&self) {
+        self.must_rest();
+        self.turn.iter().for_each(Turn::begin);
     }
 
     pub(super) fn pay_signature(&self, units: u32) -> Result<(), Overrun> {

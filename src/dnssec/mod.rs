@@ -23,7 +23,7 @@ mod verify;
 pub(crate) mod tests;
 
 pub use anchors::{Anchor, AnchorError, Anchors, NegativeAnchor, Start};
-pub use budget::{Account, Budget, Limits, Overrun, Turn};
+pub use budget::{Account, Budget, Limits, Overrun, Spent, Turn};
 pub use canonical::{canonical_order, order_key};
 pub use cause::{Cause, Why};
 pub use denial::{Denial, Denied, DsAbsence, Nsec, Nsec3, Place};

@@ -152,6 +152,12 @@ impl Work {
         may
     }
 
+    /// How many servers are passed over: the account for that is used up where none more may be.
+    pub fn second_looks(&self) -> (usize, bool) {
+        let avoided = self.avoided.borrow().len();
+        (avoided, avoided == MAX_AVOIDED)
+    }
+
     /// Is this server passed over?
     pub fn avoids(&self, server: SocketAddr) -> bool {
         self.avoided.borrow().contains(&server)

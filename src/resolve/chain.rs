@@ -369,6 +369,7 @@ pub(super) fn trust<'a>(cx: &'a Cx, work: &'a Work, zone: &'a Name) -> TrustFutu
         if let Some(trust) = cx.cache.trust(zone, now.age) {
             return Ok(trust);
         }
+        let (before, (looks, _)) = (work.crypto.spent(), work.second_looks());
         let (verdict, ttl) = match cx.plan.dnssec.anchors.closest(zone, now.unix) {
             Start::Nowhere | Start::Suspended(_) => (TrustVerdict::Insecure(None), NOWHERE_FOR),
             Start::Anchor(anchor) if anchor.zone == *zone => {
@@ -384,6 +385,17 @@ pub(super) fn trust<'a>(cx: &'a Cx, work: &'a Work, zone: &'a Name) -> TrustFutu
         {
             let notice = Notice::ClockOff { zone: zone.clone(), seconds, at: cx.now().unix };
             cx.board.borrow_mut().notices.push_back(notice);
+        }
+        if let TrustVerdict::Bogus(cause) = &verdict {
+            let (_, looked_enough) = work.second_looks();
+            let elsewhere = match cause.overrun() {
+                Some(account) => !work.crypto.is_to_blame(account, &before),
+                None => looks > 0 && looked_enough,
+            };
+            if elsewhere {
+                // The question had spent its account before: that says nothing of this zone.
+                return Err(Failure::Bogus(cause.clone()));
+            }
         }
         let until = cx.now().age + Duration::from_secs(u64::from(ttl.clamp(1, LONGEST)));
         cx.conclude(work, || match &verdict {

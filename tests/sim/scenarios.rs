@@ -73,6 +73,9 @@ scenarios! {
     a_proof_that_denies_what_is_there_does_not_hide_it
     a_query_sent_back_as_a_query_is_no_response
     a_question_for_the_servers_of_a_zone_gets_the_childs_answer
+    a_question_that_spent_its_cryptography_elsewhere_makes_no_parent_bogus
+    a_question_that_spent_its_cryptography_elsewhere_makes_no_zone_bogus
+    a_question_that_spent_its_second_looks_elsewhere_makes_no_zone_bogus
     a_question_for_what_only_proofs_say_is_formerr
     a_record_without_data_is_dropped_and_the_others_kept
     a_referral_is_followed_to_the_answer
