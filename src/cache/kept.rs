@@ -26,9 +26,12 @@ impl Cache {
             }
         }
         for (_, kept) in &self.rrsets {
-            let Some(set) = kept.set() else { continue };
+            let Some(mut set) = kept.set() else { continue };
             if set.rank == Rank::Local || set.end() + stale <= age {
                 continue;
+            }
+            if !self.stands(set.security, set.stored()) {
+                set.security = Security::Unchecked;
             }
             pack.clear();
             write_set(&mut pack, &set);
@@ -42,7 +45,9 @@ impl Cache {
                 continue;
             }
             pack.clear();
-            pack.u128(*key).u16(negative.rcode.0).u8(security(negative.security)).u32(negative.ttl);
+            let stands = self.stands(negative.security, negative.stored);
+            let judged = if stands { negative.security } else { Security::Unchecked };
+            pack.u128(*key).u16(negative.rcode.0).u8(security(judged)).u32(negative.ttl);
             pack.moment(negative.stored).list(negative.soa.iter(), write_bare);
             pack.list(negative.proof.iter(), write_bare);
             if !put(2, &pack) {

@@ -220,6 +220,8 @@ pub struct Cache {
     /// Octets of ranges that one zone may have.
     ranges_of_a_zone: usize,
     shares: Shares,
+    /// What was stored before this, in nanoseconds, was judged by rules that hold no more.
+    judged_since: AtomicU64,
     /// Octets for RRsets, negative answers and zone cuts.
     capacity: [u64; 3],
     min_ttl: u32,
@@ -268,6 +270,7 @@ impl Cache {
             }),
             ranges: store(share(6), Ranges::weight),
             shares: Shares::new(seed),
+            judged_since: AtomicU64::new(0),
             capacity: [share(58), share(13), share(14)],
             ranges_of_a_zone: (share(6) as usize / ZONES_WITH_RANGES).min(MOST_OF_A_ZONE),
             min_ttl: seconds(policy.min_ttl),
@@ -302,6 +305,11 @@ impl Cache {
         self.rrsets.get(&(hash as u64)).filter(|kept| kept.is_of(owner, rtype))
     }
 
+    /// What validation made of data still counts?
+    fn stands(&self, security: Security, stored: Moment) -> bool {
+        security == Security::Unchecked || stored.as_nanos() >= self.judged_since.load(Ordering::Relaxed)
+    }
+
     /// A fresh RRset, validated or not.
     pub fn rrset(&self, name: &Name, rtype: Rtype, age: Moment) -> Option<RrSet> {
         self.rrset_of(name, rtype, Security::Unchecked, age)
@@ -310,7 +318,7 @@ impl Cache {
     /// A fresh RRset of which validation has made at least `security`.
     pub fn rrset_of(&self, name: &Name, rtype: Rtype, security: Security, age: Moment) -> Option<RrSet> {
         let kept = self.kept(self.key(0, name, rtype), name.wire(), rtype)?;
-        kept.serves(security, age).then(|| kept.set_of(name.clone()))?
+        (kept.serves(security, age) && self.stands(security, kept.stored())).then(|| kept.set_of(name.clone()))?
     }
 
     /// Keeps an RRset, unless a fresh one of a higher rank is there. Returns the one to use.
@@ -331,10 +339,12 @@ impl Cache {
         }
         if let Some(old) = old.filter(|old| old.is_fresh(age)) {
             // What was validated gives way only to what was validated.
-            if set.security == Security::Unchecked && old.security() > Security::Unchecked {
+            let stands = self.stands(old.security(), old.stored());
+            if stands && set.security == Security::Unchecked && old.security() > Security::Unchecked {
                 return set;
             }
-            if old.rank() > set.rank
+            if stands
+                && old.rank() > set.rank
                 && old.security() >= set.security
                 && let Some(old) = old.set_of(set.owner.clone())
             {
@@ -363,6 +373,7 @@ impl Cache {
             if self.traces.may_have(hash)
                 && let Some(kept) = self.kept(hash, wire, Rtype::DNAME)
                 && kept.serves(security, age)
+                && self.stands(security, kept.stored())
                 && reach.admits(wire, kept.security())
             {
                 return kept.set();
@@ -382,6 +393,7 @@ impl Cache {
                 if self.traces.may_have(hash)
                     && let Some(kept) = self.kept(hash, &owner, rtype)
                     && kept.serves(Security::Secure, age)
+                    && self.stands(Security::Secure, kept.stored())
                 {
                     return kept.set();
                 }
@@ -404,7 +416,9 @@ impl Cache {
         reach: Reach,
         age: Moment,
     ) -> Option<Arc<Negative>> {
-        let fresh = |negative: &Arc<Negative>| negative.security >= security && negative.ttl_at(age).is_some();
+        let fresh = |negative: &Arc<Negative>| {
+            negative.security >= security && negative.ttl_at(age).is_some() && self.stands(security, negative.stored)
+        };
         if let Some(negative) = self.negatives.get(&self.key(1, name, rtype)).filter(fresh) {
             return Some(negative);
         }
@@ -442,6 +456,7 @@ impl Cache {
             if negative.security == Security::Unchecked
                 && let Some(old) = old
                 && old.security > Security::Unchecked
+                && self.stands(old.security, old.stored)
                 && old.ttl_at(negative.stored).is_some()
             {
                 return negative;
@@ -558,9 +573,10 @@ impl Cache {
         trust
     }
 
-    /// Forgets what is known of all zones' keys, and what follows from it for names nobody asked for: the anchors have
-    /// changed.
-    pub fn forget_trusts(&self) {
+    /// Forgets what is known of all zones' keys, and what follows from it: the anchors have changed. Data stays, and is
+    /// validated anew where that matters.
+    pub fn forget_trusts(&self, age: Moment) {
+        self.judged_since.fetch_max(age.as_nanos(), Ordering::Relaxed);
         self.trusts.invalidate_all();
         self.ranges.invalidate_all();
     }

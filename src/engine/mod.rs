@@ -514,8 +514,8 @@ impl Engine {
         self.cx.plan = Rc::new(Plan::new(&policy.resolve));
         self.door.set_policy(&policy.access);
         self.cx.zones = zones;
-        if self.policy.resolve.dnssec != policy.resolve.dnssec {
-            self.cx.cache.forget_trusts();
+        if self.policy.resolve.dnssec.judges_otherwise(&policy.resolve.dnssec) {
+            self.cx.cache.forget_trusts(self.cx.now().age);
         }
         self.policy = policy;
         self.hot.clear();

@@ -198,6 +198,14 @@ pub struct Dnssec {
     pub sentinel: bool,
 }
 
+impl Dnssec {
+    /// May data be judged otherwise by `other`?
+    pub fn judges_otherwise(&self, other: &Dnssec) -> bool {
+        let rules = |dnssec: &Dnssec| (dnssec.validation, dnssec.anchors.clone(), dnssec.policy);
+        rules(self) != rules(other)
+    }
+}
+
 impl Default for Dnssec {
     fn default() -> Dnssec {
         Dnssec {

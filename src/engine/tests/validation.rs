@@ -169,14 +169,14 @@ fn a_sentinel_tells_which_keys_are_trusted() {
     let shared = Shared::new(&crate::cache::Policy::default(), [5; 32]);
     let label = |is: &str, tag: u16| format!("root-key-sentinel-{is}-ta-{tag:05}.example.nl");
     let names: Vec<String> = [20_326, 1].into_iter().flat_map(|tag| [label("is", tag), label("not", tag)]).collect();
-    let keep = |owner: &str, security| {
-        let stored = at(0).age;
+    let keep = |owner: &str, security, second| {
+        let stored = at(second).age;
         let set = RrSet::new(name(owner), Rtype::A, 300, Rank::AuthoritativeAnswer, stored, [&[192, 0, 2, 1][..]]);
         shared.cache.keep(set.judged(security, 300), stored);
     };
-    names.iter().for_each(|owner| keep(owner, Security::Secure));
+    names.iter().for_each(|owner| keep(owner, Security::Secure, 0));
     let unsigned = "root-key-sentinel-not-ta-20326.example.com";
-    keep(unsigned, Security::Insecure);
+    keep(unsigned, Security::Insecure, 0);
     let mut policy = Policy::default();
     policy.resolve.prime = false;
     policy.resolve.dnssec.anchors = Anchors::built_in();
@@ -217,6 +217,42 @@ fn a_sentinel_tells_which_keys_are_trusted() {
         dnskeys: vec![],
     });
     engine.set_rules(Arc::new(policy));
+    names.iter().for_each(|owner| keep(owner, Security::Secure, 1));
     assert_eq!(rcode(&mut engine, is_foreign, Flags::RD), Rcode::NOERROR);
     assert_eq!(rcode(&mut engine, is_known, Flags::RD), Rcode::SERVFAIL);
+}
+
+#[test]
+fn anchors_are_followed_to_the_end_whatever_others_have_spent_of_the_turn() {
+    let key = Key::new(13, 257);
+    let set = signed(Rtype::DNSKEY, vec![key.rdata.clone()], &key, [-1, 40]);
+    let mut engine = trusting(&key);
+    engine.follow(at(0), Rollover::new(seed(&key)));
+    let other = crate::dnssec::Budget::in_turns(&crate::dnssec::Limits::default(), engine.cx.turn());
+    while !other.must_rest() {
+        let _ = other.nsec3_hash(&name(&format!("n{}.example.", other.hash_blocks_spent())), &[0xab; 40], 50);
+    }
+    carry(&mut engine, at(0), &[&set]);
+    let followed = engine.poll_followed().expect("a look");
+    assert!(followed.seen.is_ok_and(|seen| seen.outcome.is_ok()));
+}
+
+#[test]
+fn what_was_validated_under_other_anchors_counts_no_more() {
+    let (old, new) = (Key::new(13, 257), Key::new(13, 257));
+    let mut engine = trusting(&old);
+    let stored = at(0).age;
+    let set =
+        RrSet::new(name("www.example.nl"), Rtype::A, 3600, Rank::AuthoritativeAnswer, stored, [&[192, 0, 2, 1][..]]);
+    engine.shared.cache.keep(set.judged(crate::cache::Security::Secure, 3600), stored);
+    let ask_it = |engine: &mut Engine| {
+        let mut out = Vec::new();
+        engine.handle_query(at(1), client(), &ask("www.example.nl", Rtype::A, Flags::RD | Flags::AD), &mut out);
+        Message::parse(&out).ok().map(|message| message.flags.has(Flags::AD))
+    };
+    assert_eq!(ask_it(&mut engine), Some(true));
+    let mut policy = Policy::clone(&engine.policy);
+    policy.resolve.dnssec.anchors.replace(seed(&new));
+    engine.set_rules(Arc::new(policy));
+    assert_eq!(ask_it(&mut engine), None, "it is asked for anew");
 }
