@@ -102,6 +102,13 @@ pub(super) fn floor(cx: &Cx, name: &Name, rtype: Rtype) -> Name {
     cx.plan.floor(name, rtype, cx.now().unix)
 }
 
+/// Is validation of data at `name` suspended by the operator (RFC 7646)?
+fn is_suspended(cx: &Cx, name: &Name, rtype: Rtype) -> bool {
+    let above = if rtype == Rtype::DS { name.parent() } else { None };
+    let start = cx.plan.dnssec.anchors.closest(above.as_ref().unwrap_or(name), cx.now().unix);
+    matches!(start, Start::Suspended(_))
+}
+
 /// The zones at or below `floor` that are said to have signed a set, the deepest first.
 fn signers(set: &RrSet, floor: &Name) -> Vec<Name> {
     let mut signers: Vec<Name> = Vec::new();
@@ -173,7 +180,7 @@ async fn judge_sets(
 
 async fn judge_set(cx: &Cx, work: &Work, set: &mut RrSet, zone: &Name, proof: &[RrSet]) -> Result<Security, Failure> {
     // Signatures are not signed (RFC 4035 §2.2).
-    if set.rtype == Rtype::RRSIG {
+    if set.rtype == Rtype::RRSIG || is_suspended(cx, &set.owner, set.rtype) {
         return Ok(Security::Insecure);
     }
     let mut worst = None;
@@ -283,6 +290,10 @@ async fn judge_negative(
     zone: &Name,
     proof: &[RrSet],
 ) -> Result<(), Failure> {
+    if is_suspended(cx, name, rtype) {
+        negative.security = Security::Insecure;
+        return Ok(());
+    }
     let floor = floor(cx, name, rtype);
     let signer = proof.iter().chain(&negative.soa).find_map(|set| signers(set, &floor).into_iter().next());
     let Some(signer) = signer.filter(|signer| name.is_at_or_below(signer)) else {

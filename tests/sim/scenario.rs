@@ -146,8 +146,19 @@ impl Scenario {
             scenario.item(head, block)?;
             at += 1 + body;
         }
-        scenario.policy.resolve.dnssec.anchors = signing::sign(&mut scenario.servers)?;
+        let negative = scenario.policy.resolve.dnssec.anchors.negative().to_vec();
+        scenario.policy.resolve.dnssec.anchors = signing::sign(&mut scenario.servers)?.with_negative(negative);
         Ok(scenario)
+    }
+
+    /// Validation is suspended below a zone, for longer than any scenario takes.
+    fn suspend(&mut self, words: &[&str]) -> Result<(), String> {
+        let zone = words.first().and_then(|word| maeslant::wire::Name::parse(word).ok()).ok_or("suspend ZONE")?;
+        let anchors = &mut self.policy.resolve.dnssec.anchors;
+        let mut negative = anchors.negative().to_vec();
+        negative.push(maeslant::dnssec::NegativeAnchor { zone, until: maeslant::clock::UnixTime(4_000_000_000) });
+        *anchors = std::mem::take(anchors).with_negative(negative);
+        Ok(())
     }
 
     fn item(&mut self, head: &Line, block: &[Line]) -> Result<(), String> {
@@ -156,6 +167,7 @@ impl Scenario {
             "policy" => each(block, |line| self.set_policy(line)),
             "network" => each(block, |line| self.set_network(line)),
             "seeds" => words.get(1).and_then(|n| n.parse().ok()).map(|n| self.seeds = n).ok_or("seeds N".to_string()),
+            "suspend" => self.suspend(&words[1..]),
             "hint" => self.add_hint(&words[1..]),
             "forward" => self.add_upstream(&words[1..], UpstreamKind::Forward),
             "stub" => self.add_upstream(&words[1..], UpstreamKind::Stub),

@@ -61,6 +61,7 @@ scenarios! {
     a_lossy_network_still_answers
     a_lossy_network_still_validates
     a_name_of_forty_labels_takes_few_steps
+    a_name_that_is_no_zone_can_be_suspended_too
     a_name_with_dots_and_odd_octets_in_its_labels
     a_near_miss_of_the_id_sends_the_question_over_tcp
     a_negative_answer_by_opt_out_is_not_secure
@@ -73,10 +74,10 @@ scenarios! {
     a_proof_that_denies_what_is_there_does_not_hide_it
     a_query_sent_back_as_a_query_is_no_response
     a_question_for_the_servers_of_a_zone_gets_the_childs_answer
+    a_question_for_what_only_proofs_say_is_formerr
     a_question_that_spent_its_cryptography_elsewhere_makes_no_parent_bogus
     a_question_that_spent_its_cryptography_elsewhere_makes_no_zone_bogus
     a_question_that_spent_its_second_looks_elsewhere_makes_no_zone_bogus
-    a_question_for_what_only_proofs_say_is_formerr
     a_record_without_data_is_dropped_and_the_others_kept
     a_referral_is_followed_to_the_answer
     a_referral_out_of_the_zone_is_not_followed
@@ -112,6 +113,7 @@ scenarios! {
     a_signed_zone_without_keys_is_bogus
     a_stub_zone_is_asked_of_its_authoritative_servers
     a_stub_zone_is_not_denied_with_the_names_above_it
+    a_suspended_zone_is_not_validated_whatever_is_wrong_with_it
     a_target_of_an_alias_in_a_foreign_zone_is_asked_for_there
     a_truncated_packet_is_no_answer
     a_truncated_response_is_asked_for_again_by_tcp
