@@ -11,7 +11,7 @@ use super::read::{Reader, Reading, kind_of};
 use super::report::{Code, Problem, Source};
 use super::units::{self, Wrong};
 use super::{dates, zonefile};
-use crate::dnssec::{AnchorError, Anchors, NegativeAnchor};
+use crate::dnssec::{AnchorError, Anchors, NegativeAnchor, Support, support};
 use crate::resolve::{COMPILED_ROOT_HINTS, Hint};
 use crate::text::nearest;
 use crate::wire::Name;
@@ -27,7 +27,11 @@ pub(super) fn complete(reading: &mut Reading, base: &Path) {
         reading.settings.trust_anchor_state = Some(base.join(state));
     }
     let anchors = match reading.settings.trust_anchors_file.clone() {
-        Some(file) => from_file(reading, base.join(file)),
+        Some(file) => {
+            let anchors = from_file(reading, base.join(file));
+            warn_of_useless(reading, &anchors);
+            anchors
+        }
         None if is_public(&reading.settings.engine.resolve.root_hints) => Anchors::built_in(),
         None => {
             private_root(reading);
@@ -86,6 +90,23 @@ fn private_root(reading: &mut Reading) {
         .help("name its keys with trust_anchors below [dnssec], or write validation = false there")
         .about(HINTS);
     reading.say(problem);
+}
+
+/// A zone of whose anchors none counts is taken for unsigned (RFC 4035 §5.2): hardly what they were named for.
+fn warn_of_useless(reading: &mut Reading, anchors: &Anchors) {
+    let dnssec = reading.settings.engine.resolve.dnssec.clone();
+    let place = reading.sound(FILE).map(|written| written.value.clone());
+    for anchor in anchors.iter().filter(|_| dnssec.validation) {
+        let support = anchor.with_trusted(|trusted| support(&anchor.zone, trusted, &dnssec.policy));
+        let Support::Insecure(cause) = support else { continue };
+        let problem = Problem::warning(format!("`{}` is not validated: none of its trust anchors counts", anchor.zone))
+            .help("name a DS or DNSKEY record of an algorithm and a digest that count")
+            .about(FILE);
+        reading.say(match &place {
+            Some(place) => problem.at(place.clone(), cause.why.to_string()),
+            None => problem,
+        });
+    }
 }
 
 fn warn_of_ended(reading: &mut Reading, at: usize) {

@@ -97,6 +97,25 @@ fn a_file_of_anchors_replaces_the_compiled_in_ones() {
 }
 
 #[test]
+fn anchors_that_do_not_count_are_said() {
+    let dir = Scratch::new("useless-anchors");
+    let report_on = |anchors: &str, sha1: &str| {
+        dir.write("keys", anchors);
+        let (settings, shown) = dir.examine(&format!("[dnssec]\ntrust_anchors = \"keys\"\nsha1 = \"{sha1}\"\n"));
+        assert!(settings.is_some(), "{shown}");
+        shown
+    };
+    let (ed448, by_sha1) = (format!(". IN DS 20326 16 2 {:064}\n", 0), format!("a.test. DS 1 8 1 {:040}\n", 0));
+    let shown = report_on(&format!("{ed448}{by_sha1}"), "insecure");
+    assert!(shown.contains("`.` is not validated") && shown.contains("algorithm 16 does not count"), "{shown}");
+    assert!(shown.contains("`a.test.` is not validated") && shown.contains("digest type 1 does not count"), "{shown}");
+    let shown = report_on(&by_sha1, "validate");
+    assert!(shown.ends_with("ok\n"), "they count: {shown}");
+    let shown = report_on(&format!("{ed448}. DS {KSK}\n"), "insecure");
+    assert!(shown.ends_with("ok\n"), "one is enough: {shown}");
+}
+
+#[test]
 fn suspended_zones_need_a_name_and_an_end() {
     for (item, part) in [
         ("{ zone = \"a.\" }", "`until` is missing"),
