@@ -1,9 +1,10 @@
 //! `maeslant serve` as its users start and stop it.
 
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -93,10 +94,17 @@ impl Drop for Program {
     }
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, for UDP and TCP, and is none of those that the system gives to outgoing sockets of
+/// other tests in the meantime.
 pub fn free_port() -> u16 {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    socket.local_addr().expect("bound").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(97);
+    let is_free = |port: &u16| {
+        let address = (Ipv4Addr::LOCALHOST, *port);
+        UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok()
+    };
+    let mut tried = (0..1000).map(|_| first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000);
+    tried.find_map(|at| u16::try_from(12_000 + at).ok().filter(is_free)).expect("a free port")
 }
 
 /// Listens on `ports`, has nobody to ask, and does not prime.
