@@ -579,8 +579,8 @@ impl Door {
         if admitted.strict && admitted.busy {
             return Some(Reason::Ration);
         }
-        let address = prefix_key(secret, Book::Address, admitted.address, 128);
-        let known = level < Level::Guard || self.books.0.known.has(address, now);
+        let address = || prefix_key(secret, Book::Address, admitted.address, 128);
+        let known = level < Level::Guard || self.books.0.known.has(address(), now);
         let network = prefix_key(secret, Book::Ration, admitted.address, length);
         let (network, ration) = match known {
             true => (network, self.limits.ration),
@@ -589,7 +589,7 @@ impl Door {
         if self.plain.take(network, now, price(ration)).is_err() {
             // Carriers put thousands of customers behind one address: small answers to those are what they asked for.
             let shares = match self.limits.crowds && excess < SAME_ANSWER {
-                true => u64::from(crowd(&self.books.0.crowds, address, now)),
+                true => u64::from(crowd(&self.books.0.crowds, address(), now)),
                 false => 1,
             };
             if shares == 1 || self.plain.take(network, now, price(ration.saturating_mul(shares))).is_err() {

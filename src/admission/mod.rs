@@ -28,4 +28,5 @@ pub use pressure::{Controller, Level, Pressure};
 pub use reason::Reason;
 pub use zones::{
     Count, End, Marks, Over, Refused, Standing, SuffixRules, Ticket, Told as ToldZone, Why, ZoneSizes, Zones,
+    registrable_domain,
 };

@@ -218,20 +218,9 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::{Policy, Reach};
+    use crate::cache::tests::{at, cache, name};
+    use crate::cache::Reach;
     use crate::clock::{Now, UnixTime};
-
-    fn name(text: &str) -> Name {
-        Name::parse(text).expect(text)
-    }
-
-    fn at(seconds: u64) -> Moment {
-        Moment::from_nanos(seconds * 1_000_000_000)
-    }
-
-    fn cache() -> Cache {
-        Cache::new(&Policy::default(), &[7; 32])
-    }
 
     fn set(owner: &str, ttl: u32, security: Security) -> RrSet {
         let set = RrSet::new(name(owner), Rtype::A, ttl, Rank::AuthoritativeAnswer, at(1000), [&[192, 0, 2, 1][..]]);
@@ -320,7 +309,11 @@ mod tests {
         full().save(at(1100), Duration::ZERO, &mut |part, pack| {
             for cut in 0..pack.octets().len() {
                 let record = Fields::of(&pack.octets()[..cut]);
-                assert_eq!(self::cache().load(part, record, &passage, true), None, "part {part} cut after {cut}");
+                assert_eq!(
+                    crate::cache::tests::cache().load(part, record, &passage, true),
+                    None,
+                    "part {part} cut after {cut}"
+                );
             }
             cache.load(part, Fields::of(pack.octets()), &passage, true).expect("a record");
             true

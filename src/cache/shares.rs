@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use moka::sync::Cache as Moka;
-use psl::{List, Psl};
-use smallvec::SmallVec;
 
 use super::AsIs;
+use crate::admission::registrable_domain;
 use crate::clock::Moment;
 use crate::meter::{Secret, Table};
 use crate::wire::Name;
@@ -56,7 +55,7 @@ impl Shares {
         now: Moment,
     ) -> bool {
         self.accounts.sweep(now);
-        let domain = self.secret.octets(u64::from(new.kind), domain(new.owner.wire()));
+        let domain = self.secret.octets(u64::from(new.kind), registrable_domain(new.owner.wire()));
         let mut within = self.charge(domain, new.weight, capacity / DOMAIN, now);
         if new.weight >= LARGE_OCTETS {
             within &= self.charge(self.secret.word(u64::from(new.kind)), new.weight, capacity / LARGE, now);
@@ -77,46 +76,5 @@ impl Shares {
     /// What was not kept since others needed the room.
     pub fn turned_away(&self) -> u64 {
         self.turned_away.load(Ordering::Relaxed)
-    }
-}
-
-/// The registrable domain of a name in lower-case wire form; the name itself where there is none.
-fn domain(name: &[u8]) -> &[u8] {
-    let mut labels: SmallVec<[u8; 32]> = SmallVec::new();
-    let mut at = 0;
-    while let Some(length) = name.get(at).copied().map(usize::from).filter(|length| *length > 0) {
-        // A name has at most 255 octets.
-        labels.push(at as u8);
-        at += length + 1;
-    }
-    let text = |start: &u8| {
-        let start = usize::from(*start);
-        let length = name.get(start).copied().map_or(0, usize::from);
-        name.get(start + 1..start + 1 + length).unwrap_or(&[])
-    };
-    let public = List.find(labels.iter().rev().map(text)).len;
-    let mut length = 0;
-    for start in labels.iter().rev() {
-        length += text(start).len() + 1;
-        if length > public + 1 {
-            return name.get(usize::from(*start)..).unwrap_or(name);
-        }
-    }
-    name
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_below_a_public_suffix_is_a_domain() {
-        let of =
-            |text: &str| Name::from_wire(domain(Name::parse(text).expect(text).wire())).expect("a name").to_string();
-        assert_eq!(of("a.b.example.com"), "example.com.");
-        assert_eq!(of("www.example.co.uk"), "example.co.uk.");
-        assert_eq!(of("example.com"), "example.com.");
-        assert_eq!(of("com"), "com.");
-        assert_eq!(of("."), ".");
     }
 }

@@ -3,15 +3,15 @@
 use super::*;
 mod flush;
 
-fn name(text: &str) -> Name {
+pub(super) fn name(text: &str) -> Name {
     Name::parse(text).expect(text)
 }
 
-fn at(seconds: u64) -> Moment {
+pub(super) fn at(seconds: u64) -> Moment {
     Moment::from_nanos(seconds * 1_000_000_000)
 }
 
-fn cache() -> Cache {
+pub(super) fn cache() -> Cache {
     Cache::new(&Policy::default(), &[7; 32])
 }
 

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
-use super::Error;
+use super::{Error, begin_beside};
 use crate::config::{Settings, dates};
 use crate::dnssec::{Anchor, Anchors, KeyState, Rollover, Transition};
 use crate::engine::{Followed, Rules};
@@ -145,9 +145,7 @@ impl State {
         let follows = Follows { rollovers: self.rollovers.clone(), seen };
         let mut state = self;
         let body = move || news.into_iter().for_each(|followed| state.take(followed, &rules));
-        let thread = std::thread::Builder::new().name("anchors".to_owned()).spawn(body);
-        let thread = thread.map_err(|source| Error::System { doing: "starting a thread", source })?;
-        Ok((follows, thread))
+        Ok((follows, begin_beside("anchors", body)?))
     }
 
     /// First into the file, then into effect.

@@ -266,6 +266,12 @@ fn begin_shard(site: Site, ledger: Arc<Ledger>) -> Result<JoinHandle<()>, Error>
     thread.spawn(body).map_err(|source| Error::System { doing: "starting a shard", source })
 }
 
+/// Begins something beside the shards.
+fn begin_beside(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+    thread.map_err(|source| Error::System { doing: "starting a thread", source })
+}
+
 fn seed() -> Result<[u8; 32], Error> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)

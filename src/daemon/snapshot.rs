@@ -18,7 +18,7 @@ use ring::digest::{Context, SHA256, SHA256_OUTPUT_LEN, digest};
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
-use super::Error;
+use super::{Error, begin_beside};
 use crate::admission::Books;
 use crate::cache::Cache;
 use crate::clock::{Moment, Now, UnixTime};
@@ -170,9 +170,7 @@ impl Found {
         let mut reading = self;
         let first = reading.until_the_caches(shared, now.mono, &mut unfit);
         let shared = shared.clone();
-        let body = move || reading.caches(first, &shared, unfit);
-        let thread = std::thread::Builder::new().name("snapshot-in".to_owned());
-        thread.spawn(body).map_err(|source| Error::System { doing: "starting a thread", source })
+        begin_beside("snapshot-in", move || reading.caches(first, &shared, unfit))
     }
 
     fn until_the_caches(&mut self, shared: &Shared, now: Moment, unfit: &mut u64) -> Option<(u8, Vec<u8>)> {
@@ -254,9 +252,7 @@ impl Keeper {
             }
             source.keep();
         };
-        let thread = std::thread::Builder::new().name("snapshots".to_owned()).spawn(body);
-        let thread = thread.map_err(|source| Error::System { doing: "starting a thread", source })?;
-        Ok(Keeper { stop: Some(stop), thread: Some(thread) })
+        Ok(Keeper { stop: Some(stop), thread: Some(begin_beside("snapshots", body)?) })
     }
 
     /// Writes the last one from now on.

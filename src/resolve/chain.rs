@@ -104,9 +104,7 @@ pub(super) fn floor(cx: &Cx, name: &Name, rtype: Rtype) -> Name {
 
 /// Is validation of data at `name` suspended by the operator (RFC 7646)?
 fn is_suspended(cx: &Cx, name: &Name, rtype: Rtype) -> bool {
-    let above = if rtype == Rtype::DS { name.parent() } else { None };
-    let start = cx.plan.dnssec.anchors.closest(above.as_ref().unwrap_or(name), cx.now().unix);
-    matches!(start, Start::Suspended(_))
+    matches!(cx.plan.start(name, rtype, cx.now().unix), Start::Suspended(_))
 }
 
 /// The zones at or below `floor` that are said to have signed a set, the deepest first.

@@ -201,8 +201,7 @@ pub struct Dnssec {
 impl Dnssec {
     /// May data be judged otherwise by `other`?
     pub fn judges_otherwise(&self, other: &Dnssec) -> bool {
-        let rules = |dnssec: &Dnssec| (dnssec.validation, dnssec.anchors.clone(), dnssec.policy);
-        rules(self) != rules(other)
+        self.validation != other.validation || self.anchors != other.anchors || self.policy != other.policy
     }
 }
 

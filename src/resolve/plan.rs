@@ -125,12 +125,17 @@ impl Plan {
     /// The zone of the trust anchor that data at `name` is judged by, the root where there is none: what zones above it
     /// say of it does not count, or an unsigned one could take an island of trust for its own.
     pub fn floor(&self, name: &Name, rtype: Rtype, now: UnixTime) -> Name {
-        // A DS set is the parent's.
-        let above = if rtype == Rtype::DS { name.parent() } else { None };
-        match self.dnssec.anchors.closest(above.as_ref().unwrap_or(name), now) {
+        match self.start(name, rtype, now) {
             Start::Anchor(anchor) => anchor.zone.clone(),
             Start::Nowhere | Start::Suspended(_) => Name::root(),
         }
+    }
+
+    /// Where the chain of trust of data at `name` begins.
+    pub fn start(&self, name: &Name, rtype: Rtype, now: UnixTime) -> Start<'_> {
+        // A DS set is the parent's.
+        let above = if rtype == Rtype::DS { name.parent() } else { None };
+        self.dnssec.anchors.closest(above.as_ref().unwrap_or(name), now)
     }
 
     /// May a server at `address` be asked, as far as its family is concerned?

@@ -21,8 +21,8 @@ use crate::meter::{Hash, Points, Secret, Seen, Table};
 use crate::pack::{Fields, Pack, Passage};
 use account::Account;
 pub use account::{Count, Standing, Told, Why};
-pub use suffix::SuffixRules;
 use suffix::Suffixes;
+pub use suffix::{SuffixRules, registrable_domain};
 
 /// Accounts among which a zone has its place.
 const WAYS: usize = 4;

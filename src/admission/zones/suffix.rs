@@ -132,6 +132,13 @@ impl Suffixes {
     }
 }
 
+/// The registrable domain of a name in lower-case wire form, by the compiled-in list; the name itself where there is none
+/// above it.
+pub fn registrable_domain(name: &[u8]) -> &[u8] {
+    let start = Suffixes::of(name, &SuffixRules::default()).offsets().nth(1);
+    start.and_then(|start| name.get(start..)).unwrap_or(name)
+}
+
 /// Two numbers of up to three digits, or eight single hexadecimal digits, at the beginning.
 fn is_numbers<'a>(labels: impl Iterator<Item = &'a [u8]> + Clone) -> bool {
     let decimal = |label: &&[u8]| label.len() <= 3 && label.iter().all(u8::is_ascii_digit);
@@ -178,6 +185,19 @@ mod tests {
         ] {
             assert_eq!(suffixes(name), (expected.iter().map(|s| (*s).to_owned()).collect(), numbers), "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_below_a_public_suffix_is_a_domain() {
+        let of = |text: &str| {
+            let name = Name::parse(text).expect(text);
+            Name::from_wire(registrable_domain(name.wire())).expect("a name").to_string()
+        };
+        assert_eq!(of("a.b.example.com"), "example.com.");
+        assert_eq!(of("www.example.co.uk"), "example.co.uk.");
+        assert_eq!(of("example.com"), "example.com.");
+        assert_eq!(of("com"), "com.");
+        assert_eq!(of("."), ".");
     }
 
     #[test]
