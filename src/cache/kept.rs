@@ -218,8 +218,8 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::tests::{at, cache, name};
     use crate::cache::Reach;
+    use crate::cache::tests::{at, cache, name};
     use crate::clock::{Now, UnixTime};
 
     fn set(owner: &str, ttl: u32, security: Security) -> RrSet {

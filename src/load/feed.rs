@@ -84,6 +84,19 @@ impl Feed {
         Feed { kind: Kind::Recorded(Replay { queries, pace, next: 0, round: 0, copy: 0 }), known: Vec::new() }
     }
 
+    /// Nothing at all.
+    pub fn none() -> Feed {
+        let pace = Pace { speed: 1.0, rounds: 0, copies: 1, into: None, target: Ipv4Addr::LOCALHOST.into() };
+        Feed::recorded(Arc::new(Vec::new()), pace)
+    }
+
+    /// Leaves out what is generated for moments before `at`; a record stays whole.
+    pub fn skip_to(&mut self, at: Duration) {
+        if let Kind::Generated(generated) = &mut self.kind {
+            generated.moments.skip_to(at);
+        }
+    }
+
     /// The answers that are known.
     pub fn known(&self, index: u32) -> Option<&Known> {
         self.known.get(index as usize)

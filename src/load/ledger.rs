@@ -223,6 +223,13 @@ impl Ledger {
     pub fn new(streams: usize) -> Ledger {
         Ledger { accounts: vec![Account::default(); streams], stray: 0, refused_by_kernel: 0, cut_short: None }
     }
+
+    /// Has a stream's account from another ledger, in place of its own.
+    pub fn take_in(&mut self, stream: usize, mut other: Ledger) {
+        if let (Some(mine), Some(theirs)) = (self.accounts.get_mut(stream), other.accounts.get_mut(stream)) {
+            *mine = std::mem::take(theirs);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ const PAGE: u64 = 4096;
 /// Whose use is measured.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Process {
-    /// Another process and its threads.
-    Other(u32),
+    /// Other processes and their threads, in all.
+    Others(Vec<u32>),
     /// The threads of this process whose names begin so; memory is that of the whole process.
     Threads(Vec<&'static str>),
 }
@@ -26,12 +26,16 @@ pub struct Use {
 }
 
 impl Process {
-    /// What it used so far; none where it is gone.
+    /// What it used so far; none where one is gone.
     pub fn read(&self) -> Option<Use> {
         match self {
-            Process::Other(pid) => {
-                let cpu = ticks(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?;
-                Some(Use { cpu, memory: memory(&format!("/proc/{pid}/statm"))? })
+            Process::Others(pids) => {
+                let mut sum = Use::default();
+                for pid in pids {
+                    sum.cpu += ticks(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?;
+                    sum.memory += memory(&format!("/proc/{pid}/statm"))?;
+                }
+                Some(sum)
             }
             Process::Threads(names) => {
                 let mut cpu = Duration::ZERO;
@@ -93,9 +97,9 @@ mod tests {
 
     #[test]
     fn this_process_uses_memory() {
-        let used = Process::Other(std::process::id()).read().unwrap();
+        let used = Process::Others(vec![std::process::id()]).read().unwrap();
         assert!(used.memory > 1 << 20);
-        assert!(Process::Other(u32::MAX).read().is_none());
+        assert!(Process::Others(vec![u32::MAX]).read().is_none());
         assert!(!machine().is_empty());
     }
 }

@@ -2,8 +2,9 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -93,6 +94,8 @@ impl Permit {
 /// A run under way. It ends by itself, or when it is dropped.
 pub struct Run {
     ledger: Arc<Mutex<Ledger>>,
+    /// Streams with a loop of their own, and its counts.
+    apart: Vec<(usize, Arc<Mutex<Ledger>>)>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     start: Moment,
@@ -104,11 +107,38 @@ pub fn manners(stream: &Stream) -> Manners {
         retry: stream.retry.clone(),
         timeout: stream.timeout,
         follow_truncation: stream.follow_truncation,
+        best_effort: stream.best_effort,
         holds: match &stream.traffic {
             Traffic::Connections { kind, hold, at_once, .. } => Some((*kind, *hold, *at_once)),
             _ => None,
         },
     }
+}
+
+fn named(name: &str) -> std::thread::Builder {
+    std::thread::Builder::new().name(name.to_owned())
+}
+
+fn locked(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
+    ledger.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes a loop on a thread of its own, which waits to be told when to start: its buffers stay on the thread they were
+/// made on.
+fn prepare(work: Work, threads: &mut Vec<JoinHandle<()>>) -> io::Result<Sender<Moment>> {
+    let (tell, told) = channel();
+    let (go, gone) = channel();
+    threads.push(named("load-udp").spawn(move || match Loop::new(work) {
+        Ok(sending) => {
+            let _ = tell.send(Ok(()));
+            if let Ok(start) = gone.recv() {
+                sending.run(start);
+            }
+        }
+        Err(error) => drop(tell.send(Err(error))),
+    })?);
+    told.recv().map_err(|_| io::Error::other("the sending thread ended"))??;
+    Ok(go)
 }
 
 impl Run {
@@ -121,28 +151,37 @@ impl Run {
     }
 
     /// Begins to send what feeds have.
-    pub fn feeds(feeds: Vec<(Feed, Manners)>, permit: Permit, most: u64, late_after: Duration) -> io::Result<Run> {
-        let ledger = Arc::new(Mutex::new(Ledger::new(feeds.len())));
+    pub fn feeds(mut feeds: Vec<(Feed, Manners)>, permit: Permit, most: u64, late_after: Duration) -> io::Result<Run> {
         let stop = Arc::new(AtomicBool::new(false));
+        let asked = Arc::new(AtomicU64::new(0));
         let (jobs, waiting) = streams::channel();
         let (target, cap) = (permit.target, permit.cap);
-        let work =
-            Work { target, feeds, late_after, most, cap, ledger: Arc::clone(&ledger), stop: Arc::clone(&stop), jobs };
-        let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
-        let mut threads = Vec::new();
-        // The loop's buffers stay on the thread they were made on; it says when it is ready, and is told when to start.
-        let (tell, told) = std::sync::mpsc::channel();
-        let (go, gone) = std::sync::mpsc::channel();
-        threads.push(named("load-udp").spawn(move || match Loop::new(work) {
-            Ok(sending) => {
-                let _ = tell.send(Ok(()));
-                if let Ok(start) = gone.recv() {
-                    sending.run(start);
-                }
+        let count = feeds.len();
+        let work = |feeds: Vec<(Feed, Manners)>, preferred: bool| {
+            let ledger = Arc::new(Mutex::new(Ledger::new(count)));
+            let (asked, stop, jobs) = (Arc::clone(&asked), Arc::clone(&stop), jobs.clone());
+            Work { target, feeds, late_after, most, asked, preferred, cap, ledger, stop, jobs }
+        };
+        // As fast as it goes without taking time from the others; a cap is kept by one loop.
+        let mut works = Vec::new();
+        for stream in 0..count {
+            if cap.is_some() || !feeds[stream].1.best_effort {
+                continue;
             }
-            Err(error) => drop(tell.send(Err(error))),
-        })?);
-        told.recv().map_err(|_| io::Error::other("the sending thread ended"))??;
+            let nothing = |(_, manners): &(Feed, Manners)| (Feed::none(), manners.clone());
+            let mut own: Vec<(Feed, Manners)> = feeds.iter().map(nothing).collect();
+            std::mem::swap(&mut own[stream].0, &mut feeds[stream].0);
+            works.push((stream, work(own, false)));
+        }
+        let apart = works.iter().map(|(stream, work)| (*stream, Arc::clone(&work.ledger))).collect();
+        let main = work(feeds, true);
+        drop(jobs);
+        let ledger = Arc::clone(&main.ledger);
+        let mut threads = Vec::new();
+        let mut ready = Vec::new();
+        for work in std::iter::once(main).chain(works.into_iter().map(|(_, work)| work)) {
+            ready.push(prepare(work, &mut threads)?);
+        }
         let start = crate::net::clock::read(false).mono + Duration::from_millis(20);
         let (shared, stopped) = (Arc::clone(&ledger), Arc::clone(&stop));
         threads.push(named("load-tcp").spawn(move || {
@@ -151,8 +190,10 @@ impl Run {
                 ledger.cut_short = Some(format!("no thread for TCP: {error}"));
             }
         })?);
-        let _ = go.send(start);
-        Ok(Run { ledger, stop, threads, start })
+        for go in ready {
+            let _ = go.send(start);
+        }
+        Ok(Run { ledger, apart, stop, threads, start })
     }
 
     /// How long it has been going on.
@@ -162,7 +203,12 @@ impl Run {
 
     /// Looks at the counts so far.
     pub fn look<T>(&self, see: impl FnOnce(&Ledger) -> T) -> T {
-        see(&self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
+        let apart: Vec<_> = self.apart.iter().map(|(stream, own)| (*stream, locked(own).clone())).collect();
+        let mut ledger = locked(&self.ledger);
+        for (stream, own) in apart {
+            ledger.take_in(stream, own);
+        }
+        see(&ledger)
     }
 
     /// Whether all is asked and ended.
@@ -174,7 +220,7 @@ impl Run {
     pub fn finish(mut self) -> Ledger {
         let over = self.is_over();
         self.end();
-        let mut ledger = std::mem::take(&mut *self.ledger.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut ledger = self.counts();
         if !over && ledger.cut_short.is_none() {
             ledger.cut_short = Some("it was interrupted".to_owned());
         }
@@ -186,7 +232,20 @@ impl Run {
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
-        std::mem::take(&mut *self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
+        self.counts()
+    }
+
+    /// The counts of all loops, which have ended.
+    fn counts(&mut self) -> Ledger {
+        let mut ledger = std::mem::take(&mut *locked(&self.ledger));
+        for (stream, own) in &self.apart {
+            let own = std::mem::take(&mut *locked(own));
+            (ledger.stray, ledger.refused_by_kernel) =
+                (ledger.stray + own.stray, ledger.refused_by_kernel + own.refused_by_kernel);
+            ledger.cut_short = ledger.cut_short.or(own.cut_short.clone());
+            ledger.take_in(*stream, own);
+        }
+        ledger
     }
 
     fn end(&mut self) {

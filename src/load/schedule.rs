@@ -140,6 +140,21 @@ pub struct Moments {
     chance: Option<Dice>,
 }
 
+impl Moments {
+    /// Leaves out the moments before `at`.
+    pub fn skip_to(&mut self, at: Duration) {
+        let at = at.as_secs_f64();
+        let mut before = self.before;
+        for stretch in &self.stretches[self.current.min(self.stretches.len())..] {
+            before += stretch.until(at);
+            if stretch.end > at {
+                break;
+            }
+        }
+        self.count = self.count.max(before.ceil());
+    }
+}
+
 impl Iterator for Moments {
     type Item = Duration;
 
@@ -192,6 +207,24 @@ mod tests {
         assert!((rate.at(secs(1.0)) - 50.0).abs() < 0.1 && (rate.at(secs(4.5)) - 50.0).abs() < 0.1);
         assert!(rate.is_active(0) && rate.is_active(4));
         assert_eq!(rate.peak(), 100.0);
+    }
+
+    #[test]
+    fn what_is_over_can_be_left_out() {
+        let rate = Rate::of(vec![
+            Step { at: secs(0.0), qps: 2.0, ramp: false },
+            Step { at: secs(2.0), qps: 0.0, ramp: false },
+            Step { at: secs(5.0), qps: 10.0, ramp: false },
+        ]);
+        let after = |skips: &[f64]| -> Vec<Duration> {
+            let mut moments = rate.moments(secs(5.25), None);
+            skips.iter().for_each(|at| moments.skip_to(secs(*at)));
+            moments.collect()
+        };
+        assert_eq!(after(&[0.6]), [1.0, 1.5, 5.0, 5.1, 5.2].map(secs));
+        assert_eq!(after(&[1.2, 0.1, 4.0]), [5.0, 5.1, 5.2].map(secs));
+        assert_eq!(after(&[5.15]), [5.2].map(secs));
+        assert!(after(&[6.0]).is_empty());
     }
 
     #[test]

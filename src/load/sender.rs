@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ const RECEIVE_BUFFER: usize = 8 << 20;
 /// are then exact to about two of them.
 const DENSE: Duration = Duration::from_micros(30);
 const BREATH: Duration = Duration::from_micros(100);
+/// A stream that does what it can leaves out what it has not sent so long after its moment.
+const BEHIND: Duration = Duration::from_millis(1);
 /// The longest wait, so that a stop is seen.
 const LONGEST_WAIT: Duration = Duration::from_millis(20);
 /// IDs tried for a free one.
@@ -45,6 +47,8 @@ pub struct Manners {
     pub timeout: Duration,
     /// A truncated answer is asked for again by TCP.
     pub follow_truncation: bool,
+    /// What cannot be sent when it is due is left out.
+    pub best_effort: bool,
     /// Connections are opened and held; nothing is asked.
     pub holds: Option<(super::scenario::Holding, Duration, u32)>,
 }
@@ -54,8 +58,11 @@ pub struct Work {
     pub target: SocketAddr,
     pub feeds: Vec<(Feed, Manners)>,
     pub late_after: Duration,
-    /// Questions the run may ask in all.
+    /// Questions the run may ask in all, and how many it has asked, in all loops.
     pub most: u64,
+    pub asked: Arc<AtomicU64>,
+    /// This loop goes before other threads.
+    pub preferred: bool,
     /// Questions a second that the run may ask in all; bounded by the schedule alone where none.
     pub cap: Option<u32>,
     pub ledger: Arc<Mutex<Ledger>>,
@@ -127,7 +134,6 @@ pub struct Loop {
     /// The next packet of each stream, written already.
     heads: Vec<(Option<Due>, Vec<u8>)>,
     start: Moment,
-    asked: u64,
     /// Moments of the last second's questions, for the cap.
     recent: VecDeque<u64>,
 }
@@ -168,7 +174,6 @@ impl Loop {
             expired: Vec::new(),
             heads,
             start: now(),
-            asked: 0,
             recent: VecDeque::new(),
         })
     }
@@ -176,7 +181,9 @@ impl Loop {
     /// Runs until all is asked and ended, or until it is stopped.
     pub fn run(mut self, start: Moment) {
         self.start = start;
-        prefer_this_thread();
+        if self.work.preferred {
+            prefer_this_thread();
+        }
         let early = start.since(now());
         if !early.is_zero() {
             // Nothing comes in before anything is sent.
@@ -226,6 +233,7 @@ impl Loop {
         let now = self.elapsed();
         let mut left = SEND_TURN * BATCH;
         for stream in 0..self.heads.len() {
+            self.leave_out(stream, now);
             while let Some(due) = self.heads[stream].0.filter(|due| due.at.as_nanos() as u64 <= now) {
                 if left == 0 {
                     self.flush(&mut ledger);
@@ -245,20 +253,30 @@ impl Loop {
         true
     }
 
+    /// Leaves out what a stream that does what it can has not managed to send in time.
+    fn leave_out(&mut self, stream: usize, now: u64) {
+        let (feed, manners) = &mut self.work.feeds[stream];
+        let over = Duration::from_nanos(now).saturating_sub(BEHIND);
+        let (head, packet) = &mut self.heads[stream];
+        if manners.best_effort && head.is_some_and(|due| due.at < over) {
+            feed.skip_to(over);
+            *head = feed.next(packet);
+        }
+    }
+
     /// Whether the bounds of the run allow one more question.
     fn may_ask(&mut self, now: u64, ledger: &mut Ledger) -> bool {
-        if self.asked >= self.work.most {
+        if self.work.asked.fetch_add(1, Relaxed) >= self.work.most {
             ledger.cut_short = Some(format!("the bound of {} questions was reached", self.work.most));
             self.heads.iter_mut().for_each(|head| head.0 = None);
             return false;
         }
-        self.asked += 1;
         let Some(cap) = self.work.cap else { return true };
         while self.recent.front().is_some_and(|at| at + 1_000_000_000 <= now) {
             self.recent.pop_front();
         }
         if self.recent.len() >= cap as usize {
-            self.asked -= 1;
+            self.work.asked.fetch_sub(1, Relaxed);
             return false;
         }
         self.recent.push_back(now);

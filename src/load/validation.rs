@@ -191,6 +191,26 @@ fn what_was_cut_short_is_asked_for_by_tcp() {
     serving.join().unwrap();
 }
 
+/// One that sends what it can leaves out the rest, and takes nothing from the others' schedule.
+#[test]
+fn a_stream_that_does_what_it_can_has_a_loop_of_its_own() {
+    let server = Server::start(Box::new(|query, _| Some((Duration::ZERO, echo(query)))));
+    let text = "[scenario]\nname = \"t\"\nduration = \"1s\"\nlate_after = \"1s\"\n[[stream]]\nname = \"flood\"\nrole = \"attack\"\n\
+        names = \"www.example.com\"\nrate = [{ at = \"200ms\", qps = 10000000 }]\nbest_effort = true\ntimeout = \"200ms\"\n\
+        [[stream]]\nname = \"s\"\nnames = \"www.example.com\"\nrate = \"500/s\"\n";
+    let permit = Permit::new(server.address, None, None).unwrap();
+    let run = Run::start(&scenario(text), permit, &[]).unwrap();
+    let ledger = run.complete();
+    let of = |stream: usize| ledger.accounts[stream].sum(0, usize::MAX).0;
+    let (flood, other) = (of(0), of(1));
+    assert!((1_000..8_000_000).contains(&flood.asked), "{} of eight million", flood.asked);
+    assert_eq!((flood.late, flood.open(), other.asked, other.late, other.open()), (0, 0, 500, 0, 0));
+    let by_tcp = text.replace("best_effort = true", "best_effort = true\ntransports = { tcp = 1 }");
+    let vocabulary = Vocabulary { zones: &["plain"], behaviours: &["honest"], beyond: &[], signed: |_| Ok(()) };
+    let report = scenario::read(&by_tcp, std::path::Path::new("test.toml"), &vocabulary).unwrap_err().human(false);
+    assert!(report.contains("by UDP alone"), "{report}");
+}
+
 #[test]
 fn the_same_seed_asks_the_same_and_another_does_not() {
     let asked = |seed: u64| {

@@ -5,13 +5,14 @@
 //! sockets through one descriptor, [`framing`] cuts a stream into messages, [`clock`] reads the
 //! clocks, [`cores`] keeps a thread on a core, [`limits`] asks how many descriptors there are,
 //! [`priority`] lets a thread give way, [`terminal`] asks how wide a terminal is, [`child`] ties the
-//! life of a process to this one's, [`volley`] asks many questions for little.
+//! life of a process to this one's, [`claim`] tells whether whoever made a file lives, [`volley`] asks many questions for little.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("maeslant uses Linux system calls (recvmmsg, epoll, SO_REUSEPORT with load balancing)");
 
 pub mod batch;
 pub mod child;
+pub mod claim;
 pub mod clock;
 pub mod cores;
 pub mod epoll;

@@ -255,7 +255,8 @@ fn a_resolver_of_its_own_dies_with_the_run_and_not_in_silence() {
     let file = scratch.write("s.toml", &text);
     let start = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_maeslant"));
-        command.args(["load", "run", &file, "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(["load", "run", &file, "--listen", "127.0.0.1:0"]).env("TMPDIR", &scratch.0);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut run = command.spawn().expect("it runs");
         let mut line = String::new();
         BufReader::new(run.stderr.as_mut().expect("piped")).read_line(&mut line).expect("a line after a second");
@@ -273,6 +274,11 @@ fn a_resolver_of_its_own_dies_with_the_run_and_not_in_silence() {
         "{}",
         out(&output)
     );
+    let folders = || {
+        let names = std::fs::read_dir(&scratch.0).expect("a folder").flatten().map(|entry| entry.file_name());
+        names.filter(|name| name.to_string_lossy().starts_with("maeslant-")).count()
+    };
+    assert_eq!(folders(), 0, "its files are gone with it");
     let (mut run, resolver) = start();
     kill(&run.id().to_string());
     run.wait().expect("it ends");
@@ -282,6 +288,12 @@ fn a_resolver_of_its_own_dies_with_the_run_and_not_in_silence() {
         assert!(begun.elapsed() < Duration::from_secs(20), "{resolver} is still there");
         std::thread::yield_now();
     }
+    // Whoever is killed cannot clear up; the next does.
+    assert_eq!(folders(), 1);
+    let (run, _) = start();
+    assert_eq!(folders(), 1, "its own");
+    run.wait_with_output().expect("it ends");
+    assert_eq!(folders(), 0);
 }
 
 #[test]

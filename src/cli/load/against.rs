@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use maeslant::load::report;
 use maeslant::load::{Outcome, Scenario};
 
-use super::child::{Other, Resolver, Validation, Which};
+use super::child::{self, Resolver, Validation, Which};
 use super::run::{Args, play};
 use super::stage::{self, Failure, Stage};
 use super::{Reports, enclosure, fail};
@@ -21,7 +21,7 @@ const RESOLVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4
 
 /// Starts this command again in a network of its own.
 pub fn outside(args: &Args) -> ExitCode {
-    for other in args.against.iter().map(|other| Which::Other(*other)) {
+    for other in others(args) {
         if let Err((message, code)) = other.version() {
             return fail(&message, code);
         }
@@ -32,16 +32,17 @@ pub fn outside(args: &Args) -> ExitCode {
 /// Runs the scenario for each resolver in turn, in the network that [`outside`] made.
 pub fn inside(args: &Args, scenario: &Scenario) -> ExitCode {
     let mut outcomes = Vec::new();
-    for which in std::iter::once(Which::Own).chain(args.against.iter().map(|other| Which::Other(*other))) {
+    for which in std::iter::once(Which::Own).chain(others(args)) {
+        let name = which.name();
         match measure(args, scenario, which) {
             Ok((outcome, interrupted)) => {
                 eprintln!("\n{}", report::summary(&outcome));
-                outcomes.push((which.name(), outcome));
+                outcomes.push((name, outcome));
                 if interrupted {
                     break;
                 }
             }
-            Err((message, code)) => return fail(&format!("{}: {message}", which.name()), code),
+            Err((message, code)) => return fail(&format!("{name}: {message}"), code),
         }
     }
     let code = write(&args.reports, &outcomes);
@@ -50,7 +51,12 @@ pub fn inside(args: &Args, scenario: &Scenario) -> ExitCode {
     code
 }
 
-fn write(reports: &Reports, outcomes: &[(&str, Outcome)]) -> ExitCode {
+/// Who is to be measured beside this program.
+fn others(args: &Args) -> impl Iterator<Item = Which> {
+    args.against.iter().cloned().map(Which::Other)
+}
+
+fn write(reports: &Reports, outcomes: &[(String, Outcome)]) -> ExitCode {
     let mut written: Vec<(PathBuf, String)> = Vec::new();
     if let Some(path) = &reports.html {
         for (name, outcome) in outcomes {
@@ -77,14 +83,15 @@ fn write(reports: &Reports, outcomes: &[(&str, Outcome)]) -> ExitCode {
 
 fn measure(args: &Args, scenario: &Scenario, which: Which) -> Result<(Outcome, bool), Failure> {
     let version = which.version()?;
+    let notes = match &which {
+        Which::Own => vec!["nobody validates: the lab's root has a key of its own".to_owned()],
+        Which::Other(other) => other.notes(child::cache(scenario)),
+    };
     let world = stage::start_world(scenario, SERVERS, true)?;
     let resolver = Resolver::start(which, scenario, &world, RESOLVER, Validation::Off)?;
     let stage = Stage::beside(scenario, world, RESOLVER, resolver, version);
     play(scenario, stage, &args.aim).map(|(mut outcome, interrupted)| {
-        outcome.notes.push("nobody validates: the lab's root has a key of its own".to_owned());
-        if which == Which::Other(Other::Unbound) {
-            outcome.notes.push("Unbound exempts 127.0.0.0/8 from its wait-limit".to_owned());
-        }
+        outcome.notes.extend(notes);
         (outcome, interrupted)
     })
 }

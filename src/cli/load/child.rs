@@ -3,11 +3,9 @@
 use std::fs::{self, File};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use clap::ValueEnum;
 use ipnet::IpNet;
 use maeslant::admission::Policy;
 use maeslant::lab::World;
@@ -15,63 +13,35 @@ use maeslant::load::Scenario;
 use maeslant::net::child::end_with_this_thread;
 use maeslant::resolve::Hint;
 
+use super::folder::Folder;
+use super::others::{Other, Place, Starting};
 use super::stage::{self, Failure};
 
 /// How long a resolver may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Someone else's resolver.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum Other {
-    Unbound,
-    Knot,
-    Pdns,
-    Bind,
-}
-
 /// A resolver to be measured.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Which {
     Own,
     Other(Other),
 }
 
 impl Which {
-    /// As reports name it.
-    pub fn name(self) -> &'static str {
+    /// As reports and files are named.
+    pub fn name(&self) -> String {
         match self {
-            Which::Own => "maeslant",
-            Which::Other(Other::Unbound) => "unbound",
-            Which::Other(Other::Knot) => "knot",
-            Which::Other(Other::Pdns) => "pdns",
-            Which::Other(Other::Bind) => "bind",
+            Which::Own => "maeslant".to_owned(),
+            Which::Other(other) => other.to_string(),
         }
     }
 
-    /// The program, the argument that makes it say its version, and Debian's package.
-    fn program(self) -> (PathBuf, &'static str, &'static str) {
-        let (program, version, package) = match self {
-            Which::Own => return (std::env::current_exe().unwrap_or_default(), "--version", "maeslant"),
-            Which::Other(Other::Unbound) => ("unbound", "-V", "unbound"),
-            Which::Other(Other::Knot) => ("kresd", "--version", "knot-resolver"),
-            Which::Other(Other::Pdns) => ("pdns_recursor", "--version", "pdns-recursor"),
-            Which::Other(Other::Bind) => ("named", "-v", "bind9"),
-        };
-        (program.into(), version, package)
-    }
-
     /// What it says of itself, in a few words; an error where it is not installed.
-    pub fn version(self) -> Result<String, Failure> {
-        let (program, argument, package) = self.program();
-        let output = Command::new(&program).arg(argument).output().map_err(|_| {
-            (format!("{} is not installed (Debian's package {package})", program.display()), super::super::UNUSABLE)
-        })?;
-        let text = [output.stdout, output.stderr].concat();
-        let text = String::from_utf8_lossy(&text).into_owned();
-        let words = text.split_whitespace().map(|word| word.trim_end_matches(','));
-        let version =
-            words.into_iter().find(|word| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.'));
-        Ok(format!("{} {}", self.name(), version.unwrap_or("of unknown version")))
+    pub fn version(&self) -> Result<String, Failure> {
+        match self {
+            Which::Own => Ok(format!("maeslant {}", env!("CARGO_PKG_VERSION"))),
+            Which::Other(other) => other.version().map_err(|error| (error, super::super::UNUSABLE)),
+        }
     }
 }
 
@@ -96,17 +66,13 @@ impl Drop for Running {
 /// A resolver under way. It ends with this value, and its folder too.
 pub struct Resolver {
     which: Which,
+    /// How the first process is started.
     command: Command,
-    running: Running,
-    folder: PathBuf,
+    /// Its processes; the first is the one that can be started again.
+    running: Vec<Running>,
+    folder: Folder,
     /// This program's configuration.
     config: toml::Table,
-}
-
-impl Drop for Resolver {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
-    }
 }
 
 impl Resolver {
@@ -119,15 +85,11 @@ impl Resolver {
         validation: Validation,
     ) -> Result<Resolver, Failure> {
         let failed = |error: io::Error| (format!("cannot start it: {error}"), 1);
-        // Runs in networks of their own all have process 1: the time tells them apart.
-        let moment = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_nanos());
-        let name = format!("maeslant-load-{}-{}-{moment}", which.name(), std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir(&folder).map_err(failed)?;
-        let hints = folder.join("root.hints");
+        let folder = Folder::new(&which.name()).map_err(failed)?;
+        let hints = folder.path().join("root.hints");
         fs::write(&hints, hints_text(&world.root_hints())).map_err(failed)?;
-        let own = scenario.resolver.as_deref().unwrap_or_default();
-        let mut config = own_config(own, &hints.display().to_string(), listen, world.port());
+        let settings = scenario.resolver.as_deref().unwrap_or_default();
+        let mut config = own_config(settings, &hints.display().to_string(), listen, world.port());
         let strangers: Vec<IpNet> = stage::strangers(scenario).collect();
         let told = config.get("access").and_then(|access| access.get("allow")).is_some();
         if !told && !strangers.is_empty() {
@@ -136,40 +98,50 @@ impl Resolver {
             set(&mut config, "access", "allow", toml::Value::Array(allow));
         }
         if validation == Validation::On {
-            let anchors = folder.join("root.anchors");
+            let anchors = folder.path().join("root.anchors");
             fs::write(&anchors, world.anchors()).map_err(failed)?;
             set(&mut config, "dnssec", "trust_anchors", anchors.display().to_string().into());
         }
-        let mut command = command(which, &folder, &hints, listen, &config).map_err(failed)?;
-        let log = File::create(folder.join("log")).map_err(failed)?;
-        let errors = log.try_clone().map_err(failed)?;
-        command.current_dir(&folder).stdin(Stdio::null()).stdout(log).stderr(errors);
-        end_with_this_thread(&mut command);
-        let running = Running(command.spawn().map_err(failed)?);
-        let mut resolver = Resolver { which, command, running, folder, config };
-        await_answer(&mut resolver.running, listen).map_err(|error| {
-            let log = fs::read_to_string(resolver.folder.join("log")).unwrap_or_default();
-            let last: Vec<&str> = log.lines().rev().take(5).collect();
-            (format!("{error}: {}", last.join(" | ")), 1)
-        })?;
-        Ok(resolver)
+        let place = Place { folder: folder.path(), hints: &hints, listen, cache: cache(scenario) };
+        let starting = match &which {
+            Which::Own => vec![own(&place, &config).map_err(failed)?],
+            Which::Other(other) => other.processes(&place).map_err(failed)?,
+        };
+        let (mut first, mut running) = (None, Vec::new());
+        for (number, Starting { mut command, address }) in starting.into_iter().enumerate() {
+            let name = folder.path().join(format!("log{number}"));
+            let log = File::create(&name).map_err(failed)?;
+            let errors = log.try_clone().map_err(failed)?;
+            command.current_dir(folder.path()).stdin(Stdio::null()).stdout(log).stderr(errors);
+            end_with_this_thread(&mut command);
+            running.push(Running(command.spawn().map_err(failed)?));
+            await_answer(&mut running, address).map_err(|error| {
+                let log = fs::read_to_string(&name).unwrap_or_default();
+                let last: Vec<&str> = log.lines().rev().take(5).collect();
+                (format!("{error}: {}", last.join(" | ")), 1)
+            })?;
+            first.get_or_insert(command);
+        }
+        let command = first.ok_or_else(|| failed(io::Error::other("it has no process")))?;
+        Ok(Resolver { which, command, running, folder, config })
     }
 
-    /// The process.
-    pub fn pid(&self) -> u32 {
-        self.running.0.id()
+    /// Its processes.
+    pub fn pids(&self) -> Vec<u32> {
+        self.running.iter().map(|running| running.0.id()).collect()
     }
 
     /// How it ended, if it did so by itself.
     pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.running.0.try_wait().ok().flatten()
+        self.running.iter_mut().find_map(|running| running.0.try_wait().ok().flatten())
     }
 
     /// Kills it (SIGKILL) and starts it again; it takes its time to answer.
     pub fn restart(&mut self) -> io::Result<()> {
-        self.running.0.kill()?;
-        self.running.0.wait()?;
-        self.running = Running(self.command.spawn()?);
+        let Some(first) = self.running.first_mut() else { return Ok(()) };
+        first.0.kill()?;
+        first.0.wait()?;
+        *first = Running(self.command.spawn()?);
         Ok(())
     }
 
@@ -183,9 +155,10 @@ impl Resolver {
                 let more = (1..=records).map(|n| toml::Value::from(format!("rule{n}.blocked.example. A 127.0.0.2")));
                 local.insert("records".to_owned(), own.into_iter().chain(more).collect::<Vec<_>>().into());
             }
-            fs::write(self.folder.join("config"), write_toml(&config))?;
+            fs::write(self.folder.path().join("config"), write_toml(&config))?;
         }
-        let status = Command::new("kill").args(["-HUP", &self.pid().to_string()]).status()?;
+        let pids = self.pids().into_iter().map(|pid| pid.to_string());
+        let status = Command::new("kill").arg("-HUP").args(pids).status()?;
         if status.success() { Ok(()) } else { Err(io::Error::other("it is gone")) }
     }
 }
@@ -203,7 +176,7 @@ fn hints_text(hints: &[Hint]) -> String {
 }
 
 /// Asks for the root until there is an answer.
-fn await_answer(running: &mut Running, listen: SocketAddr) -> Result<(), String> {
+fn await_answer(running: &mut [Running], listen: SocketAddr) -> Result<(), String> {
     let any: IpAddr = if listen.is_ipv4() { [0; 4].into() } else { [0u16; 8].into() };
     let socket = UdpSocket::bind((any, 0)).map_err(|e| e.to_string())?;
     socket.set_read_timeout(Some(Duration::from_millis(500))).map_err(|e| e.to_string())?;
@@ -211,7 +184,7 @@ fn await_answer(running: &mut Running, listen: SocketAddr) -> Result<(), String>
     let deadline = Instant::now() + PATIENCE;
     let mut buffer = [0; 512];
     while Instant::now() < deadline {
-        if let Ok(Some(status)) = running.0.try_wait() {
+        if let Some(status) = running.iter_mut().find_map(|running| running.0.try_wait().ok().flatten()) {
             return Err(format!("it ended ({status})"));
         }
         let _ = socket.send_to(&query, listen);
@@ -225,65 +198,20 @@ fn await_answer(running: &mut Running, listen: SocketAddr) -> Result<(), String>
     Err(format!("it did not answer within {PATIENCE:?}"))
 }
 
-fn command(which: Which, folder: &Path, hints: &Path, listen: SocketAddr, own: &toml::Table) -> io::Result<Command> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let (program, ..) = which.program();
-    let mut command = Command::new(program);
-    let (here, hints, port) = (folder.display(), hints.display(), listen.port());
-    let config = folder.join("config");
-    match which {
-        Which::Own => {
-            // Its snapshots are kept there, and are gone with it.
-            command.args(["serve", "--config"]).arg(&config).env("STATE_DIRECTORY", folder);
-            fs::write(&config, write_toml(own))?;
-        }
-        Which::Other(Other::Unbound) => {
-            let text = format!(
-                "server:\n  interface: 127.0.0.1@{port}\n  access-control: 127.0.0.0/8 allow\n  do-daemonize: no\n  \
-                 username: \"\"\n  chroot: \"\"\n  directory: \"{here}\"\n  pidfile: \"{here}/pid\"\n  use-syslog: no\n  \
-                 num-threads: {threads}\n  module-config: \"iterator\"\n  root-hints: \"{hints}\"\n  \
-                 do-not-query-localhost: no\n  edns-buffer-size: 1232\nremote-control:\n  control-enable: no\n"
-            );
-            fs::write(&config, text)?;
-            command.arg("-d").arg("-c").arg(&config);
-        }
-        Which::Other(Other::Knot) => {
-            let text = format!(
-                "net.listen('127.0.0.1', {port}, {{ kind = 'dns' }})\nlog_level('err')\ncache.size = 256 * MB\n\
-                 trust_anchors.remove('.')\nmodules.unload('ta_update')\nmodules.unload('ta_sentinel')\n\
-                 modules.unload('ta_signal_query')\nmodules.load('hints')\nhints.root_file('{hints}')\n"
-            );
-            fs::write(&config, text)?;
-            command.arg("-n").arg("-c").arg(&config).arg(folder);
-        }
-        Which::Other(Other::Pdns) => {
-            let options = [
-                "--daemon=no".to_owned(),
-                format!("--config-dir={here}"),
-                format!("--socket-dir={here}"),
-                "--local-address=127.0.0.1".to_owned(),
-                format!("--local-port={port}"),
-                "--allow-from=127.0.0.0/8".to_owned(),
-                "--dont-query=".to_owned(),
-                format!("--hint-file={hints}"),
-                "--dnssec=off".to_owned(),
-                "--security-poll-suffix=".to_owned(),
-                format!("--threads={threads}"),
-            ];
-            command.args(options);
-        }
-        Which::Other(Other::Bind) => {
-            let text = format!(
-                "options {{\n  directory \"{here}\";\n  listen-on port {port} {{ 127.0.0.1; }};\n  listen-on-v6 {{ none; }};\n  \
-                 recursion yes;\n  allow-query {{ 127.0.0.0/8; }};\n  allow-recursion {{ 127.0.0.0/8; }};\n  \
-                 allow-query-cache {{ 127.0.0.0/8; }};\n  dnssec-validation no;\n  empty-zones-enable no;\n  pid-file none;\n  \
-                 session-keyfile none;\n}};\ncontrols {{ }};\nzone \".\" {{ type hint; file \"{hints}\"; }};\n"
-            );
-            fs::write(&config, text)?;
-            command.arg("-g").arg("-c").arg(&config).arg("-n").arg(threads.to_string());
-        }
-    }
-    Ok(command)
+/// This program's resolver. Its snapshots are kept in its folder, and are gone with it.
+fn own(place: &Place<'_>, settings: &toml::Table) -> io::Result<Starting> {
+    let config = place.folder.join("config");
+    fs::write(&config, write_toml(settings))?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["serve", "--config"]).arg(&config).env("STATE_DIRECTORY", place.folder);
+    Ok(Starting { command, address: place.listen })
+}
+
+/// The cache that a scenario gives a resolver, in octets.
+pub fn cache(scenario: &Scenario) -> Option<u64> {
+    let tables: toml::Table = scenario.resolver.as_deref()?.parse().ok()?;
+    tables.get("cache")?.get("memory")?;
+    stage::resolver(scenario).ok().map(|settings| settings.cache.memory)
 }
 
 /// The scenario's configuration with the lab's root and port; what it says of these itself goes.

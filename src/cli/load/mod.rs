@@ -3,6 +3,8 @@
 mod against;
 mod child;
 mod enclosure;
+mod folder;
+mod others;
 mod record;
 mod replay;
 mod run;

@@ -178,7 +178,7 @@ fn play(
     }
     let pace = Pace { speed: args.speed, rounds: args.rounds, copies: args.scale_clients, into: moved, target };
     let timeout = Duration::from_secs(5);
-    let manner = Manners { retry: Vec::new(), timeout, follow_truncation: false, holds: None };
+    let manner = Manners { retry: Vec::new(), timeout, follow_truncation: false, best_effort: false, holds: None };
     let popular = stage::popular(&scenario)?;
     let (mut feeds, mut streams) = (Vec::new(), Vec::new());
     for stream in &scenario.streams {

@@ -13,7 +13,7 @@ use maeslant::load::scenario::{self, Role, Vocabulary};
 use maeslant::load::{Outcome, Run, Scenario, process};
 
 use super::against;
-use super::child::Other;
+use super::others::Other;
 use super::stage::{self, Failure, Stage};
 use super::{Aim, Reports, enclosure, fail, record};
 
@@ -46,9 +46,10 @@ pub struct Args {
     /// given.
     #[arg(long, value_name = "PORT")]
     pub lab_port: Option<u16>,
-    /// Run it for these resolvers too, one after the other, in a network of its own, and show all side by side. Needs
-    /// root, and the servers installed.
-    #[arg(long, value_name = "NAME", value_delimiter = ',', conflicts_with_all = ["target", "check", "baseline"])]
+    /// Run it for these resolvers too, one after the other, in a network of its own, and show all side by side: unbound,
+    /// knot, pdns, bind. With =FILE, the settings in that file are added to its own, with +dnsdist it stands behind
+    /// dnsdist: pdns=tuned.conf+dnsdist=rules.lua. Needs root, and the servers installed.
+    #[arg(long, value_name = "NAME[=FILE]", value_delimiter = ',', conflicts_with_all = ["target", "check", "baseline"])]
     pub against: Vec<Other>,
     /// Only say what is wrong with the scenario and what it would send.
     #[arg(long)]

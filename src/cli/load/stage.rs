@@ -173,7 +173,7 @@ impl Stage {
             resolver: None,
             target,
             server: "the target".to_owned(),
-            process: pid.map(Process::Other),
+            process: pid.map(|pid| Process::Others(vec![pid])),
             meter: Meter::default(),
             active: vec![false; scenario.faults.len()],
             child: None,
@@ -211,7 +211,7 @@ impl Stage {
             resolver: None,
             target,
             server,
-            process: Some(Process::Other(resolver.pid())),
+            process: Some(Process::Others(resolver.pids())),
             meter: Meter::default(),
             active: vec![false; scenario.faults.len()],
             child: Some(resolver),
@@ -260,7 +260,7 @@ impl Stage {
             if let Err(error) = done {
                 self.mishaps.push(format!("the {} at {:?} failed: {error}", event.action.name(), event.at));
             }
-            self.process = Some(Process::Other(child.pid()));
+            self.process = Some(Process::Others(child.pids()));
             if event.action == Action::Restart {
                 self.meter.used = None;
                 self.ended = false;

@@ -85,6 +85,8 @@ pub struct Stream {
     pub clients: u32,
     pub sources: Vec<IpNet>,
     pub rate: Rate,
+    /// What cannot be sent when it is due is left out, not sent late: as fast as a thread of its own sends, up to the rate.
+    pub best_effort: bool,
     /// Queries come at chance moments, as from many independent people, not evenly.
     pub poisson: bool,
     /// The share of queries that go by TCP, 0.0 to 1.0.

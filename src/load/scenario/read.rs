@@ -9,7 +9,9 @@ use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
 
 use super::form::Form;
-use super::{Action, Event, FaultEntry, FaultPlace, LONGEST, MOST, Role, Scenario, Stream, ZoneEntry, expect, traffic};
+use super::{
+    Action, Event, FaultEntry, FaultPlace, LONGEST, MOST, Role, Scenario, Stream, Traffic, ZoneEntry, expect, traffic,
+};
 use crate::load::packet;
 use crate::load::schedule::{Rate, Step};
 use crate::text::nearest;
@@ -225,6 +227,7 @@ fn stream(form: &Form<'_>, folder: &Path) -> Option<Stream> {
         clients: clients as u32,
         sources,
         rate: rate.clone().unwrap_or_else(|| Rate::steady(0.0)),
+        best_effort: form.flag("best_effort").unwrap_or(false),
         poisson: form.word("arrivals", &["even", "poisson"]) == Some("poisson"),
         tcp: transports(form),
         follow_truncation: form.flag("follow_truncation").unwrap_or(stub),
@@ -233,6 +236,11 @@ fn stream(form: &Form<'_>, folder: &Path) -> Option<Stream> {
         shape,
         traffic: traffic.clone()?,
     };
+    let by_tcp = found.tcp > 0.0 || found.follow_truncation || matches!(found.traffic, Traffic::Connections { .. });
+    if found.best_effort && by_tcp {
+        let help = "leave best_effort out, or tcp, with follow_truncation = false";
+        form.wrong(form.place("best_effort"), "a stream that sends as fast as it can does so by UDP alone", help);
+    }
     form.finish();
     (name.is_some() && rate.is_some()).then_some(found)
 }
