@@ -10,6 +10,7 @@ use super::decisions::{Decision, Decisions};
 use super::ladder::{Book, Ladder, prefix_key};
 use super::policy::Policy;
 use super::refusals::Refusals;
+use super::trial::{Strangers, Trial};
 use super::zones::{ZoneSizes, Zones};
 use crate::clock::Moment;
 use crate::meter::{Distinct, Load, Secret, Seen, Table};
@@ -19,6 +20,9 @@ use crate::pack::{Fields, Pack, Passage};
 const KNOWN_FOR: Duration = Duration::from_secs(3_600);
 /// Names are counted for one to two of these to tell how many clients are behind an address.
 pub(super) const CROWD_SPAN: Duration = Duration::from_secs(60);
+
+/// Accounts in the table of all strangers together.
+const STRANGERS: usize = 64;
 
 /// How large the books are, for good.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -110,6 +114,9 @@ pub(super) struct Inner {
     /// who cannot be forged.
     pub tables: [Arc<Table>; 2],
     pub known: Seen,
+    /// Accounts of all strangers together, in a table where no forged address has one.
+    pub strangers: Arc<Table>,
+    pub trial: Trial,
     pub crowds: Distinct,
     pub decisions: Decisions,
     pub refusals: Refusals,
@@ -129,6 +136,8 @@ impl Books {
         Books(Arc::new(Inner {
             tables: [Arc::new(Table::new(sizes.accounts)), Arc::new(Table::new(sizes.proven))],
             known: Seen::new(sizes.known, KNOWN_FOR),
+            strangers: Arc::new(Table::new(STRANGERS)),
+            trial: Trial::new(),
             crowds: Distinct::new(sizes.crowds, CROWD_SPAN),
             decisions: Decisions::new(sizes.decisions, secret.clone()),
             refusals: Refusals::default(),
@@ -142,6 +151,11 @@ impl Books {
     /// What has been turned away lately.
     pub fn decisions(&self) -> &Decisions {
         &self.0.decisions
+    }
+
+    /// What is known of those who were never seen before.
+    pub fn strangers(&self, now: Moment) -> Strangers {
+        self.0.trial.verdict(now)
     }
 
     /// Zones, their names, and who asks for them.

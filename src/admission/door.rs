@@ -18,8 +18,9 @@ use super::policy::{Limits, Mode, Policy};
 use super::pressure::{Controller, Level, Pressure};
 use super::reason::Reason;
 use super::refusals::Meter;
+use super::trial::First;
 use crate::clock::{Moment, Now};
-use crate::meter::{Hash, Loudest, Rate};
+use crate::meter::{Hash, Loudest, Rate, Secret};
 
 /// Answers of this many octets more than their question count as the same answer (see [`Reason::SameAnswer`]).
 const SAME_ANSWER: usize = 256;
@@ -71,6 +72,8 @@ pub struct Admitted {
     strict: bool,
     /// Its account is well ahead.
     busy: bool,
+    /// It was never seen before.
+    stranger: bool,
 }
 
 impl Admitted {
@@ -155,8 +158,10 @@ pub struct Door {
     /// By `proven`: what may be answered, and what may be asked upstream.
     answers: [Rate; 2],
     work: [Rate; 2],
-    /// Strangers and rations, in the accounts of the unproven.
+    /// Rations, in the accounts of the unproven.
     plain: Rate,
+    /// What all strangers share.
+    together: Rate,
     refusals: Meter,
     controller: Controller,
     pen: Pen,
@@ -219,6 +224,7 @@ impl Door {
             answers: both(burst),
             work: both(burst / 2),
             plain: Rate::new(Arc::clone(&books.0.tables[0]), Duration::from_secs(1)),
+            together: Rate::new(Arc::clone(&books.0.strangers), Duration::from_secs(1)),
             refusals: Meter::new(policy.refused_per_second, books.0.refusals.clone()),
             controller: Controller::new(limits.calm),
             pen: Pen::default(),
@@ -286,6 +292,7 @@ impl Door {
             exempt: class.exempt,
             strict: false,
             busy: false,
+            stranger: false,
         };
         if admitted.exempt {
             self.count(&admitted);
@@ -386,23 +393,24 @@ impl Door {
 
     /// Where there is a flood of addresses never seen before, few of them are served; nothing is charged to
     /// the prefixes that they are forged in.
-    fn stranger(&mut self, now: Moment, admitted: &Admitted, name: &[u8], level: Level) -> Result<(), Reason> {
+    fn stranger(&mut self, now: Moment, admitted: &mut Admitted, name: &[u8], level: Level) -> Result<(), Reason> {
         if self.limits.strangers == Mode::Off {
             return Ok(());
         }
         let secret = &self.books.0.secret;
         let key = prefix_key(secret, Book::Address, admitted.address, 128);
         if level < Level::Guard {
-            self.books.0.known.note(key, now);
+            admitted.stranger = !self.books.0.known.renew(key, now);
             return Ok(());
         }
         if self.books.0.known.has(key, now) {
             return Ok(());
         }
+        admitted.stranger = true;
         let rate = u64::from(self.limits.stranger_rate) / if level == Level::Closed { 10 } else { 1 };
         let price = 1_000_000_000 / rate.max(1);
         let all = secret.pair(u64::from(Book::Strangers as u8), 0);
-        match self.plain.take(all, now, price) {
+        match self.together.take(all, now, price) {
             Ok(_) => Ok(()),
             Err(_) => self.hold(now, admitted, name, self.limits.strangers, Reason::Stranger),
         }
@@ -461,6 +469,9 @@ impl Door {
     /// Takes the price of a connection out of the accounts of who opens it, whose address it proves; `false`: close it.
     pub fn accept(&self, now: Moment, address: IpAddr, level: Level) -> bool {
         let address = address.to_canonical();
+        // No forger opens a connection.
+        self.books.0.trial.came(trial_key(&self.books.0.secret, address), now);
+        self.books.0.known.note(prefix_key(&self.books.0.secret, Book::Address, address, 128), now);
         let class = self.ranges.find(address).class.and_then(|number| self.classes.get(usize::from(number)));
         if class.is_some_and(|class| class.exempt) || self.limits.clients == Mode::Off {
             return true;
@@ -543,15 +554,25 @@ impl Door {
             self.books.0.crowds.note(key, self.books.0.secret.octets(key.0, name), now);
         }
         let excess = sent.saturating_sub(received);
-        if admitted.proven || admitted.exempt || excess == 0 || self.limits.rations == Mode::Off {
+        let free = admitted.proven || admitted.exempt || excess == 0 || self.limits.rations == Mode::Off;
+        let first = if admitted.stranger && !free { self.first(now, admitted, excess) } else { First::Whole };
+        let reason = match first {
+            First::Asked | First::Turned => Some(Reason::StrangerRation),
+            First::Whole | First::Doubted if free => None,
+            First::Whole | First::Doubted => self.over_ration(now, admitted, name, excess, level),
+        };
+        let Some(reason) = reason else {
+            if admitted.stranger && first == First::Whole && level < Level::Guard {
+                // Who was only told to come back by TCP has not been served.
+                self.books.0.known.note(prefix_key(&self.books.0.secret, Book::Address, admitted.address, 128), now);
+            }
             return Parting::Send;
-        }
-        let Some(reason) = self.over_ration(now, admitted, name, excess, level) else { return Parting::Send };
+        };
         if self.limits.rations == Mode::Observe {
             self.observe(now, admitted, name, reason);
             return Parting::Send;
         }
-        let flooding = admitted.strict && admitted.busy;
+        let flooding = admitted.strict && admitted.busy || first == First::Turned;
         let silent = flooding && self.one_in(if level >= Level::Guard { self.limits.slip } else { SILENT });
         let (parting, turned) = if silent {
             (Parting::Drop(reason), Turned::Drop(reason))
@@ -560,6 +581,14 @@ impl Door {
         };
         self.write(now, admitted.address, name, turned);
         parting
+    }
+
+    /// What the first answer to an address that was never seen before is to be.
+    fn first(&self, now: Moment, admitted: &Admitted, excess: usize) -> First {
+        let secret = &self.books.0.secret;
+        let price = (excess as u64).saturating_mul(1_000_000_000) / self.limits.stranger_ration.max(1);
+        let within = || self.together.take(secret.pair(u64::from(Book::Strangers as u8), 1), now, price).is_ok();
+        self.books.0.trial.first(trial_key(secret, admitted.address), now, within)
     }
 
     /// The ration that `excess` octets more would exceed.
@@ -644,4 +673,9 @@ impl Door {
         // The upper half of the product is as even as a remainder, and costs no division.
         count > 0 && ((self.dice >> 32) * (count as u64 & 0xffff_ffff)) >> 32 == 0
     }
+}
+
+/// Whom the sample of strangers takes for one: a customer of IPv6 has a network of addresses.
+fn trial_key(secret: &Secret, address: IpAddr) -> Hash {
+    prefix_key(secret, Book::Strangers, address, if address.is_ipv4() { 128 } else { RATION_V6 })
 }

@@ -18,6 +18,7 @@ mod reason;
 mod refusals;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod zones;
 
 pub use books::{Account, Books, Sizes};
@@ -26,6 +27,7 @@ pub use door::{Admitted, Asking, CookieReply, Door, Parting, Places, Slip, Tally
 pub use policy::{ClientClass, Cookies, Limits, Mode, Policy, PrefixLevel};
 pub use pressure::{Controller, Level, Pressure};
 pub use reason::Reason;
+pub use trial::Strangers;
 pub use zones::{
     Count, End, Marks, Over, Refused, Standing, SuffixRules, Ticket, Told as ToldZone, Why, ZoneSizes, Zones,
     registrable_domain,

@@ -149,6 +149,8 @@ pub struct Limits {
     pub ration: u64,
     /// The same for one and the same question; only answers of 256 octets more than the question count.
     pub same_answer_ration: u64,
+    /// All addresses never seen before may be sent so many octets a second, all together, beyond what came from them.
+    pub stranger_ration: u64,
     /// Addresses behind which many clients stand have up to 64 shares, by how many different cached names they
     /// asked for in the last minutes.
     pub crowds: bool,
@@ -204,6 +206,7 @@ impl Default for Limits {
             rations: Mode::Enforce,
             ration: 256 << 10,
             same_answer_ration: 16 << 10,
+            stranger_ration: 64 << 10,
             crowds: true,
             zones: Mode::Enforce,
             zone_watch: 50,

@@ -20,6 +20,8 @@ pub enum Reason {
     CookieRequired,
     /// More octets would go to an unproven prefix than came from there.
     Ration,
+    /// More octets go to addresses never seen before than all of those have sent, by more than their ration.
+    StrangerRation,
     /// The same answer goes to the same unproven prefix over and over.
     SameAnswer,
     /// The zone is flooded with names that do not exist, and its quota is used up.
@@ -38,7 +40,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Reason; 15] = [
+    pub const ALL: [Reason; 16] = [
         Reason::NotAllowed,
         Reason::RefusedRate,
         Reason::ClientShare,
@@ -47,6 +49,7 @@ impl Reason {
         Reason::Stranger,
         Reason::CookieRequired,
         Reason::Ration,
+        Reason::StrangerRation,
         Reason::SameAnswer,
         Reason::ZoneFlood,
         Reason::ZoneClient,
@@ -74,6 +77,7 @@ impl Reason {
             Reason::Stranger => "stranger",
             Reason::CookieRequired => "cookie_required",
             Reason::Ration => "ration",
+            Reason::StrangerRation => "stranger_ration",
             Reason::SameAnswer => "same_answer",
             Reason::ZoneFlood => "zone_flood",
             Reason::ZoneClient => "zone_client",
@@ -94,6 +98,7 @@ impl Reason {
             Reason::Stranger => "limits.stranger_rate",
             Reason::CookieRequired => "client_class.require_cookie",
             Reason::Ration => "limits.ration",
+            Reason::StrangerRation => "limits.stranger_ration",
             Reason::SameAnswer => "limits.same_answer_ration",
             Reason::ZoneFlood => "limits.zone_rate",
             Reason::ZoneClient => "limits.zone_clients",
@@ -115,6 +120,9 @@ impl Reason {
             Reason::Stranger => "the address was never seen before, during a flood of such addresses",
             Reason::CookieRequired => "the class of the address has to show a DNS cookie, or use TCP",
             Reason::Ration => "more octets would have gone to an unproven network than came from there",
+            Reason::StrangerRation => {
+                "the address was never seen before, and such addresses were sent more octets than came from them"
+            }
             Reason::SameAnswer => "the same answer went to the same unproven network over and over",
             Reason::ZoneFlood => {
                 "the zone is flooded with names that do not exist; what its servers bear goes to names known to exist, \
@@ -141,7 +149,7 @@ impl Reason {
             }
             Reason::Stranger => "it proves itself with a DNS cookie or by TCP; or raise [limits] stranger_rate",
             Reason::CookieRequired => "let it send DNS cookies, or take require_cookie from its class",
-            Reason::Ration | Reason::SameAnswer => {
+            Reason::Ration | Reason::StrangerRation | Reason::SameAnswer => {
                 "it proves itself with a DNS cookie or by TCP; or raise this setting"
             }
             Reason::ZoneFlood | Reason::ZoneClient => {

@@ -38,6 +38,12 @@ fn judge(door: &mut Door, now: Moment, client: IpAddr) -> Verdict {
     door.judge(at(now), &plain(client)).0
 }
 
+/// Asks, and gets an answer no larger than the question: it is known from now on.
+fn meet(door: &mut Door, now: Moment, client: IpAddr) {
+    let Verdict::Admitted(proof) = judge(door, now, client) else { panic!("{client} was not admitted") };
+    assert_eq!(door.part(now, &proof, b"", 50, 50, true), Parting::Send);
+}
+
 fn ask(door: &mut Door, client: &str) -> Verdict {
     judge(door, Moment::ZERO, ip(client))
 }
@@ -305,7 +311,7 @@ fn an_exempt_client_is_never_limited_and_never_counts_against_its_prefix() {
 fn a_weight_is_so_many_shares() {
     let mut door = Door::new(&class("10.0.0.1/32", ClientClass { weight: 10, ..ClientClass::default() }));
     for client in ["10.0.0.1", "10.0.0.2"] {
-        judge(&mut door, START, ip(client));
+        meet(&mut door, START, ip(client));
     }
     let start = START + Duration::from_secs(3);
     pressed(&mut door, start, Level::Guard);
@@ -364,10 +370,19 @@ fn what_was_dearer_than_thought_is_paid_later() {
 
 #[test]
 fn forged_strangers_do_not_keep_out_who_was_here_before() {
-    let mut door = door(&["0.0.0.0/0"], 0);
+    forged_strangers(door(&["0.0.0.0/0"], 0));
+}
+
+#[test]
+fn strangers_have_their_rate_where_there_are_more_of_them_than_accounts() {
+    let sizes = Sizes { accounts: 1 << 8, ..Sizes::default() };
+    forged_strangers(Door::beside(&policy(&["0.0.0.0/0"]), &Books::new(&sizes, &[1; 32])));
+}
+
+fn forged_strangers(mut door: Door) {
     let regulars: Vec<IpAddr> = (0..1_000u32).map(|n| IpAddr::from((0x0a00_0000 | n << 8).to_be_bytes())).collect();
     for client in &regulars {
-        assert!(is_admitted(judge(&mut door, START, *client)));
+        meet(&mut door, START, *client);
     }
     pressed(&mut door, START, Level::Closed);
     let (mut forged, mut served) = (0u32, 0u32);
@@ -516,10 +531,92 @@ fn refused_of_a_million(seed: u64, level: Level) -> u32 {
         };
         let cached = random(8) > 0;
         let served = (cached || door.recurse(now, &proof, name.as_bytes()).is_ok())
-            && door.part(now, &proof, name.as_bytes(), 50, 70 + random(120) as usize, cached) == Parting::Send;
+            && match door.part(now, &proof, name.as_bytes(), 50, 70 + random(120) as usize, cached) {
+                Parting::Send => true,
+                // On the first day a few are told to come by TCP, and are served there.
+                Parting::Truncate(Reason::StrangerRation) => door.accept(now, client, level),
+                _ => false,
+            };
         refused += u32::from(!served);
     }
     refused
+}
+
+/// Octets in and out of a second's questions, each from an address of its own, of which none or all come by TCP when told
+/// to, and whole answers to a regular's among them.
+fn strangers(door: &mut Door, start: Moment, number: u32, real: bool, regular: IpAddr) -> [usize; 3] {
+    let (mut received, mut sent, mut whole) = (0, 0, 0);
+    for turn in 0..number {
+        let now = start + Duration::from_secs(1) / number * turn;
+        let unique = start.as_nanos() as u32 ^ turn;
+        let address = IpAddr::from((0x0b00_0000 | unique.wrapping_mul(2_654_435_761) >> 8).to_be_bytes());
+        let Verdict::Admitted(proof) = judge(door, now, address) else { panic!("refused without pressure") };
+        received += 50;
+        sent += match door.part(now, &proof, b"\x01x\0", 50, 130, true) {
+            Parting::Send => 130,
+            Parting::Truncate(_) => {
+                assert!(!real || door.accept(now, address, Level::Open));
+                50
+            }
+            Parting::Drop(_) => 0,
+        };
+        if turn % 100 == 0 {
+            let Verdict::Admitted(proof) = judge(door, now, regular) else { panic!("refused without pressure") };
+            whole += usize::from(door.part(now, &proof, b"\x01x\0", 50, 130, true) == Parting::Send);
+        }
+    }
+    [received, sent, whole]
+}
+
+#[test]
+fn forged_addresses_get_no_more_than_they_sent_without_any_pressure_and_regulars_do_not_notice() {
+    let mut door = door(&["0.0.0.0/0"], 0);
+    let regular = ip("192.0.2.77");
+    let at = |second| START + Duration::from_secs(second);
+    let [received, sent, whole] = strangers(&mut door, at(0), 500, false, regular);
+    assert_eq!((sent, whole), (received / 50 * 130, 5), "few new clients are served whole");
+    let mut all = [0, 0];
+    for second in 1..11 {
+        let [received, sent, whole] = strangers(&mut door, at(second), 15_000, false, regular);
+        all = [all[0] + received, all[1] + sent];
+        assert!(second == 1 || sent <= received, "{sent} octets for {received} in second {second}");
+        assert_eq!(whole, 150);
+    }
+    assert!(all[1] <= all[0], "{} octets for {}", all[1], all[0]);
+    assert!(door.tally().turned[Reason::StrangerRation as usize] > 130_000);
+    // Who comes by TCP is nobody's forgery.
+    let client = ip("198.51.100.9");
+    assert!(door.accept(at(11), client, Level::Open));
+    let Verdict::Admitted(proof) = judge(&mut door, at(11), client) else { panic!("refused without pressure") };
+    assert_eq!(door.part(at(11), &proof, b"\x01x\0", 50, 130, true), Parting::Send);
+}
+
+#[test]
+fn forged_addresses_that_are_admitted_under_pressure_get_no_more_than_they_sent() {
+    let mut door = door(&["0.0.0.0/0"], 0);
+    strangers(&mut door, START, 15_000, false, ip("192.0.2.77"));
+    let (mut received, mut sent) = (0, 0);
+    for turn in 0..15_000u32 {
+        let now = START + Duration::from_secs(1) + Duration::from_micros(66) * turn;
+        pressed(&mut door, now, Level::Guard);
+        let address = IpAddr::from((0x0c00_0000 | turn.wrapping_mul(2_654_435_761) >> 8).to_be_bytes());
+        received += 50;
+        let Verdict::Admitted(proof) = judge(&mut door, now, address) else { continue };
+        sent += match door.part(now, &proof, b"\x01x\0", 50, 130, true) {
+            Parting::Send => 130,
+            Parting::Truncate(_) => 50,
+            Parting::Drop(_) => 0,
+        };
+    }
+    assert!(sent > 0 && sent <= received, "{sent} octets for {received}");
+}
+
+#[test]
+fn new_customers_are_served_whole_however_many_come_at_once() {
+    let mut door = door(&["0.0.0.0/0"], 0);
+    let [received, sent, _] = strangers(&mut door, START, 15_000, true, ip("192.0.2.77"));
+    let truncated = (received / 50 * 130 - sent) / 80;
+    assert!((10..=200).contains(&truncated), "{truncated} of 15000 had to come by TCP");
 }
 
 #[test]
@@ -533,7 +630,7 @@ fn of_a_million_ordinary_questions_hardly_one_in_ten_thousand_is_refused_at_any_
 #[test]
 fn a_new_policy_keeps_the_accounts() {
     let mut door = door(&["10.0.0.0/8"], 0);
-    judge(&mut door, START, ip("10.0.0.1"));
+    meet(&mut door, START, ip("10.0.0.1"));
     pressed(&mut door, START, Level::Guard);
     assert!((1_990..=2_000).contains(&admitted(&mut door, START, Duration::ZERO, 10_000, ip("10.0.0.1"))));
     door.set_policy(&policy(&["10.0.0.0/8", "192.0.2.0/24"]));
@@ -559,7 +656,7 @@ fn every_refusal_can_be_explained() {
     let books = Books::new(&Sizes::small(), &[1; 32]);
     let policy = class("10.0.0.0/24", ClientClass { name: "offices".into(), ..ClientClass::default() });
     let mut door = Door::beside(&policy, &books);
-    judge(&mut door, START, ip("10.0.0.1"));
+    meet(&mut door, START, ip("10.0.0.1"));
     pressed(&mut door, START, Level::Guard);
     admitted(&mut door, START, Duration::ZERO, 3_000, ip("10.0.0.1"));
     let account = books.account_of(&policy, ip("10.0.0.1"), START);

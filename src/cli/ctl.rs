@@ -121,6 +121,15 @@ fn status(value: &Value) -> String {
             .collect();
         let _ = writeln!(out, "{title}: {}", if counts.is_empty() { "nobody".into() } else { counts.join(", ") });
     }
+    let _ = writeln!(
+        out,
+        "addresses never seen before: {}",
+        match value["strangers"].as_str() {
+            Some("forged") => "forged, most of them do not come by TCP when they are told to",
+            Some("real") => "many, and real",
+            _ => "few",
+        }
+    );
     zones(&mut out, value["flooded"].as_array().map_or(&[][..], Vec::as_slice));
     out
 }

@@ -93,6 +93,7 @@ impl Told {
             "over_budget": over_budget(&words),
             "paced": sum(|word| word.counters.paced),
             "dropped": dropped,
+            "strangers": self.books.strangers(now).name(),
             "proven": sum(|word| word.counters.door.proven),
             "unproven": sum(|word| word.counters.door.unproven),
             "turned_away": by_reason(|word| &word.counters.door.turned),

@@ -124,7 +124,7 @@ impl From<Reason> for DropReason {
             }
             Reason::Stranger => DropReason::Stranger,
             Reason::CookieRequired => DropReason::CookieRequired,
-            Reason::Ration | Reason::SameAnswer => DropReason::Ration,
+            Reason::Ration | Reason::StrangerRation | Reason::SameAnswer => DropReason::Ration,
             Reason::Waiting => DropReason::Waiting,
             Reason::Late => DropReason::Late,
         }

@@ -93,12 +93,27 @@ impl Seen {
         }
     }
 
+    /// Was it noted lately? If so it is again.
+    pub fn renew(&self, key: Hash, now: Moment) -> bool {
+        let young = self.turn(now);
+        if self.is_in(young, key) {
+            return true;
+        }
+        let known = self.is_in(1 - young, key);
+        if known {
+            self.note(key, now);
+        }
+        known
+    }
+
+    fn is_in(&self, generation: usize, key: Hash) -> bool {
+        places(key, &self.generations[generation]).all(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0)
+    }
+
     /// Was it noted lately?
     pub fn has(&self, key: Hash, now: Moment) -> bool {
         self.turn(now);
-        self.generations
-            .iter()
-            .any(|words| places(key, words).all(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0))
+        (0..2).any(|generation| self.is_in(generation, key))
     }
 
     /// The generation being filled; a new one is begun when a span is over.

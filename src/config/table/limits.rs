@@ -26,7 +26,7 @@ macro_rules! mode {
     };
 }
 
-pub static LIMITS: [Setting<Settings>; 31] = [
+pub static LIMITS: [Setting<Settings>; 32] = [
     Setting {
         key: "clients",
         shape: mode!(clients),
@@ -202,6 +202,20 @@ pub static LIMITS: [Setting<Settings>; 31] = [
         doc: "The same for answers to one and the same question, where they are 256 octets larger than it or more.",
         reason: "Large answers are remembered by whoever asks for them; only a forger asks for one again and again.",
         example: r#""16KiB""#,
+    },
+    Setting {
+        key: "stranger_ration",
+        shape: Shape::Size { min: 1 << 10, max: 1 << 40, at: |s| &mut s.engine.access.limits.stranger_ration },
+        default: None,
+        required: false,
+        doc: "How many octets a second may go to all addresses together that were not served within the last hour, beyond \
+              what came from them. Above it a sample of them, 64 at a time, is told to come by TCP. If at least half does, \
+              they are new customers, and all are served; if less than a quarter does, the others are forged, and \
+              every such address gets a truncated response no larger than its question, one in eight nothing, until \
+              that changes. It holds without pressure too; see `rations`.",
+        reason: "Some 600 first answers a second, far more than new clients come to a large network but for its first day. \
+                 Forged addresses are new ones each time, and none of them comes back by TCP.",
+        example: r#""64KiB""#,
     },
     Setting {
         key: "zones",
