@@ -189,6 +189,12 @@ impl World {
             self.note(|| format!("notice {notice:?}"));
             self.notices.push(notice);
         }
+        let counters = self.engine.counters();
+        let ended = counters.answered + counters.dropped.iter().sum::<u64>() + counters.gone;
+        if counters.queries != ended + counters.waiting {
+            let (queries, waiting) = (counters.queries, counters.waiting);
+            self.broken.push(format!("{queries} queries, but {ended} have ended and {waiting} wait: {counters:?}"));
+        }
     }
 
     fn reply(&mut self, client: Client, packet: Vec<u8>) {
