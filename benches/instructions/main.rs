@@ -160,7 +160,7 @@ fn ask(queries: u32, packet: &[u8], from: From, allow: &str) {
     policy.access.refused_per_second = 0;
     policy.cache_prefetch = false;
     if from == From::Local {
-        policy.local.records = vec!["www.maeslant.example. 60 IN A 192.0.2.1".to_owned()];
+        policy.local.records = vec!["www.maeslant.example. 60 IN A 192.0.2.1".to_owned()].into();
     }
     let cache = maeslant::cache::Policy { memory: 16 << 20, ..Default::default() };
     let shared = Shared::new(&cache, [5; 32]);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
@@ -339,7 +340,7 @@ impl Reader {
             Items::Records(at) => {
                 // What they say is checked with the other records, in `check`.
                 let (read, places) = self.items(path, array, |text| Ok(text.to_owned()), None);
-                *at(into) = read;
+                *at(into) = Arc::new(read);
                 places
             }
             Items::Suspended(at) => {

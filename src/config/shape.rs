@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -72,7 +73,7 @@ pub enum Items<S: 'static> {
     /// Prefixes.
     Prefixes(Place<S, Vec<IpNet>>),
     /// Records in presentation format.
-    Records(Place<S, Vec<String>>),
+    Records(Place<S, Arc<Vec<String>>>),
     /// Prefix lengths up to `most`, longest first, with their shares: `"/24:32"`.
     Levels { most: u8, at: Place<S, Vec<PrefixLevel>> },
     /// Zones that are not validated until a time, each as a table.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::report::Severity;
 use crate::local;
@@ -27,7 +28,7 @@ pub fn record(text: &str) -> Result<TextRecord, String> {
     if single && fields.data.len() != 1 && fields.data.first() != Some(&"\\#") {
         return Err(format!("{kind} takes one value, here are {}", fields.data.len()));
     }
-    let alone = local::Policy { special_use: false, records: vec![text.to_owned()] };
+    let alone = local::Policy { special_use: false, records: Arc::new(vec![text.to_owned()]) };
     local::Zones::new(&alone).map_err(|error| {
         let why = error.split_once("\": ").map_or(error.as_str(), |(_, why)| why);
         plain(why)

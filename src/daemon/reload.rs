@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use super::logging;
+use super::{logging, snapshot};
 use crate::config::changes::{Change, changes};
 use crate::config::{self, Settings};
 use crate::engine::Rules;
+use crate::net::heap::give_back;
 
 /// How long questions in flight may go on under old rules before those are let go of wherever that happens; a little
 /// more than the longest deadline.
@@ -52,7 +53,9 @@ impl Reloader {
         let path = self.path.as_ref().ok_or("the server was started without a configuration file to read again")?;
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let (settings, report) = config::load(path);
-        let wanted = settings.ok_or_else(|| report.human(false))?;
+        let mut wanted = settings.ok_or_else(|| report.human(false))?;
+        // As at the start.
+        wanted.snapshot.file = wanted.snapshot.file.or_else(snapshot::default_path);
         let merged = merge(&current, &wanted);
         let reloaded = Reloaded { changed: changes(&current, &merged), restart: changes(&merged, &wanted) };
         if !only_try {
@@ -99,7 +102,7 @@ impl Reloader {
         if let Some(old) = old {
             // Letting go of a million records takes a while as well: whoever holds them last does it, and that is to be
             // this thread.
-            let parted = std::thread::Builder::new().name("old-rules".to_owned()).spawn(move || part(&old));
+            let parted = std::thread::Builder::new().name("old-rules".to_owned()).spawn(move || part(old));
             if let Err(error) = parted {
                 warn!("old rules are let go of by the shards: {error}");
             }
@@ -107,12 +110,14 @@ impl Reloader {
     }
 }
 
-/// Waits until nobody else uses `old`.
-fn part(old: &Rules) {
+/// Waits until nobody else uses `old`, lets go of it, and of the memory that it took.
+fn part(old: Rules) {
     let begin = Instant::now();
     while (Arc::strong_count(&old.zones) > 1 || Arc::strong_count(&old.policy) > 1) && begin.elapsed() < PARTING {
         std::thread::sleep(LOOK);
     }
+    drop(old);
+    give_back();
 }
 
 /// `current` with everything of `wanted` that can be taken while serving.

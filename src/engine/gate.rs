@@ -225,7 +225,7 @@ mod tests {
         let mut policy = Policy::default();
         policy.resolve.prime = false;
         policy.access.allow = vec!["10.0.0.0/8".parse().expect("a prefix")];
-        policy.local.records = vec!["here.test. 60 IN A 192.0.2.1".to_owned()];
+        policy.local.records = Arc::new(vec!["here.test. 60 IN A 192.0.2.1".to_owned()]);
         change(&mut policy);
         let shared = Shared::new(&crate::cache::Policy::default(), [5; 32]);
         Engine::new(Arc::new(policy), shared, [3; 32])

@@ -19,6 +19,8 @@ mod special;
 mod tests;
 mod tree;
 
+use std::sync::Arc;
+
 use crate::wire::{Name, Rcode, Rtype};
 use special::Nature;
 use tree::{Rr, Step, Tree, Zone};
@@ -29,13 +31,14 @@ pub struct Policy {
     /// Answer special-use names (RFC 6761, 7686, 8375, 9476) and the empty reverse zones
     /// (RFC 6303) here, so that they never leak.
     pub special_use: bool,
-    /// The operator's own records, in presentation format: `"printer.home.arpa. 300 IN A 192.168.1.9"`.
-    pub records: Vec<String>,
+    /// The operator's own records, in presentation format: `"printer.home.arpa. 300 IN A 192.168.1.9"`. Shared, as there
+    /// may be a million.
+    pub records: Arc<Vec<String>>,
 }
 
 impl Default for Policy {
     fn default() -> Policy {
-        Policy { special_use: true, records: Vec::new() }
+        Policy { special_use: true, records: Arc::default() }
     }
 }
 

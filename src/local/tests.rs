@@ -12,12 +12,12 @@ fn rtype(text: &str) -> Rtype {
 }
 
 fn with(records: &[&str]) -> Zones {
-    let records = records.iter().map(|text| (*text).to_owned()).collect();
+    let records = Arc::new(records.iter().map(|text| (*text).to_owned()).collect());
     Zones::new(&Policy { special_use: true, records }).expect("good records")
 }
 
 fn only(records: &[&str]) -> Zones {
-    let records = records.iter().map(|text| (*text).to_owned()).collect();
+    let records = Arc::new(records.iter().map(|text| (*text).to_owned()).collect());
     Zones::new(&Policy { special_use: false, records }).expect("good records")
 }
 
@@ -319,12 +319,13 @@ fn every_bad_record_is_named_with_its_reason() {
         ("good.example. CNAME other.example.", "stands alone"),
     ] {
         let records = vec!["good.example. A 192.0.2.1".to_owned(), record.to_owned()];
-        let error =
-            Zones::new(&Policy { special_use: true, records }).err().unwrap_or_else(|| panic!("accepted: {record}"));
+        let error = Zones::new(&Policy { special_use: true, records: Arc::new(records) })
+            .err()
+            .unwrap_or_else(|| panic!("accepted: {record}"));
         assert_eq!(error.lines().count(), 1, "{error}");
         assert!(error.contains(&record.escape_debug().to_string()) && error.contains(reason), "{error}");
     }
-    let two = Policy { special_use: false, records: vec!["nonsense".to_owned(), "more nonsense".to_owned()] };
+    let two = Policy { special_use: false, records: Arc::new(vec!["nonsense".to_owned(), "more nonsense".to_owned()]) };
     assert_eq!(Zones::new(&two).err().map_or(0, |error| error.lines().count()), 2);
 }
 

@@ -3,7 +3,7 @@
 //! Nothing here knows what a resolver is: [`socket`] makes sockets with the options a resolver
 //! wants, [`batch`] moves many datagrams in one system call, [`epoll`] watches many short-lived
 //! sockets through one descriptor, [`framing`] cuts a stream into messages, [`clock`] reads the
-//! clocks, [`cores`] keeps a thread on a core, [`limits`] asks how many descriptors there are,
+//! clocks, [`cores`] keeps a thread on a core, [`heap`] gives back memory, [`limits`] asks how many descriptors there are,
 //! [`priority`] lets a thread give way, [`terminal`] asks how wide a terminal is, [`child`] ties the
 //! life of a process to this one's, [`claim`] tells whether whoever made a file lives, [`volley`] asks many questions for little.
 
@@ -18,6 +18,7 @@ pub mod cores;
 pub mod epoll;
 pub mod filter;
 pub mod framing;
+pub mod heap;
 pub mod limits;
 pub mod priority;
 pub mod socket;

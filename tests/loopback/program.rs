@@ -21,11 +21,17 @@ pub struct Program {
 
 impl Program {
     pub fn start(name: &str, config: &str) -> Program {
+        Program::start_with(name, config, &[])
+    }
+
+    /// With variables in its environment.
+    fn start_with(name: &str, config: &str, environment: &[(&str, &str)]) -> Program {
         let path = std::env::temp_dir().join(format!("maeslant-serve-{}-{name}.toml", std::process::id()));
         std::fs::write(&path, config).expect("a file");
         let mut child = Command::new(env!("CARGO_BIN_EXE_maeslant"))
             .args(["serve", "--config"])
             .arg(&path)
+            .envs(environment.iter().copied())
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
@@ -279,7 +285,10 @@ fn a_changed_configuration_is_taken_while_it_serves_and_a_wrong_one_changes_noth
         let records: Vec<String> = (1..=count).map(|octet| format!("\"printer.example. A 192.0.2.{octet}\"")).collect();
         format!("[local]\nrecords = [{}]\n", records.join(", "))
     };
-    let program = Program::start("reload", &config(&[port], &format!("{NOBODY}{}", records(1))));
+    let state = std::env::temp_dir().join(format!("maeslant-serve-{}-state", std::process::id()));
+    std::fs::create_dir_all(&state).expect("a folder");
+    let environment = [("STATE_DIRECTORY", &*state.display().to_string())];
+    let program = Program::start_with("reload", &config(&[port], &format!("{NOBODY}{}", records(1))), &environment);
     program.log_until("ready");
     assert_eq!(printers(port, 0), 1);
 
@@ -297,5 +306,8 @@ fn a_changed_configuration_is_taken_while_it_serves_and_a_wrong_one_changes_noth
     assert_eq!(printers(port, 1), 3);
 
     program.signal("TERM");
-    assert!(program.end().0.success());
+    let (status, log) = program.end();
+    assert!(status.success());
+    assert!(!log.concat().contains("snapshot.file"), "where snapshots go by default has not changed: {log:?}");
+    std::fs::remove_dir_all(&state).expect("a folder");
 }

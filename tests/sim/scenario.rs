@@ -216,7 +216,7 @@ impl Scenario {
             "allow" => access.allow.push(rest.parse().map_err(|_| format!("`{rest}` is no prefix"))?),
             "refused-per-second" => access.refused_per_second = number()? as u32,
             "special-use" => local.special_use = on()?,
-            "record" => local.records.push(rest.to_string()),
+            "record" => std::sync::Arc::make_mut(&mut local.records).push(rest.to_string()),
             "udp-size" => respond.udp_payload_size = number()? as u16,
             "extended-errors" => respond.extended_errors = on()?,
             "nsid" => respond.nsid = Some(rest.as_bytes().to_vec()),
