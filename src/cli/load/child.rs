@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use ipnet::IpNet;
 use maeslant::admission::Policy;
 use maeslant::lab::World;
 use maeslant::load::Scenario;
+use maeslant::load::scenario::Action;
 use maeslant::net::child::end_with_this_thread;
 use maeslant::resolve::Hint;
 
@@ -123,7 +125,11 @@ impl Resolver {
             first.get_or_insert(command);
         }
         let command = first.ok_or_else(|| failed(io::Error::other("it has no process")))?;
-        Ok(Resolver { which, command, running, folder, config })
+        let resolver = Resolver { which, command, running, folder, config };
+        if resolver.which == Which::Own {
+            resolver.prepare(scenario).map_err(failed)?;
+        }
+        Ok(resolver)
     }
 
     /// Its processes.
@@ -145,22 +151,42 @@ impl Resolver {
         Ok(())
     }
 
+    /// Writes the configurations that it will be given by reloads, so that this takes no time from the run.
+    fn prepare(&self, scenario: &Scenario) -> io::Result<()> {
+        for event in &scenario.events {
+            if let Action::Reload { records } = event.action {
+                fs::write(self.prepared(records), with_records(&self.config, records))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The configuration with so many local records more.
+    fn prepared(&self, records: u32) -> PathBuf {
+        self.folder.path().join(format!("config-{records}"))
+    }
+
     /// Has it read its configuration again (SIGHUP); this program's with so many local records more.
     pub fn reload(&mut self, records: u32) -> io::Result<()> {
         if self.which == Which::Own {
-            let mut config = self.config.clone();
-            let local = config.entry("local").or_insert_with(|| toml::Value::Table(toml::Table::new()));
-            if let toml::Value::Table(local) = local {
-                let own = local.get("records").and_then(toml::Value::as_array).cloned().unwrap_or_default();
-                let more = (1..=records).map(|n| toml::Value::from(format!("rule{n}.blocked.example. A 127.0.0.2")));
-                local.insert("records".to_owned(), own.into_iter().chain(more).collect::<Vec<_>>().into());
-            }
-            fs::write(self.folder.path().join("config"), write_toml(&config))?;
+            fs::copy(self.prepared(records), self.folder.path().join("config"))?;
         }
         let pids = self.pids().into_iter().map(|pid| pid.to_string());
         let status = Command::new("kill").arg("-HUP").args(pids).status()?;
         if status.success() { Ok(()) } else { Err(io::Error::other("it is gone")) }
     }
+}
+
+/// A configuration with so many local records more, as text.
+fn with_records(config: &toml::Table, records: u32) -> String {
+    let mut config = config.clone();
+    let local = config.entry("local").or_insert_with(|| toml::Value::Table(toml::Table::new()));
+    if let toml::Value::Table(local) = local {
+        let own = local.get("records").and_then(toml::Value::as_array).cloned().unwrap_or_default();
+        let more = (1..=records).map(|n| toml::Value::from(format!("rule{n}.blocked.example. A 127.0.0.2")));
+        local.insert("records".to_owned(), own.into_iter().chain(more).collect::<Vec<_>>().into());
+    }
+    write_toml(&config)
 }
 
 fn hints_text(hints: &[Hint]) -> String {
