@@ -236,7 +236,7 @@ impl Browsed {
 }
 
 #[test]
-#[ignore = "needs chromium"]
+#[ignore = "needs chromium, pdftotext"]
 fn the_report_opens_in_a_browser_without_a_word_on_its_console() {
     let scratch = Scratch::new("browser");
     let file = scratch.write("s.toml", SHORT);
@@ -255,4 +255,13 @@ fn the_report_opens_in_a_browser_without_a_word_on_its_console() {
     let seen = Browsed::open(&scratch, &report, &["--window-size=1000,3400", "--hide-scrollbars", &shot]);
     assert!(seen.console.is_empty() && seen.requests.is_empty(), "{:?} {:?}", seen.console, seen.requests);
     assert!(Path::new(&picture).metadata().is_ok_and(|file| file.len() > 20_000), "{picture}");
+    // On paper: from the verdict to the last line of the scenario, every table's head on the page of its first row.
+    let pdf = scratch.path("report.pdf");
+    Browsed::open(&scratch, &report, &["--no-pdf-header-footer", &format!("--print-to-pdf={pdf}")]);
+    let text = done(Command::new("pdftotext").args(["-layout", &pdf, "-"]));
+    let pages: Vec<&str> = text.split('\u{c}').collect();
+    let page = |words: &str| pages.iter().position(|page| page.contains(words));
+    assert_eq!(page("What was expected"), Some(0), "{text}");
+    assert!(page("Unanswered").is_some() && page("Unanswered") == page("bots attack"), "{text}");
+    assert!(page("per_query = ").is_some() && pages.len() <= 8, "{text}");
 }
