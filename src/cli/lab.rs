@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use maeslant::config::Settings;
+use maeslant::config::{Settings, special};
 use maeslant::daemon;
 use maeslant::dnssec::Anchors;
 use maeslant::lab::view::{self, Reading};
@@ -134,7 +134,7 @@ fn settings(args: &Args, world: &World) -> Settings {
     settings.listener.listen = vec![args.listen];
     settings.engine.resolve.root_hints = world.root_hints();
     settings.engine.resolve.server_port = world.port();
-    settings.engine.resolve.do_not_query = Vec::new();
+    settings.engine.resolve.do_not_query = special::beyond_loopback();
     // The lab's root has keys of its own, made at its start.
     settings.engine.resolve.dnssec.anchors = Anchors::parse(world.anchors()).unwrap_or_default();
     settings

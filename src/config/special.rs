@@ -1,5 +1,7 @@
 //! Special-purpose addresses: ranges where no authoritative server of the Internet can be.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use ipnet::IpNet;
 
 /// The default of `[resolver] do_not_query`, each range with its reason and source.
@@ -43,7 +45,43 @@ pub const DO_NOT_QUERY: [(&str, &str); 28] = [
     ("ff00::/8", "multicast (RFC 4291): one query, many answers"),
 ];
 
+/// Everything but loopback: a laboratory asks nobody else.
+pub fn beyond_loopback() -> Vec<IpNet> {
+    let v4 = (1..=8u32).map(|length| {
+        // 127.0.0.0/8 with the last bit of its first `length` bits turned over.
+        let bits = 0x7f00_0000u32 ^ 1 << (32 - length);
+        IpNet::new(Ipv4Addr::from(bits & (u32::MAX << (32 - length))).into(), length as u8)
+    });
+    let v6 = (1..=128u32).map(|length| {
+        let bits = 1u128 ^ 1 << (128 - length);
+        IpNet::new(Ipv6Addr::from(bits & (u128::MAX << (128 - length))).into(), length as u8)
+    });
+    v4.chain(v6).filter_map(Result::ok).collect()
+}
+
 /// [`DO_NOT_QUERY`] as prefixes.
 pub fn do_not_query() -> Vec<IpNet> {
     DO_NOT_QUERY.iter().filter_map(|(prefix, _)| prefix.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_laboratory_asks_loopback_alone() {
+        let barred = beyond_loopback();
+        let is_barred = |text: &str| {
+            let address: std::net::IpAddr = text.parse().expect(text);
+            barred.iter().any(|net| net.contains(&address))
+        };
+        for here in ["127.0.0.1", "127.255.255.255", "127.1.2.3", "::1"] {
+            assert!(!is_barred(here), "{here}");
+        }
+        for there in
+            ["0.0.0.0", "126.255.255.255", "128.0.0.0", "203.0.113.66", "::", "::2", "::ffff:127.0.0.1", "2001:db8::1"]
+        {
+            assert!(is_barred(there), "{there}");
+        }
+    }
 }

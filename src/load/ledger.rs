@@ -214,6 +214,8 @@ pub struct Ledger {
     pub stray: u64,
     /// Packets that this machine's kernel would not take; their questions end unanswered.
     pub refused_by_kernel: u64,
+    /// Packets left out for the bound on the rate.
+    pub capped: u64,
     /// The run ended before its time, and why.
     pub cut_short: Option<String>,
 }
@@ -221,7 +223,7 @@ pub struct Ledger {
 impl Ledger {
     /// Empty accounts.
     pub fn new(streams: usize) -> Ledger {
-        Ledger { accounts: vec![Account::default(); streams], stray: 0, refused_by_kernel: 0, cut_short: None }
+        Ledger { accounts: vec![Account::default(); streams], ..Ledger::default() }
     }
 
     /// Has a stream's account from another ledger, in place of its own.

@@ -14,6 +14,7 @@ mod dice;
 pub mod feed;
 pub mod ledger;
 pub mod outcome;
+mod pace;
 pub mod packet;
 pub mod process;
 pub mod report;

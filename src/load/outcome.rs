@@ -163,6 +163,11 @@ impl Row {
         }
     }
 
+    /// Whether more left late than a result can bear; one alone is chance.
+    pub fn is_late(&self) -> bool {
+        self.late > 1 && self.late as f64 > MOST_LATE * self.asked as f64
+    }
+
     /// Questions that have ended.
     pub fn ended(&self) -> u64 {
         self.answered + self.unanswered
@@ -233,6 +238,18 @@ impl Outcome {
             Some(Row::new(&sum, &latencies))
         };
         outcome.verdicts = scenario.expects.iter().map(|e| judge(e, seconds, &outcome.samples, &rows)).collect();
+        for expect in &scenario.expects {
+            let (Subject::Stream(name), Some(_)) = (&expect.subject, expect.window) else { continue };
+            let (from, to) = seconds_of(expect, seconds);
+            let said = outcome.invalid.iter().any(|why| why.contains(&format!("of {name} left late")));
+            if !said && let Some(row) = rows(name, from, to).filter(Row::is_late) {
+                let late = 100.0 * row.late as f64 / row.asked as f64;
+                outcome.invalid.push(format!("{late:.1} % of the queries of {name} left late, {from} s to {to} s"));
+            }
+        }
+        if outcome.verdicts.is_empty() && outcome.streams.iter().all(|stream| stream.total.answered == 0) {
+            outcome.invalid.push("nothing was answered".to_owned());
+        }
         outcome
     }
 
@@ -249,12 +266,13 @@ impl Outcome {
             self.streams.push(StreamOutcome { name, role: role.to_owned(), total, seconds });
         }
         let sum = |of: fn(&Row) -> u64| self.streams.iter().map(|s| of(&s.total)).sum::<u64>();
-        let (asked, late, unsent) = (sum(|r| r.asked), sum(|r| r.late), sum(|r| r.unsent));
+        let (asked, unsent) = (sum(|r| r.asked), sum(|r| r.unsent));
         let share = |count: u64| count as f64 / asked.max(1) as f64;
-        if share(late) > MOST_LATE {
+        for stream in self.streams.iter().filter(|stream| stream.total.is_late()) {
             self.invalid.push(format!(
-                "{:.1} % of the queries left late: this machine could not keep the schedule, lower the rates",
-                100.0 * share(late)
+                "{:.1} % of the queries of {} left late: this machine could not keep the schedule, lower the rates",
+                100.0 * stream.total.late as f64 / stream.total.asked as f64,
+                stream.name
             ));
         }
         if share(unsent) > MOST_LATE {
@@ -266,6 +284,9 @@ impl Outcome {
                  clients need --own-network)",
                 ledger.refused_by_kernel
             ));
+        }
+        if ledger.capped > 0 {
+            self.invalid.push(format!("{} packets were left out to keep the bound on the rate", ledger.capped));
         }
         if let Some(why) = &ledger.cut_short {
             self.invalid.push(format!("the run was cut short: {why}"));
@@ -296,17 +317,22 @@ fn spans(seconds: usize, holds: impl Fn(usize) -> bool) -> Vec<(usize, usize)> {
     found
 }
 
+/// The whole seconds that a line of a verdict looks at, of a run of so many.
+fn seconds_of(expect: &Expect, seconds: usize) -> (usize, usize) {
+    let whole = |span: Duration, up: bool| {
+        let seconds = span.as_secs_f64();
+        (if up { seconds.ceil() } else { seconds.floor() }) as usize
+    };
+    expect.window.map_or((0, seconds), |(from, to)| (whole(from, false), whole(to, true)))
+}
+
 fn judge(
     expect: &Expect,
     seconds: usize,
     samples: &[Sample],
     rows: &impl Fn(&str, usize, usize) -> Option<Row>,
 ) -> Verdict {
-    let whole = |span: Duration, up: bool| {
-        let seconds = span.as_secs_f64();
-        (if up { seconds.ceil() } else { seconds.floor() }) as usize
-    };
-    let (from, to) = expect.window.map_or((0, seconds), |(from, to)| (whole(from, false), whole(to, true)));
+    let (from, to) = seconds_of(expect, seconds);
     let seen = &samples[from.min(samples.len())..to.min(samples.len())];
     let value = match &expect.subject {
         Subject::Stream(name) => rows(name, from, to).and_then(|row| row.measure(expect.measure)),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::feed::{Feed, Popular};
 use super::ledger::Ledger;
+use super::pace::Pace;
 use super::scenario::{Scenario, Stream, Traffic};
 use super::sender::{Loop, Manners, Work};
 use super::streams;
@@ -19,7 +20,7 @@ use crate::clock::Moment;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Permit {
     target: SocketAddr,
-    /// Questions a second at most.
+    /// Packets a second at most.
     cap: Option<u32>,
 }
 
@@ -79,16 +80,20 @@ impl Permit {
     /// # Errors
     /// This network has others.
     pub fn enclosed(target: SocketAddr, cap: Option<u32>) -> Result<Permit, Refusal> {
-        let text = std::fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
-        let mut names = text.lines().skip(2).filter_map(|line| Some(line.split_once(':')?.0.trim()));
-        let alone = names.next() == Some("lo") && names.next().is_none();
-        if alone { Ok(Permit { target, cap }) } else { Err(Refusal::NotEnclosed) }
+        if is_enclosed() { Ok(Permit { target, cap }) } else { Err(Refusal::NotEnclosed) }
     }
 
     /// Who is asked.
     pub fn target(&self) -> SocketAddr {
         self.target
     }
+}
+
+/// Whether loopback is the only interface of this process's network, so that nothing can leave it.
+pub fn is_enclosed() -> bool {
+    let text = std::fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
+    let mut names = text.lines().skip(2).filter_map(|line| Some(line.split_once(':')?.0.trim()));
+    names.next() == Some("lo") && names.next().is_none()
 }
 
 /// A run under way. It ends by itself, or when it is dropped.
@@ -155,17 +160,18 @@ impl Run {
         let stop = Arc::new(AtomicBool::new(false));
         let asked = Arc::new(AtomicU64::new(0));
         let (jobs, waiting) = streams::channel();
-        let (target, cap) = (permit.target, permit.cap);
+        let target = permit.target;
+        let pace = permit.cap.map(|cap| Arc::new(Pace::new(cap)));
         let count = feeds.len();
         let work = |feeds: Vec<(Feed, Manners)>, preferred: bool| {
             let ledger = Arc::new(Mutex::new(Ledger::new(count)));
-            let (asked, stop, jobs) = (Arc::clone(&asked), Arc::clone(&stop), jobs.clone());
-            Work { target, feeds, late_after, most, asked, preferred, cap, ledger, stop, jobs }
+            let (asked, stop, jobs, pace) = (Arc::clone(&asked), Arc::clone(&stop), jobs.clone(), pace.clone());
+            Work { target, feeds, late_after, most, asked, preferred, pace, ledger, stop, jobs }
         };
-        // As fast as it goes without taking time from the others; a cap is kept by one loop.
+        // As fast as it goes without taking time from the others.
         let mut works = Vec::new();
         for stream in 0..count {
-            if cap.is_some() || !feeds[stream].1.best_effort {
+            if !feeds[stream].1.best_effort {
                 continue;
             }
             let nothing = |(_, manners): &(Feed, Manners)| (Feed::none(), manners.clone());
@@ -183,9 +189,9 @@ impl Run {
             ready.push(prepare(work, &mut threads)?);
         }
         let start = crate::net::clock::read(false).mono + Duration::from_millis(20);
-        let (shared, stopped) = (Arc::clone(&ledger), Arc::clone(&stop));
+        let (shared, stopped, pace) = (Arc::clone(&ledger), Arc::clone(&stop), pace.clone());
         threads.push(named("load-tcp").spawn(move || {
-            if let Err(error) = streams::work(target, start, waiting, Arc::clone(&shared), &stopped) {
+            if let Err(error) = streams::work(target, start, waiting, Arc::clone(&shared), pace, &stopped) {
                 let mut ledger = shared.lock().unwrap_or_else(PoisonError::into_inner);
                 ledger.cut_short = Some(format!("no thread for TCP: {error}"));
             }
@@ -240,8 +246,9 @@ impl Run {
         let mut ledger = std::mem::take(&mut *locked(&self.ledger));
         for (stream, own) in &self.apart {
             let own = std::mem::take(&mut *locked(own));
-            (ledger.stray, ledger.refused_by_kernel) =
-                (ledger.stray + own.stray, ledger.refused_by_kernel + own.refused_by_kernel);
+            ledger.stray += own.stray;
+            ledger.refused_by_kernel += own.refused_by_kernel;
+            ledger.capped += own.capped;
             ledger.cut_short = ledger.cut_short.or(own.cut_short.clone());
             ledger.take_in(*stream, own);
         }

@@ -1,6 +1,5 @@
 //! The open loop: one thread sends what is due by UDP, takes what comes back, and gives up what does not.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
@@ -10,6 +9,7 @@ use std::time::Duration;
 
 use super::feed::{Due, Feed};
 use super::ledger::{Answer, Ledger};
+use super::pace::Pace;
 use super::packet::{HEADER, question_print, read_response};
 use super::streams::{Job, Jobs};
 use super::wheel::Wheel;
@@ -63,8 +63,8 @@ pub struct Work {
     pub asked: Arc<AtomicU64>,
     /// This loop goes before other threads.
     pub preferred: bool,
-    /// Questions a second that the run may ask in all; bounded by the schedule alone where none.
-    pub cap: Option<u32>,
+    /// What bounds the packets of a second, of all loops; the schedule alone where none.
+    pub pace: Option<Arc<Pace>>,
     pub ledger: Arc<Mutex<Ledger>>,
     pub stop: Arc<AtomicBool>,
     pub jobs: Jobs,
@@ -87,6 +87,13 @@ struct Question {
 }
 
 const UNKNOWN: u32 = u32::MAX;
+
+/// What the bounds of the run say to one more question.
+enum May {
+    Ask,
+    Skip,
+    End,
+}
 
 struct Port {
     socket: UdpSocket,
@@ -134,8 +141,6 @@ pub struct Loop {
     /// The next packet of each stream, written already.
     heads: Vec<(Option<Due>, Vec<u8>)>,
     start: Moment,
-    /// Moments of the last second's questions, for the cap.
-    recent: VecDeque<u64>,
 }
 
 fn now() -> Moment {
@@ -174,7 +179,6 @@ impl Loop {
             expired: Vec::new(),
             heads,
             start: now(),
-            recent: VecDeque::new(),
         })
     }
 
@@ -239,12 +243,16 @@ impl Loop {
                     self.flush(&mut ledger);
                     return false;
                 }
-                if !self.may_ask(now, &mut ledger) {
-                    self.flush(&mut ledger);
-                    return true;
-                }
                 left -= 1;
-                self.ask(stream, due, now, &mut ledger);
+                match self.may_ask(now, &mut ledger) {
+                    May::Ask => self.ask(stream, due, now, &mut ledger),
+                    // Nothing catches up with a cap: what it has no room for is left out.
+                    May::Skip => ledger.capped += 1,
+                    May::End => {
+                        self.flush(&mut ledger);
+                        return true;
+                    }
+                }
                 let (head, packet) = &mut self.heads[stream];
                 *head = self.work.feeds[stream].0.next(packet);
             }
@@ -265,22 +273,16 @@ impl Loop {
     }
 
     /// Whether the bounds of the run allow one more question.
-    fn may_ask(&mut self, now: u64, ledger: &mut Ledger) -> bool {
+    fn may_ask(&mut self, now: u64, ledger: &mut Ledger) -> May {
+        if self.work.pace.as_ref().is_some_and(|pace| !pace.may(now)) {
+            return May::Skip;
+        }
         if self.work.asked.fetch_add(1, Relaxed) >= self.work.most {
             ledger.cut_short = Some(format!("the bound of {} questions was reached", self.work.most));
             self.heads.iter_mut().for_each(|head| head.0 = None);
-            return false;
+            return May::End;
         }
-        let Some(cap) = self.work.cap else { return true };
-        while self.recent.front().is_some_and(|at| at + 1_000_000_000 <= now) {
-            self.recent.pop_front();
-        }
-        if self.recent.len() >= cap as usize {
-            self.work.asked.fetch_sub(1, Relaxed);
-            return false;
-        }
-        self.recent.push_back(now);
-        true
+        May::Ask
     }
 
     fn ask(&mut self, stream: usize, due: Due, now: u64, ledger: &mut Ledger) {
@@ -445,7 +447,9 @@ impl Loop {
             let mut job = Job::new(stream, due, question.source, &question.packet, known.cloned(), manners);
             job.follows = true;
             account.second(second).octets_in += packet.len() as u64;
-            if !self.work.jobs.give(job) {
+            let may = self.work.pace.as_ref().is_none_or(|pace| pace.may(now));
+            ledger.capped += u64::from(!may);
+            if !may || !self.work.jobs.give(job) {
                 account.second(second).unanswered += 1;
             }
         } else {
@@ -496,6 +500,12 @@ impl Loop {
             return;
         }
         question.attempt += 1;
+        let wait = manners.retry.get(attempt).unwrap_or(&manners.timeout);
+        self.wheel.add(now + wait.as_nanos() as u64, key);
+        if self.work.pace.as_ref().is_some_and(|pace| !pace.may(now)) {
+            ledger.capped += 1;
+            return;
+        }
         entry.retries += 1;
         entry.packets += 1;
         entry.octets_out += packet.len() as u64;
@@ -514,7 +524,5 @@ impl Loop {
         port.sender.commit(self.work.target, question.source);
         let sent = port.sender.flush(port.socket.as_fd());
         ledger.refused_by_kernel += sent.failed as u64;
-        let wait = manners.retry.get(attempt).unwrap_or(&manners.timeout);
-        self.wheel.add(now + wait.as_nanos() as u64, key);
     }
 }

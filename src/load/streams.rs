@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::ledger::{Answer, Ledger};
+use super::pace::Pace;
 use super::packet::{HEADER, Known, question_print, read_response};
 use super::scenario::Holding;
 use super::sender::Manners;
@@ -84,6 +85,7 @@ struct Floor {
     target: SocketAddr,
     start: Moment,
     ledger: Arc<Mutex<Ledger>>,
+    pace: Option<Arc<Pace>>,
 }
 
 /// Works until the other end of the way is gone and all has ended, or until it is stopped.
@@ -92,11 +94,12 @@ pub fn work(
     start: Moment,
     mut jobs: mpsc::Receiver<Job>,
     ledger: Arc<Mutex<Ledger>>,
+    pace: Option<Arc<Pace>>,
     stop: &AtomicBool,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let most = MOST.min(usize::try_from(raise_descriptors() / 2).unwrap_or(MOST));
-    let floor = Arc::new(Floor { target, start, ledger });
+    let floor = Arc::new(Floor { target, start, ledger, pace });
     runtime.block_on(async move {
         let mut tasks = JoinSet::new();
         // Tasks by stream.
@@ -220,7 +223,7 @@ async fn hold(floor: &Floor, job: &Job, kind: Holding, time: Duration) {
     let closed = match kind {
         Holding::Idle => timeout(time, until_closed(&mut stream)).await.is_ok(),
         Holding::SlowWriter => timeout(time, drip(&mut stream, &job.packet)).await.is_ok(),
-        Holding::SlowReader => timeout(time, flood(&mut stream, &job.packet)).await.is_ok(),
+        Holding::SlowReader => timeout(time, flood(floor, job, &mut stream)).await.is_ok(),
     };
     if closed {
         floor.count(job, |second| second.cut += 1);
@@ -250,12 +253,19 @@ async fn drip(stream: &mut TcpStream, packet: &[u8]) {
 }
 
 /// The same query for ever, and the answers never read.
-async fn flood(stream: &mut TcpStream, packet: &[u8]) {
-    let mut framed = Vec::with_capacity(packet.len() + 2);
-    frame(packet, &mut framed);
+async fn flood(floor: &Floor, job: &Job, stream: &mut TcpStream) {
+    let mut framed = Vec::with_capacity(job.packet.len() + 2);
+    frame(&job.packet, &mut framed);
     loop {
-        if stream.write_all(&framed).await.is_err() {
-            return;
+        let now = crate::net::clock::read(false).mono.as_nanos().saturating_sub(floor.start.as_nanos());
+        if floor.pace.as_ref().is_none_or(|pace| pace.may(now)) {
+            if stream.write_all(&framed).await.is_err() {
+                return;
+            }
+            floor.count(job, |second| {
+                second.packets += 1;
+                second.octets_out += job.packet.len() as u64;
+            });
         }
         sleep(Duration::from_millis(1)).await;
     }

@@ -249,3 +249,52 @@ fn a_bound_on_the_number_ends_the_run() {
     assert_eq!(only(&ledger).sum(0, usize::MAX).0.asked, 100);
     assert!(Outcome::new(&scenario, &ledger, Vec::new()).invalid[0].contains("bound of 100"));
 }
+
+/// Repetitions count as well, and the run ends when its schedule does.
+#[test]
+fn a_cap_bounds_every_packet() {
+    let packets = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let seen = Arc::clone(&packets);
+    let server = Server::start(Box::new(move |_, _| {
+        seen.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        None
+    }));
+    let scenario = scenario(
+        "[scenario]\nname = \"t\"\nduration = \"1s\"\nlate_after = \"1s\"\n[[stream]]\nname = \"s\"\nnames = \"a.example\"\n\
+         rate = \"200/s\"\ntimeout = \"100ms\"\nretry = [\"50ms\", \"50ms\", \"50ms\", \"50ms\"]\n",
+    );
+    let permit = Permit::new(server.address, None, Some(20)).unwrap();
+    let ledger = Run::start(&scenario, permit, &[]).unwrap().complete();
+    let sent = packets.load(std::sync::atomic::Ordering::Relaxed);
+    assert!((15..=40).contains(&sent), "{sent} packets at 20 a second for some 1.3 s");
+    let outcome = Outcome::new(&scenario, &ledger, Vec::new());
+    assert!(ledger.capped > 150 && outcome.streams[0].total.late == 0, "{} {:?}", ledger.capped, outcome.invalid);
+    assert!(outcome.invalid.iter().any(|why| why.contains("left out to keep the bound")), "{:?}", outcome.invalid);
+}
+
+/// A small stream that left late says nothing, however many others left in time.
+#[test]
+fn a_stream_that_left_late_makes_a_run_invalid() {
+    let scenario = scenario(
+        "[scenario]\nname = \"t\"\nduration = \"2s\"\n[[stream]]\nname = \"people\"\nnames = \"a.example\"\nrate = \"50/s\"\n\
+         [[stream]]\nname = \"bots\"\nrole = \"attack\"\nnames = \"a.example\"\nrate = \"5000/s\"\n\
+         [[expect]]\nstream = \"bots\"\nwindow = [\"1s\", \"2s\"]\nanswered = \">= 0\"\n",
+    );
+    let invalid = |change: fn(&mut Ledger)| {
+        let mut ledger = Ledger::new(2);
+        for second in 0..2 {
+            ledger.accounts[0].second(second).asked = 50;
+            ledger.accounts[1].second(second).asked = 5_000;
+            ledger.accounts[1].second(second).answered = 5_000;
+        }
+        change(&mut ledger);
+        Outcome::new(&scenario, &ledger, Vec::new()).invalid
+    };
+    assert_eq!(invalid(|_| {}), Vec::<String>::new());
+    assert_eq!(invalid(|ledger| ledger.accounts[0].second(1).late = 1), Vec::<String>::new());
+    let people = invalid(|ledger| ledger.accounts[0].second(1).late = 25);
+    assert!(people.len() == 1 && people[0].contains("25.0 % of the queries of people"), "{people:?}");
+    // Few of all, but too many of those that an expectation looks at.
+    let bots = invalid(|ledger| ledger.accounts[1].second(1).late = 80);
+    assert!(bots.len() == 1 && bots[0].contains("of bots left late, 1 s to 2 s"), "{bots:?}");
+}

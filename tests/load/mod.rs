@@ -160,6 +160,30 @@ fn others_are_not_asked() {
     assert!(output.status.code() == Some(2) && err(&output).contains("--rate-cap"), "{}", err(&output));
 }
 
+/// The resolver that is started for a run has no way out of this machine either.
+#[test]
+fn a_scenario_sends_nothing_out_through_its_resolver() {
+    let scratch = Scratch::new("out");
+    let forward =
+        "[resolver]\nconfig = \"\"\"\n[[forward]]\nzone = \"example.net\"\nservers = [\"203.0.113.67\"]\n\"\"\"\n";
+    let file = scratch.write("f.toml", &format!("{SHORT}\n{forward}"));
+    for arguments in [vec!["run", &file, "--check"], vec!["run", &file, "--listen", "127.0.0.1:0"]] {
+        let output = load(&arguments);
+        let told = err(&output);
+        assert!(output.status.code() == Some(2) && told.contains("example.net. to 203.0.113.67"), "{told}");
+        assert!(told.contains("--own-network"), "{told}");
+    }
+    assert_eq!(load(&["run", &file, "--check", "--own-network"]).status.code(), Some(0));
+}
+
+#[test]
+fn sources_of_another_family_than_the_target_are_told() {
+    let scratch = Scratch::new("family");
+    let file = scratch.write("s.toml", &SHORT.replace("clients = 50", "clients = 50\nsources = [\"fd00::/64\"]"));
+    let output = load(&["run", &file, "--listen", "127.0.0.1:0"]);
+    assert!(output.status.code() == Some(2) && err(&output).contains("not of the family"), "{}", err(&output));
+}
+
 #[test]
 fn a_resolver_that_is_killed_in_the_middle_serves_again() {
     let scratch = Scratch::new("restart");

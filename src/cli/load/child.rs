@@ -246,7 +246,8 @@ fn own_config(own: &str, hints: &str, listen: SocketAddr, servers: u16) -> toml:
     set(&mut tables, "server", "listen", toml::Value::Array(vec![listen.to_string().into()]));
     set(&mut tables, "resolver", "root_hints", hints.into());
     set(&mut tables, "resolver", "server_port", i64::from(servers).into());
-    set(&mut tables, "resolver", "do_not_query", toml::Value::Array(Vec::new()));
+    let barred = stage::barred().iter().map(|net| net.to_string().into()).collect();
+    set(&mut tables, "resolver", "do_not_query", toml::Value::Array(barred));
     tables
 }
 

@@ -63,7 +63,7 @@ pub struct Aim {
     /// This address outside this machine is mine, and I answer for what I send it.
     #[arg(long, value_name = "ADDRESS")]
     pub i_own_this_target: Option<IpAddr>,
-    /// Questions a second at most.
+    /// Packets a second at most, repetitions and questions by TCP included. What there is no room for is left out.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     pub rate_cap: Option<u32>,
     /// Do it in a network of its own with a loopback interface alone, to which 198.18.0.0/15, 2001:2::/48 and fd00::/64

@@ -132,7 +132,11 @@ fn record(
 }
 
 fn check(scenario: &Scenario, args: &Args) -> ExitCode {
-    if let Err(error) = stage::atlas(scenario).and_then(|_| stage::resolver(scenario)) {
+    let stays = |settings| match args.aim.own_network || !args.against.is_empty() || args.aim.target.is_some() {
+        true => Ok(()),
+        false => stage::stays_here(&settings),
+    };
+    if let Err(error) = stage::atlas(scenario).and_then(|_| stage::resolver(scenario)).and_then(stays) {
         return fail(&error, super::super::UNUSABLE);
     }
     let mut text = format!("{}: {:.0} questions in {:?}\n", scenario.name, scenario.planned(), scenario.duration);
@@ -151,6 +155,15 @@ fn check(scenario: &Scenario, args: &Args) -> ExitCode {
 /// Runs a scenario on a stage; with the outcome, whether somebody interrupted it.
 pub fn play(scenario: &Scenario, mut stage: Stage, aim: &Aim) -> Result<(Outcome, bool), Failure> {
     let permit = aim.permit(stage.target)?;
+    for stream in scenario.streams.iter().filter(|stream| !stream.sources.is_empty()) {
+        if stream.sources.iter().all(|net| net.addr().is_ipv4() != stage.target.is_ipv4()) {
+            let message = format!(
+                "the sources of {} are not of the family of {}: --target or --listen has the other",
+                stream.name, stage.target
+            );
+            return Err((message, super::super::UNUSABLE));
+        }
+    }
     let popular = stage::popular(scenario)?;
     let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_secs());
     let mut environment = process::machine();
@@ -229,10 +242,13 @@ pub fn wait(mut each: impl FnMut() -> bool) -> std::io::Result<bool> {
         // Listened for from here on: a signal between two ticks counts as well.
         let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        // The terminal is gone; the report may go to a file.
+        let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
         loop {
             tokio::select! {
                 _ = interrupt.recv() => return Ok(true),
                 _ = terminate.recv() => return Ok(true),
+                _ = hangup.recv() => return Ok(true),
                 _ = ticks.tick() => if !each() {
                     return Ok(false);
                 },

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use maeslant::admission::Policy;
-use maeslant::config::{self, Settings};
+use maeslant::config::{self, Settings, special};
 use maeslant::daemon;
 use maeslant::dnssec::Anchors;
 use maeslant::lab::sign::Plan;
@@ -15,6 +15,7 @@ use maeslant::lab::{self, Addition, Atlas, Behaviour, Beyond, Fault, World};
 use maeslant::load::outcome::Sample;
 use maeslant::load::packet::Known;
 use maeslant::load::process::{Process, Use};
+use maeslant::load::run::is_enclosed;
 use maeslant::load::scenario::{Action, FaultEntry, FaultPlace, NameSource, Names, Subject, Traffic};
 use maeslant::load::{Popular, Scenario};
 use maeslant::text;
@@ -99,7 +100,7 @@ fn places(scenario: &Scenario, atlas: &Atlas) -> Result<(), String> {
     let unknown = |entry: &str, kind: &str, name: &str, known: &[&str]| {
         let near = text::nearest(name, known.iter().copied());
         let near = near.map_or_else(String::new, |near| format!("; did you mean \"{near}\"?"));
-        Err(format!("{entry}: the lab has no {kind} \"{name}\"{near}"))
+        format!("{entry}: the lab has no {kind} \"{name}\"{near}")
     };
     // Both of a pair that point at each other are asked of their parent.
     let pairs = |zone: &str| scenario.zones.iter().any(|entry| entry.kind == "tsuname" && entry.name == zone);
@@ -107,23 +108,24 @@ fn places(scenario: &Scenario, atlas: &Atlas) -> Result<(), String> {
     let servers: Vec<&str> = atlas.servers.iter().map(|server| server.name.as_str()).collect();
     let check = |entry: &str, pattern: &str| {
         let missing = self::zones(scenario, pattern).into_iter().find(|zone| !zones.contains(&zone.as_str()));
-        missing.filter(|_| !pairs(pattern)).map_or(Ok(()), |zone| unknown(entry, "zone", &zone, &zones))
+        missing.filter(|_| !pairs(pattern)).map(|zone| unknown(entry, "zone", &zone, &zones))
     };
+    let mut errors = Vec::new();
     for fault in &scenario.faults {
         match &fault.place {
-            FaultPlace::Zone(zone) => check("[[fault]]", zone)?,
+            FaultPlace::Zone(zone) => errors.extend(check("[[fault]]", zone)),
             FaultPlace::Server(name) if !servers.iter().any(|known| known.eq_ignore_ascii_case(name)) => {
-                unknown("[[fault]]", "server", name, &servers)?;
+                errors.push(unknown("[[fault]]", "server", name, &servers));
             }
             FaultPlace::Server(_) | FaultPlace::Everywhere => {}
         }
     }
     for expect in &scenario.expects {
         if let Subject::Upstream { zone: Some(zone), .. } = &expect.subject {
-            check(&format!("[[expect]] in line {}", expect.line), zone)?;
+            errors.extend(check(&format!("[[expect]] in line {}", expect.line), zone));
         }
     }
-    Ok(())
+    if errors.is_empty() { Ok(()) } else { Err(errors.join("\nerror: ")) }
 }
 
 /// The resolver's settings as the scenario has them.
@@ -141,6 +143,28 @@ pub fn strangers(scenario: &Scenario) -> impl Iterator<Item = IpNet> {
     sources.filter(|net| !net.addr().is_loopback())
 }
 
+/// Whom a resolver that is started for a run must not ask: where something could leave this machine, everybody but the
+/// servers of the small Internet.
+pub fn barred() -> Vec<IpNet> {
+    if is_enclosed() { Vec::new() } else { special::beyond_loopback() }
+}
+
+/// Whether a resolver with these settings asks this machine alone.
+///
+/// # Errors
+/// It forwards to others, and this is no network of its own.
+pub fn stays_here(settings: &Settings) -> Result<(), String> {
+    let upstreams = settings.engine.resolve.upstreams.iter();
+    let others = upstreams.flat_map(|up| up.servers.iter().map(move |server| (&up.zone, server.ip())));
+    let mut others = others.filter(|(_, server)| !server.is_loopback() && !is_enclosed());
+    others.next().map_or(Ok(()), |(zone, server)| {
+        Err(format!(
+            "[resolver] config sends questions for {zone} to {server}, which is not on this machine: run it with \
+             --own-network"
+        ))
+    })
+}
+
 /// The resolver's settings: the scenario's, with the lab's root and port, and loopback addresses fair to ask.
 fn settings(scenario: &Scenario, listen: SocketAddr, world: &World) -> Result<Settings, String> {
     let mut settings = resolver(scenario)?;
@@ -151,7 +175,8 @@ fn settings(scenario: &Scenario, listen: SocketAddr, world: &World) -> Result<Se
     settings.listener.listen = vec![listen];
     settings.engine.resolve.root_hints = world.root_hints();
     settings.engine.resolve.server_port = world.port();
-    settings.engine.resolve.do_not_query = Vec::new();
+    settings.engine.resolve.do_not_query = barred();
+    stays_here(&settings)?;
     if settings.trust_anchors_file.is_none() {
         // The lab's root is not the one whose keys are compiled in.
         settings.engine.resolve.dnssec.anchors = Anchors::parse(world.anchors()).unwrap_or_default();
@@ -230,7 +255,8 @@ impl Stage {
             let drawn = std::net::UdpSocket::bind(listen).and_then(|socket| socket.local_addr());
             listen = drawn.map_err(|error| (format!("{listen}: {error}"), daemon::Exit::Bind as u8))?;
         }
-        resolver(scenario).map_err(|error| (error, super::super::UNUSABLE))?;
+        let checked = resolver(scenario).and_then(|settings| stays_here(&settings));
+        checked.map_err(|error| (error, super::super::UNUSABLE))?;
         let resolver = Resolver::start(Which::Own, scenario, &world, listen, Validation::On)?;
         let version = format!("maeslant {}", env!("CARGO_PKG_VERSION"));
         Ok(Stage::beside(scenario, world, listen, resolver, version))

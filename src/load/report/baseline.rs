@@ -43,14 +43,21 @@ pub fn compare(before: &Outcome, now: &Outcome) -> Vec<Change> {
             better: judged && b > a + SAME_SHARE,
         });
         for (name, of) in [("p50", (|r| r.p50) as fn(&Row) -> f64), ("p99", |r| r.p99)] {
-            let (a, b) = (of(then), of(here));
-            let noticed = (a - b).abs() > NOISE;
+            // Where nothing was answered there is no latency.
+            let (a, b) = (Some(of(then)).filter(|_| then.answered > 0), Some(of(here)).filter(|_| here.answered > 0));
+            let written = |latency: Option<f64>| latency.map_or_else(|| "–".to_owned(), time);
+            let (worse, better) = match (a, b) {
+                (Some(a), Some(b)) if (a - b).abs() > NOISE => {
+                    (b > a * (1.0 + SAME_LATENCY), b < a * (1.0 - SAME_LATENCY))
+                }
+                (a, b) => (a.is_some() && b.is_none(), a.is_none() && b.is_some()),
+            };
             changes.push(Change {
                 title: format!("{}: {name}", stream.name),
-                before: time(a),
-                now: time(b),
-                worse: judged && noticed && b > a * (1.0 + SAME_LATENCY),
-                better: judged && noticed && b < a * (1.0 - SAME_LATENCY),
+                before: written(a),
+                now: written(b),
+                worse: judged && worse,
+                better: judged && better,
             });
         }
     }

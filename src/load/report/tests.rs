@@ -80,6 +80,18 @@ fn a_baseline_tells_better_from_worse() {
 }
 
 #[test]
+fn a_server_that_is_silent_now_is_not_faster() {
+    let mut dead = outcome();
+    let total = &mut dead.streams[0].total;
+    (total.success, total.answered, total.unanswered) = (0, 0, total.asked);
+    (total.p50, total.p99) = (0.0, 0.0);
+    let changes = compare(&outcome(), &dead);
+    assert!(changes.iter().all(|c| !c.better), "{changes:?}");
+    assert_eq!(changes.iter().filter(|c| c.worse).count(), 3, "{changes:?}");
+    assert!(changes.iter().any(|c| c.title == "customers: p99" && c.now == "–"));
+}
+
+#[test]
 fn dates_are_those_of_the_calendar() {
     assert_eq!(date(0), "1970-01-01 00:00:00 UTC");
     assert_eq!(date(951_827_696), "2000-02-29 12:34:56 UTC");

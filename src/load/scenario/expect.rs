@@ -179,6 +179,9 @@ impl Expect {
         let subject = match &self.subject {
             Subject::Stream(name) => name.clone(),
             Subject::Upstream { zone: Some(zone), .. } => format!("upstream of {zone}"),
+            Subject::Upstream { zone: None, .. } if self.measure == Measure::PerQuery => {
+                "upstream of everybody".to_owned()
+            }
             Subject::Upstream { zone: None, .. } => "upstream".to_owned(),
             Subject::Server => "server".to_owned(),
         };
