@@ -69,7 +69,8 @@ pub struct Convert {
 /// What is replaced.
 #[derive(clap::Args, Clone)]
 pub struct Privacy {
-    /// Replace addresses, keeping prefixes together, and empty the options of queries.
+    /// Replace addresses, in reverse names too, keeping prefixes together; EDNS options, signatures of messages and texts
+    /// are emptied, and what cannot be read is cut off.
     #[arg(long)]
     pub anonymise: bool,
     /// Replace the labels of names too, but for the last two; responses lose their records.

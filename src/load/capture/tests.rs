@@ -56,6 +56,33 @@ fn captures_come_back_as_they_were() {
     }
 }
 
+/// One counter for all connections made every message but the first a segment that came too early.
+#[test]
+fn interleaved_connections_keep_all_their_messages() {
+    let mut all_messages = Vec::new();
+    for n in 0..400u16 {
+        let mut packet = Vec::new();
+        write_query(&mut packet, b"\x03www\x07example\0", 1, Form::default());
+        packet[..2].copy_from_slice(&n.to_be_bytes());
+        packet[2] |= if n % 3 == 2 { 0x80 } else { 0 };
+        packet.resize(if n % 50 == 7 { 65_535 } else { 100 + usize::from(n % 7) }, 0);
+        let client = SocketAddr::new([192, 0, 2, (n % 5) as u8].into(), 4000 + n % 4);
+        let server = "198.51.100.53:53".parse().ok();
+        let at = Duration::from_millis(u64::from(n));
+        all_messages.push(Message { at, client: Some(client), server, tcp: true, packet });
+    }
+    for (format, name) in [(Format::Pcap, "i.pcap"), (Format::Pcapng, "i.pcapng")] {
+        let path = temporary(name);
+        let mut writer = Writer::create(&path, format).unwrap();
+        all_messages.iter().for_each(|message| writer.write(message).unwrap());
+        writer.finish().unwrap();
+        let (found, summary) = all(&path);
+        assert_eq!((found.len(), summary.lost_streams), (400, 0), "{name}");
+        assert!(found == all_messages, "{name}");
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
 #[test]
 fn text_keeps_questions_times_and_clients() {
     let path = written(Format::Text, "b.txt");

@@ -1,12 +1,13 @@
 //! Messages into files.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use etherparse::PacketBuilder;
+use etherparse::{IpHeaders, PacketBuilder, PacketBuilderStep};
 use pcap_file::pcap::{PcapHeader, PcapPacket, PcapWriter};
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketBlock;
 use pcap_file::pcapng::blocks::interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption};
@@ -21,6 +22,9 @@ const NOBODY: [u8; 4] = [127, 0, 0, 1];
 const SEGMENT: usize = 60_000;
 /// Hops that written packets may still take.
 const HOPS: u8 = 64;
+/// Connections whose sequence numbers are kept: with two directions each, as many as are followed on reading. Where there
+/// are more, all begin anew.
+const MOST_CONNECTIONS: usize = 32_768;
 
 /// A kind of file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,8 +54,7 @@ pub struct Writer {
     kind: Kind,
     /// When the first message was.
     first: Option<Duration>,
-    /// The next sequence number of written TCP segments, so that none repeats another.
-    sequence: u32,
+    connections: Connections,
     /// Messages that the format has no place for.
     pub left_out: u64,
 }
@@ -97,7 +100,7 @@ impl Writer {
             }
             Format::Text => Kind::Text(out),
         };
-        Ok(Writer { kind, first: None, sequence: 1, left_out: 0 })
+        Ok(Writer { kind, first: None, connections: Connections::default(), left_out: 0 })
     }
 
     /// Writes a message.
@@ -144,16 +147,17 @@ impl Writer {
             PORT,
         ));
         let (from, to) = if message.is_response() { (server, client) } else { (client, server) };
-        let builder = || match (from.ip(), to.ip()) {
-            (IpAddr::V4(from), IpAddr::V4(to)) => Some(PacketBuilder::ipv4(from.octets(), to.octets(), HOPS)),
-            (IpAddr::V6(from), IpAddr::V6(to)) => Some(PacketBuilder::ipv6(from.octets(), to.octets(), HOPS)),
-            _ => None,
+        let Some(builder) = builder(from, to) else {
+            self.left_out += 1;
+            return Ok(Vec::new());
         };
-        if !message.tcp
-            && let Some(builder) = builder()
-        {
+        if !message.tcp {
             let mut frame = Vec::with_capacity(message.packet.len() + 48);
-            builder.udp(from.port(), to.port()).write(&mut frame, &message.packet).map_err(io::Error::other)?;
+            if builder.udp(from.port(), to.port()).write(&mut frame, &message.packet).is_err() {
+                // It is longer than a datagram can be.
+                self.left_out += 1;
+                return Ok(Vec::new());
+            }
             return Ok(vec![frame]);
         }
         let Ok(length) = u16::try_from(message.packet.len()) else {
@@ -161,17 +165,7 @@ impl Writer {
             return Ok(Vec::new());
         };
         let stream = [&length.to_be_bytes()[..], &message.packet].concat();
-        let mut frames = Vec::new();
-        for piece in stream.chunks(SEGMENT) {
-            let Some(builder) = builder() else { break };
-            let mut frame = Vec::with_capacity(piece.len() + 60);
-            let step = builder.tcp(from.port(), to.port(), self.sequence, u16::MAX).ack(1).psh();
-            step.write(&mut frame, piece).map_err(io::Error::other)?;
-            self.sequence = self.sequence.wrapping_add(piece.len() as u32);
-            frames.push(frame);
-        }
-        self.left_out += u64::from(frames.is_empty());
-        Ok(frames)
+        self.connections.segments((client, server), message.is_response(), &stream)
     }
 
     /// Writes what is left, and closes the file.
@@ -186,4 +180,83 @@ impl Writer {
             Kind::Text(mut out) => out.flush(),
         }
     }
+}
+
+fn builder(from: SocketAddr, to: SocketAddr) -> Option<PacketBuilderStep<IpHeaders>> {
+    match (from.ip(), to.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => Some(PacketBuilder::ipv4(from.octets(), to.octets(), HOPS)),
+        (IpAddr::V6(from), IpAddr::V6(to)) => Some(PacketBuilder::ipv6(from.octets(), to.octets(), HOPS)),
+        _ => None,
+    }
+}
+
+/// The TCP connections of a file, by client and server.
+#[derive(Default)]
+struct Connections {
+    /// The next sequence number of the client's octets, and of the server's.
+    next: HashMap<(SocketAddr, SocketAddr), [u32; 2]>,
+    begun: u32,
+}
+
+impl Connections {
+    /// Octets as segments of their connection, which begins as connections do where nothing of it was written yet.
+    fn segments(
+        &mut self,
+        (client, server): (SocketAddr, SocketAddr),
+        response: bool,
+        octets: &[u8],
+    ) -> io::Result<Vec<Vec<u8>>> {
+        let mut frames = Vec::new();
+        let known = self.next.get(&(client, server)).copied();
+        if known.is_none() && self.next.len() >= MOST_CONNECTIONS {
+            self.next.clear();
+        }
+        let mut next = known.unwrap_or_else(|| {
+            self.begun = self.begun.wrapping_add(1);
+            // Another one each time: the same once more would be taken for a repetition.
+            [self.begun.wrapping_mul(0x9e37_79b1); 2]
+        });
+        if known.is_none() {
+            frames.extend(segment(client, server, next, true, &[])?);
+            next[0] = next[0].wrapping_add(1);
+            frames.extend(segment(server, client, [next[1], next[0]], true, &[])?);
+            next[1] = next[1].wrapping_add(1);
+        }
+        for piece in octets.chunks(SEGMENT) {
+            let length = piece.len() as u32;
+            if response {
+                frames.extend(segment(server, client, [next[1], next[0]], false, piece)?);
+                next[1] = next[1].wrapping_add(length);
+            } else {
+                frames.extend(segment(client, server, next, false, piece)?);
+                next[0] = next[0].wrapping_add(length);
+            }
+        }
+        self.next.insert((client, server), next);
+        Ok(frames)
+    }
+}
+
+/// A segment with its sequence number and, but for the first SYN, what it acknowledges.
+fn segment(
+    from: SocketAddr,
+    to: SocketAddr,
+    [sequence, acknowledged]: [u32; 2],
+    opens: bool,
+    data: &[u8],
+) -> io::Result<Option<Vec<u8>>> {
+    let Some(builder) = builder(from, to) else { return Ok(None) };
+    let mut step = builder.tcp(from.port(), to.port(), sequence, u16::MAX);
+    if opens {
+        step = step.syn();
+    }
+    if !opens || sequence != acknowledged {
+        step = step.ack(acknowledged);
+    }
+    if !data.is_empty() {
+        step = step.psh();
+    }
+    let mut frame = Vec::with_capacity(data.len() + 60);
+    step.write(&mut frame, data).map_err(io::Error::other)?;
+    Ok(Some(frame))
 }
