@@ -9,6 +9,10 @@
 pub mod clock;
 pub mod wire;
 
+// what the processor is told beforehand
+#[allow(unsafe_code)]
+pub mod fetch;
+
 // records of what is kept over a restart
 pub mod pack;
 

@@ -267,10 +267,11 @@ fn first_line_offences(files: &[Source]) -> Vec<String> {
 
 fn unsafe_offences(files: &[Source]) -> Vec<String> {
     let mut offences = Vec::new();
-    for file in files.iter().filter(|file| !file.path.starts_with("src/net/")) {
+    let may = |file: &&Source| file.path.starts_with("src/net/") || file.path == "src/fetch.rs";
+    for file in files.iter().filter(|file| !may(file)) {
         for (number, line) in code_only(&file.text).lines().enumerate() {
             if names(line, "unsafe") {
-                offences.push(format!("{}:{}: `unsafe` outside src/net", file.path, number + 1));
+                offences.push(format!("{}:{}: `unsafe` outside src/net and src/fetch.rs", file.path, number + 1));
             }
         }
     }
@@ -357,7 +358,7 @@ fn every_file_says_first_what_it_is() {
 }
 
 #[test]
-fn unsafe_stands_in_net_alone() {
+fn unsafe_stands_where_the_machine_is_spoken_to() {
     none(&unsafe_offences(&sources(&["src", "tests", "benches"])));
 }
 
@@ -439,6 +440,7 @@ mod the_checks_can_fail {
         let block = "fn f() { unsafe { g() } }";
         assert_eq!(unsafe_offences(&file("src/wire/a.rs", block)).len(), 1);
         assert_eq!(unsafe_offences(&file("src/net/a.rs", block)).len(), 0);
+        assert_eq!(unsafe_offences(&file("src/fetch.rs", block)).len(), 0);
         assert_eq!(unsafe_offences(&file("src/wire/a.rs", "#![forbid(unsafe_code)] // unsafe")).len(), 0);
         assert_eq!(test_offences(&file("tests/a.rs", "std::thread::sleep(x);")).len(), 1);
         assert_eq!(test_offences(&file("src/a.rs", "tokio::time::sleep(x);\n")).len(), 0);

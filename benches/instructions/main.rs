@@ -10,24 +10,29 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
 
-use maeslant::admission::{Asking, Books, Door, Sizes};
+use maeslant::admission::{Asking, Books, Door, Level, Pressure, Sizes};
 use maeslant::cache::{Rank, RrSet};
 use maeslant::clock::{Moment, Now, UnixTime};
 use maeslant::engine::{Client, Disposition, Engine, Policy, Route, Shared, Transport};
 use maeslant::wire::{Name, QueryView, Rtype};
 
 /// What is counted, and what it is.
-const CASES: [(&str, &str); 7] = [
+const CASES: [(&str, &str); 10] = [
     ("view", "a query is read in place"),
     ("door", "an unproven client of four prefix levels is judged"),
+    ("door-new", "the same for one that was never seen before"),
     ("hit", "a query for a hot answer, from the packet to the response"),
     ("hit-edns", "the same with EDNS, as most stubs ask"),
+    ("hit-guard", "the same without, under pressure: everybody pays, and has his share and no more"),
     ("shared", "a query that the slow path composes from the cache of all shards"),
     ("local", "a query that the slow path composes: nothing hot, nothing asked"),
     ("refused", "a query from outside [access] allow, beyond the rate of REFUSED: silence"),
+    ("limited", "a query of a client far beyond its share, under pressure: silence to most"),
 ];
 /// Queries in the shorter of two runs; the longer has twice as many, and the difference counts.
 const QUERIES: u32 = 2_000;
+/// Clients that ask, one after the other.
+const CLIENTS: u32 = 1 << 10;
 /// How much more than the kept count is too much.
 const TOLERANCE: f64 = 1.10;
 const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions/counts");
@@ -93,13 +98,14 @@ fn now(number: u32) -> Now {
     Now { mono, age: mono, unix: UnixTime(1_750_000_000) }
 }
 
-fn address(number: u32) -> IpAddr {
-    IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 | (number.wrapping_mul(2_654_435_761) >> 19)))
+/// The address of one of so many clients, spread over a /8.
+fn address(number: u32, clients: u32) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 | ((number % clients).wrapping_mul(2_654_435_761) >> 8)))
 }
 
-fn client(number: u32) -> Client {
+fn client(number: u32, clients: u32) -> Client {
     let route = Route { socket: 0, local: None };
-    Client { addr: SocketAddr::new(address(number), 4000), transport: Transport::Udp, route }
+    Client { addr: SocketAddr::new(address(number, clients), 4000), transport: Transport::Udp, route }
 }
 
 /// `www.maeslant.example A` with RD, with an OPT record if `edns`.
@@ -113,14 +119,32 @@ fn query(edns: bool) -> Vec<u8> {
 }
 
 fn work(case: &str, queries: u32) {
+    let plain = query(false);
+    let edns = query(true);
+    let inside = "10.0.0.0/8";
     match case {
         "view" => view(queries),
-        "door" => door(queries),
-        "hit" => ask(queries, &query(false), From::Hot, "10.0.0.0/8"),
-        "hit-edns" => ask(queries, &query(true), From::Hot, "10.0.0.0/8"),
-        "shared" => ask(queries, &query(true), From::Shared, "10.0.0.0/8"),
-        "local" => ask(queries, &query(true), From::Local, "10.0.0.0/8"),
-        "refused" => ask(queries, &query(true), From::Local, "192.0.2.0/24"),
+        "door" => door(queries, CLIENTS),
+        "door-new" => door(queries, 0),
+        "hit" => ask(queries, &plain, &Case { from: From::Hot, allow: inside, level: Level::Open, clients: CLIENTS }),
+        "hit-edns" => {
+            ask(queries, &edns, &Case { from: From::Hot, allow: inside, level: Level::Open, clients: CLIENTS })
+        }
+        "hit-guard" => {
+            ask(queries, &plain, &Case { from: From::Hot, allow: inside, level: Level::Guard, clients: CLIENTS })
+        }
+        "shared" => {
+            ask(queries, &edns, &Case { from: From::Shared, allow: inside, level: Level::Open, clients: CLIENTS })
+        }
+        "local" => {
+            ask(queries, &edns, &Case { from: From::Local, allow: inside, level: Level::Open, clients: CLIENTS })
+        }
+        "refused" => ask(
+            queries,
+            &edns,
+            &Case { from: From::Local, allow: "192.0.2.0/24", level: Level::Open, clients: CLIENTS },
+        ),
+        "limited" => ask(queries, &plain, &Case { from: From::Hot, allow: inside, level: Level::Guard, clients: 1 }),
         _ => panic!("no such case: {case}"),
     }
 }
@@ -132,13 +156,15 @@ fn view(queries: u32) {
     }
 }
 
-fn door(queries: u32) {
+fn door(queries: u32, known: u32) {
     let policy =
         maeslant::admission::Policy { allow: vec!["10.0.0.0/8".parse().expect("a prefix")], ..Default::default() };
     let books = Books::new(&Sizes::small(), &[3; 32]);
     let mut door = Door::beside(&policy, &books);
-    for number in 0..queries {
-        let asking = Asking { address: address(number), stream: false, cookie: None, name: b"\x03www\x07example\0" };
+    // An address has another number in the second round only.
+    for number in 0..known + queries {
+        let address = address(number, if known > 0 { known } else { u32::MAX });
+        let asking = Asking { address, stream: false, cookie: None, name: b"\x03www\x07example\0" };
         black_box(door.judge(now(number), &asking));
     }
 }
@@ -152,8 +178,18 @@ enum From {
     Local,
 }
 
+/// Who asks what of which engine.
+struct Case {
+    from: From,
+    allow: &'static str,
+    level: Level,
+    /// So many, one after the other, each of whom has asked before.
+    clients: u32,
+}
+
 /// Through the whole engine.
-fn ask(queries: u32, packet: &[u8], from: From, allow: &str) {
+fn ask(queries: u32, packet: &[u8], case: &Case) {
+    let Case { from, allow, level, clients } = *case;
     let mut policy = Policy::default();
     policy.resolve.prime = false;
     policy.access.allow = vec![allow.parse().expect("a prefix")];
@@ -173,14 +209,25 @@ fn ask(queries: u32, packet: &[u8], from: From, allow: &str) {
     let mut engine = Engine::new(Arc::new(policy), shared, [3; 32]);
     let mut out = Vec::with_capacity(1232);
     let mut answered = 0;
-    for number in 0..queries {
-        let disposition = engine.handle_query(now(number), client(number), black_box(packet), &mut out);
+    // A client alone is beyond its share when this is over.
+    let before = clients.max(CLIENTS);
+    for number in 0..before + queries {
+        if number == before {
+            let dropped = [0.0, 0.001, 0.05, 0.9][level as usize];
+            engine.feel(now(number), Pressure { dropped, ..Pressure::default() });
+        }
+        let disposition = engine.handle_query(now(number), client(number, clients), black_box(packet), &mut out);
         answered += u32::from(disposition == Disposition::Answered);
         black_box(&out);
     }
-    let expected = if allow.starts_with("10.") { queries } else { 0 };
-    assert_eq!(answered, expected, "{:?}", engine.counters());
-    if from != From::Local {
-        assert_eq!(engine.counters().cache_hits, u64::from(queries), "not from the cache");
+    let all = before + queries;
+    let expected = match clients {
+        1 => 0..=before + queries * 3 / 4,
+        _ if allow.starts_with("10.") => all..=all,
+        _ => 0..=0,
+    };
+    assert!(expected.contains(&answered), "{answered}: {:?}", engine.counters());
+    if from != From::Local && clients > 1 {
+        assert_eq!(engine.counters().cache_hits, u64::from(all), "not from the cache");
     }
 }

@@ -191,7 +191,8 @@ impl Books {
         let address = address.to_canonical();
         let ranges = Ranges::new(&policy.allow, policy.class_prefixes());
         let standing = ranges.find(address);
-        let accounts = Ladder::new(&policy.limits).accounts(&self.0.secret, address);
+        let ladder = Ladder::new(&policy.limits);
+        let accounts = ladder.accounts(&self.0.secret, address);
         let loads = |proven: usize| {
             let read = |(key, length)| (length, self.0.tables[proven].read(key, now));
             accounts.iter().map(read).collect()

@@ -13,7 +13,7 @@ use super::access::{Ranges, Standing};
 use super::books::{Books, crowd};
 use super::cookie::{self, Check, Secrets};
 use super::decisions::{Action, Note, Pen};
-use super::ladder::{Accounts, Book, Ladder, prefix_key};
+use super::ladder::{Accounts, Book, Keys, Ladder, RATION_V4, RATION_V6, prefix_key};
 use super::policy::{Limits, Mode, Policy};
 use super::pressure::{Controller, Level, Pressure};
 use super::reason::Reason;
@@ -24,9 +24,6 @@ use crate::meter::{Hash, Loudest, Rate, Secret};
 
 /// Answers of this many octets more than their question count as the same answer (see [`Reason::SameAnswer`]).
 const SAME_ANSWER: usize = 256;
-/// Unproven networks to which octets are counted together, in bits.
-const RATION_V4: u8 = 24;
-const RATION_V6: u8 = 56;
 /// Of the names answered from the cache one in so many is looked at to tell how many clients ask.
 const SAMPLED: usize = 16;
 /// Without pressure one answer in so many is charged, for all of them: nobody is refused then, and looking up every account of
@@ -36,6 +33,24 @@ const OPEN_SAMPLE: usize = 4;
 const SILENT: usize = 8;
 /// Accounts are never charged further ahead than this after the fact: who has been expensive waits so long.
 const CEILING: Duration = Duration::from_secs(8);
+
+/// Whom a packet says that it is from, with all that does not depend on when it is asked. It is good for as long as the rules
+/// under which it was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    /// Canonical.
+    address: IpAddr,
+    standing: Standing,
+    /// Of no meaning where it may not ask.
+    keys: Keys,
+}
+
+impl Origin {
+    /// Whether it may ask at all.
+    pub fn may_ask(&self) -> bool {
+        self.standing.allowed
+    }
+}
 
 /// A query at the door.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +80,7 @@ pub enum CookieReply {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Admitted {
     address: IpAddr,
+    keys: Keys,
     weight: u32,
     proven: bool,
     exempt: bool,
@@ -270,15 +286,41 @@ impl Door {
         self.loud.take()
     }
 
+    /// Who an address is, and has the memory fetched that will be needed for it.
+    pub fn origin(&self, address: IpAddr) -> Origin {
+        let address = address.to_canonical();
+        let standing = self.ranges.find(address);
+        let inner = &self.books.0;
+        if !standing.allowed {
+            return Origin { address, standing, keys: Keys::default() };
+        }
+        let keys = self.ladder.keys(&inner.secret, address);
+        // Who is proven has other accounts; most are not.
+        let table = &inner.tables[0];
+        table.fetch(keys.narrowest);
+        table.fetch(keys.ration);
+        inner.known.fetch(keys.address);
+        if self.controller.level().0 > Level::Open {
+            // Everybody pays: the wider accounts too.
+            self.ladder.accounts(&inner.secret, address).fetch_wider(table);
+        }
+        Origin { address, standing, keys }
+    }
+
     /// Judges a query, and says with which cookie it is to be answered. `now` must not lie before that of an earlier
     /// call by much: rates are measured with it.
     pub fn judge(&mut self, now: Now, asking: &Asking<'_>) -> (Verdict, CookieReply) {
-        let address = asking.address.to_canonical();
+        let origin = self.origin(asking.address);
+        self.judge_from(now, &origin, asking)
+    }
+
+    /// The same for a query whose origin is known already.
+    pub fn judge_from(&mut self, now: Now, origin: &Origin, asking: &Asking<'_>) -> (Verdict, CookieReply) {
         if now.mono.since(self.swept) > Duration::from_secs(1) {
             self.swept = now.mono;
             self.books.0.tables.iter().for_each(|table| table.sweep(now.mono));
         }
-        let Standing { allowed, class } = self.ranges.find(address);
+        let &Origin { address, standing: Standing { allowed, class }, keys, .. } = origin;
         if !allowed {
             return (self.outside(now.mono, address, asking.name), CookieReply::None);
         }
@@ -287,6 +329,7 @@ impl Door {
         let class = class.unwrap_or(Class { weight: 1, exempt: false, require_cookie: false });
         let mut admitted = Admitted {
             address,
+            keys,
             weight: class.weight,
             proven: asking.stream || shown.valid,
             exempt: class.exempt,
@@ -362,33 +405,31 @@ impl Door {
         }
         // As long as nobody is refused, some pay for all: the accounts come to the same.
         let units = if level > Level::Open { 1 } else { OPEN_SAMPLE };
-        let accounts =
-            (units == 1 || self.one_in(units)).then(|| self.ladder.accounts(&self.books.0.secret, admitted.address));
-        if let Some(accounts) = &accounts {
-            let table = &self.books.0.tables[usize::from(admitted.proven)];
+        let pays = units == 1 || self.one_in(units);
+        let inner = &self.books.0;
+        let accounts = self.ladder.accounts(&inner.secret, admitted.address);
+        if pays && units > 1 {
             // All lines are on their way before the first is needed.
-            let touched = accounts.iter().fold(0, |sum, (key, _)| sum ^ table.touch(key));
-            std::hint::black_box(touched);
+            accounts.fetch_wider(&inner.tables[usize::from(admitted.proven)]);
         }
-        let narrowest = self.ladder.narrowest(&self.books.0.secret, admitted.address);
-        let load = self.answers[usize::from(admitted.proven)].look(narrowest, now).0;
+        let load = inner.tables[usize::from(admitted.proven)].read(admitted.keys.narrowest, now).0;
         admitted.busy = load > self.burst / 4;
         if admitted.busy && self.limits.crowds {
-            let key = prefix_key(&self.books.0.secret, Book::Address, admitted.address, 128);
-            admitted.weight = admitted.weight.saturating_mul(crowd(&self.books.0.crowds, key, now));
+            let shares = crowd(&self.books.0.crowds, admitted.keys.address, now);
+            admitted.weight = admitted.weight.saturating_mul(shares);
         }
         admitted.strict = level >= Level::Guard || load > self.burst / 2;
-        let Some(accounts) = accounts else { return Ok(()) };
-        let answers = &self.answers[usize::from(admitted.proven)];
-        for (index, (key, _)) in accounts.iter().enumerate() {
-            let price = accounts.price(index, units, admitted.weight, level);
-            if answers.take(key, now, price).is_err() {
-                // Who stands wider is charged by nobody who was refused closer in.
-                let reason = if index == 0 { Reason::ClientShare } else { Reason::PrefixShare };
-                return self.hold(now, admitted, name, self.limits.clients, reason);
-            }
+        if !pays {
+            return Ok(());
         }
-        Ok(())
+        let answers = &self.answers[usize::from(admitted.proven)];
+        let full = accounts.iter().enumerate().position(|(index, (key, _))| {
+            answers.take(key, now, accounts.price(index, units, admitted.weight, level)).is_err()
+        });
+        let Some(index) = full else { return Ok(()) };
+        // Who stands wider is charged by nobody who was refused closer in.
+        let reason = if index == 0 { Reason::ClientShare } else { Reason::PrefixShare };
+        self.hold(now, admitted, name, self.limits.clients, reason)
     }
 
     /// Where there is a flood of addresses never seen before, few of them are served; nothing is charged to
@@ -397,8 +438,7 @@ impl Door {
         if self.limits.strangers == Mode::Off {
             return Ok(());
         }
-        let secret = &self.books.0.secret;
-        let key = prefix_key(secret, Book::Address, admitted.address, 128);
+        let key = admitted.keys.address;
         if level < Level::Guard {
             admitted.stranger = !self.books.0.known.renew(key, now);
             return Ok(());
@@ -409,7 +449,7 @@ impl Door {
         admitted.stranger = true;
         let rate = u64::from(self.limits.stranger_rate) / if level == Level::Closed { 10 } else { 1 };
         let price = 1_000_000_000 / rate.max(1);
-        let all = secret.pair(u64::from(Book::Strangers as u8), 0);
+        let all = self.books.0.secret.pair(u64::from(Book::Strangers as u8), 0);
         match self.together.take(all, now, price) {
             Ok(_) => Ok(()),
             Err(_) => self.hold(now, admitted, name, self.limits.strangers, Reason::Stranger),
@@ -494,8 +534,7 @@ impl Door {
         let accounts = self.ladder.accounts(&self.books.0.secret, admitted.address);
         let work = &self.work[usize::from(admitted.proven)];
         let units = self.limits.miss_cost.saturating_sub(1).max(1);
-        let mut keys = accounts.iter().enumerate();
-        let full = keys.any(|(index, (key, _))| {
+        let full = accounts.iter().enumerate().any(|(index, (key, _))| {
             work.take(key, now, accounts.price(index, units, admitted.weight, level)).is_err()
         });
         if !full || level == Level::Open {
@@ -529,7 +568,7 @@ impl Door {
         self.settle(now, admitted, self.limits.failure_cost.saturating_sub(self.limits.miss_cost));
     }
 
-    fn charge(&self, now: Moment, accounts: &Accounts, admitted: &Admitted, units: usize, level: Level) {
+    fn charge(&self, now: Moment, accounts: &Accounts<'_>, admitted: &Admitted, units: usize, level: Level) {
         let table = &self.books.0.tables[usize::from(admitted.proven)];
         for (index, (key, _)) in accounts.iter().enumerate() {
             let price = Duration::from_nanos(accounts.price(index, units, admitted.weight, level));
@@ -550,7 +589,7 @@ impl Door {
     ) -> Parting {
         let (level, _) = self.controller.level();
         if from_cache && self.limits.crowds && level < Level::Guard && self.one_in(SAMPLED) {
-            let key = prefix_key(&self.books.0.secret, Book::Address, admitted.address, 128);
+            let key = admitted.keys.address;
             self.books.0.crowds.note(key, self.books.0.secret.octets(key.0, name), now);
         }
         let excess = sent.saturating_sub(received);
@@ -608,9 +647,8 @@ impl Door {
         if admitted.strict && admitted.busy {
             return Some(Reason::Ration);
         }
-        let address = || prefix_key(secret, Book::Address, admitted.address, 128);
-        let known = level < Level::Guard || self.books.0.known.has(address(), now);
-        let network = prefix_key(secret, Book::Ration, admitted.address, length);
+        let Keys { address, ration: network, .. } = admitted.keys;
+        let known = level < Level::Guard || self.books.0.known.has(address, now);
         let (network, ration) = match known {
             true => (network, self.limits.ration),
             false => (secret.pair(network.0, 1), self.limits.ration / 8),
@@ -618,7 +656,7 @@ impl Door {
         if self.plain.take(network, now, price(ration)).is_err() {
             // Carriers put thousands of customers behind one address: small answers to those are what they asked for.
             let shares = match self.limits.crowds && excess < SAME_ANSWER {
-                true => u64::from(crowd(&self.books.0.crowds, address(), now)),
+                true => u64::from(crowd(&self.books.0.crowds, address, now)),
                 false => 1,
             };
             if shares == 1 || self.plain.take(network, now, price(ration.saturating_mul(shares))).is_err() {

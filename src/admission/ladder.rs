@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::policy::{Limits, PrefixLevel};
 use super::pressure::Level;
-use crate::meter::{Hash, Secret};
+use crate::meter::{Hash, Secret, Table};
 
 /// Prefix lengths of one family at most.
 pub const RUNGS: usize = 8;
@@ -12,6 +12,10 @@ pub const RUNGS: usize = 8;
 const FRACTION: u32 = 10;
 /// How many shares there are in place of one, by level of pressure, in halves.
 const LENIENCE: [u64; 4] = [8, 8, 2, 1];
+
+/// Unproven networks to which octets are counted together, in bits.
+pub const RATION_V4: u8 = 24;
+pub const RATION_V6: u8 = 56;
 
 /// Which book an account stands in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,13 +50,23 @@ struct Rungs {
     count: usize,
 }
 
+/// What every query of an address is looked up by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Keys {
+    /// Who was served before, how many are behind it, who is refused.
+    pub address: Hash,
+    /// The account of the longest prefix.
+    pub narrowest: Hash,
+    /// The octets sent to its network.
+    pub ration: Hash,
+}
+
 /// The accounts of one address, longest prefix first.
 #[derive(Clone, Copy, Debug)]
-pub struct Accounts {
-    keys: [Hash; RUNGS],
-    units: [u64; RUNGS],
-    lengths: [u8; RUNGS],
-    count: usize,
+pub struct Accounts<'a> {
+    secret: &'a Secret,
+    address: IpAddr,
+    rungs: &'a [Rung],
 }
 
 impl Ladder {
@@ -70,41 +84,53 @@ impl Ladder {
         Ladder { v4: rungs(&limits.prefixes_v4), v6: rungs(&limits.prefixes_v6) }
     }
 
-    /// The first account of an address, which is canonical; of no meaning where there is none.
+    /// The keys of an address, which is canonical; that of its narrowest account is of no meaning where it has none.
     #[inline]
-    pub fn narrowest(&self, secret: &Secret, address: IpAddr) -> Hash {
-        let rungs = if address.is_ipv4() { &self.v4 } else { &self.v6 };
-        prefix_key(secret, Book::Share, address, rungs.rungs[0].length)
+    pub fn keys(&self, secret: &Secret, address: IpAddr) -> Keys {
+        let (rungs, ration) = match address {
+            IpAddr::V4(_) => (&self.v4, RATION_V4),
+            IpAddr::V6(_) => (&self.v6, RATION_V6),
+        };
+        Keys {
+            address: prefix_key(secret, Book::Address, address, 128),
+            narrowest: prefix_key(secret, Book::Share, address, rungs.rungs[0].length),
+            ration: prefix_key(secret, Book::Ration, address, ration),
+        }
     }
 
     /// The accounts of an address, which is canonical.
     #[inline]
-    pub fn accounts(&self, secret: &Secret, address: IpAddr) -> Accounts {
-        let rungs = if address.is_ipv4() { &self.v4 } else { &self.v6 };
-        let mut accounts =
-            Accounts { keys: [Hash(0); RUNGS], units: [0; RUNGS], lengths: [0; RUNGS], count: rungs.count.min(RUNGS) };
-        for (index, rung) in rungs.rungs.iter().enumerate().take(accounts.count) {
-            accounts.keys[index] = prefix_key(secret, Book::Share, address, rung.length);
-            accounts.units[index] = rung.unit;
-            accounts.lengths[index] = rung.length;
-        }
-        accounts
+    pub fn accounts<'a>(&'a self, secret: &'a Secret, address: IpAddr) -> Accounts<'a> {
+        let Rungs { rungs, count } = if address.is_ipv4() { &self.v4 } else { &self.v6 };
+        Accounts { secret, address, rungs: rungs.get(..*count).unwrap_or(rungs) }
     }
 }
 
-impl Accounts {
+impl Accounts<'_> {
+    /// Has all but the narrowest fetched.
+    #[inline]
+    pub fn fetch_wider(&self, table: &Table) {
+        for rung in self.rungs.get(1..).unwrap_or(&[]) {
+            table.fetch(prefix_key(self.secret, Book::Share, self.address, rung.length));
+        }
+    }
+
     /// Key and prefix length of each, longest first.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = (Hash, u8)> + '_ {
-        self.keys.iter().copied().zip(self.lengths).take(self.count)
+        let key = |rung: &Rung| (prefix_key(self.secret, Book::Share, self.address, rung.length), rung.length);
+        self.rungs.iter().map(key)
     }
 
     /// What `units` cost in the `index`th, in nanoseconds of it, for somebody with `weight` shares.
     #[inline]
     pub fn price(&self, index: usize, units: usize, weight: u32, level: Level) -> u64 {
-        let unit = self.units.get(index).copied().unwrap_or(0);
+        let unit = self.rungs.get(index).map_or(0, |rung| rung.unit);
         let shares = LENIENCE[level as usize] * u64::from(weight.max(1));
-        ((unit.saturating_mul(2).saturating_mul(units as u64) / shares) >> FRACTION).max(1)
+        let price = unit.saturating_mul(2).saturating_mul(units as u64);
+        // Mostly a power of two, without the division.
+        let share = if shares.is_power_of_two() { price >> shares.trailing_zeros() } else { price / shares };
+        (share >> FRACTION).max(1)
     }
 }
 
@@ -115,7 +141,7 @@ pub fn prefix_key(secret: &Secret, book: Book, address: IpAddr, length: u8) -> H
     match address {
         // Bit 48 tells the families apart.
         IpAddr::V4(v4) => {
-            let mask = u32::MAX.checked_shl(32 - u32::from(length.min(32))).unwrap_or(0);
+            let mask = (u64::MAX << (32 - u32::from(length.min(32)))) as u32;
             secret.word(kind | 1 << 48 | u64::from(u32::from(v4) & mask))
         }
         IpAddr::V6(v6) => {
@@ -154,7 +180,8 @@ mod tests {
     #[test]
     fn prices_follow_rate_shares_weight_and_pressure() {
         let ladder = Ladder::new(&Limits { client_rate: 1_000, ..Limits::default() });
-        let accounts = ladder.accounts(&Secret::new(&[1; 32]), ip("192.0.2.1"));
+        let secret = Secret::new(&[1; 32]);
+        let accounts = ladder.accounts(&secret, ip("192.0.2.1"));
         assert_eq!(accounts.price(0, 1, 1, Level::Guard), 1_000_000);
         assert_eq!(accounts.price(0, 20, 1, Level::Guard), 20_000_000);
         assert_eq!(accounts.price(0, 1, 10, Level::Guard), 100_000);

@@ -23,7 +23,7 @@ mod zones;
 
 pub use books::{Account, Books, Sizes};
 pub use decisions::{Action, Decision, Decisions};
-pub use door::{Admitted, Asking, CookieReply, Door, Parting, Places, Slip, Tally, Turned, Verdict};
+pub use door::{Admitted, Asking, CookieReply, Door, Origin, Parting, Places, Slip, Tally, Turned, Verdict};
 pub use policy::{ClientClass, Cookies, Limits, Mode, Policy, PrefixLevel};
 pub use pressure::{Controller, Level, Pressure};
 pub use reason::Reason;

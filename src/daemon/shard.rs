@@ -10,6 +10,7 @@ use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use smallvec::SmallVec;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep};
@@ -35,6 +36,9 @@ use crate::upstream::{self, Upstream};
 
 /// Packets from servers taken in one turn at most.
 const RESPONSES: usize = 256;
+/// Queries of a batch that are read before the first of them is answered: what their answers lie in is on its way then. As
+/// many as a processor can wait for at once.
+const READ: usize = 16;
 /// Queries from connections taken in one turn at most.
 const STREAMED: usize = 128;
 /// Sources that are thinned out are looked at this often, whatever arrives.
@@ -325,16 +329,24 @@ impl Shard {
         for (number, socket) in self.sockets.iter_mut().enumerate() {
             let count = socket.receive(&mut self.batch, &self.counters);
             self.strain.received(count);
-            for index in 0..count {
-                let Some(datagram) = self.batch.datagram(index) else {
-                    self.counters.note_oversized();
-                    continue;
-                };
-                let route = Route { socket: number as u64, local: datagram.local };
-                let client = Client { addr: datagram.from, transport: Transport::Udp, route };
-                match self.engine.handle_query(now, client, datagram.data, socket.reply()) {
-                    Disposition::Answered => socket.commit(datagram.from, datagram.local, &self.counters),
-                    Disposition::Pending | Disposition::Dropped(_) => {}
+            for start in (0..count).step_by(READ) {
+                let mut arrived = SmallVec::<[_; READ]>::new();
+                for index in start..count.min(start + READ) {
+                    let Some(datagram) = self.batch.datagram(index) else {
+                        self.counters.note_oversized();
+                        continue;
+                    };
+                    let route = Route { socket: number as u64, local: datagram.local };
+                    let client = Client { addr: datagram.from, transport: Transport::Udp, route };
+                    arrived.push(self.engine.read(client, datagram.data));
+                }
+                arrived.iter().for_each(|arrived| self.engine.fetch(arrived));
+                for arrived in &arrived {
+                    let client = arrived.client();
+                    match self.engine.handle_arrived(now, arrived, socket.reply()) {
+                        Disposition::Answered => socket.commit(client.addr, client.route.local, &self.counters),
+                        Disposition::Pending | Disposition::Dropped(_) => {}
+                    }
                 }
             }
             more |= count == BATCH;

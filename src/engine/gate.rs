@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 
 use super::respond::{self, Asker, Extended};
-use super::types::{Client, Disposition, DropReason, Transport};
+use super::types::{Client, Disposition, Transport};
 use super::{Engine, MAX_QUESTIONS, Pending, Waiter, Wanted};
 use crate::admission::{
-    Admitted, Asking, CookieReply, End, Level, Over, Parting, Places, Pressure, Slip, Standing, Ticket, Turned, Verdict,
+    Admitted, Asking, CookieReply, End, Level, Origin, Over, Parting, Places, Pressure, Slip, Standing, Ticket, Turned,
+    Verdict,
 };
 use crate::clock::{Moment, Now};
 use crate::resolve::{Failure, Limit, Outcome};
@@ -22,14 +23,20 @@ pub(super) struct Pass {
 
 impl Engine {
     /// What the door says to a query; `view` is none where it could not be read.
-    pub(super) fn judge(&mut self, now: Now, client: &Client, view: Option<&QueryView<'_>>) -> (Verdict, CookieReply) {
+    pub(super) fn judge(
+        &mut self,
+        now: Now,
+        client: &Client,
+        origin: &Origin,
+        view: Option<&QueryView<'_>>,
+    ) -> (Verdict, CookieReply) {
         let asking = Asking {
             address: client.addr.ip(),
             stream: client.transport == Transport::Tcp,
             cookie: view.and_then(|view| view.edns).and_then(|edns| edns.cookie),
             name: view.map_or(&[], QueryView::name),
         };
-        self.door.judge(now, &asking)
+        self.door.judge_from(now, origin, &asking)
     }
 
     /// Carries out what the door wants done with a client that is not served.
@@ -60,10 +67,8 @@ impl Engine {
             _ => Rcode::FORMERR,
         };
         respond::bare(out, asker, &self.policy.respond, rcode, &Extended::none());
-        match self.part(now, pass, asker, true, out) {
-            None => Disposition::Answered,
-            Some(reason) => Disposition::Dropped(reason),
-        }
+        let parting = self.parting(now, pass, asker.name(), true, out);
+        self.carry_out(parting, asker, out)
     }
 
     /// The end has come: everybody who still waits is told so, and nothing is resolved for them any more.
@@ -79,26 +84,21 @@ impl Engine {
         self.send_due(now, true);
     }
 
-    /// Lets a response go that is in `out`, or something smaller, or nothing.
-    pub(super) fn part(
-        &mut self,
-        now: Moment,
-        pass: &Pass,
-        asker: &Asker,
-        from_cache: bool,
-        out: &mut Vec<u8>,
-    ) -> Option<DropReason> {
-        let name = asker.name();
+    /// Whether the response in `out` may go to who asked for `name`.
+    pub(super) fn parting(&mut self, now: Moment, pass: &Pass, name: &[u8], from_cache: bool, out: &[u8]) -> Parting {
         // A refusal says nothing of who asked.
         let known = from_cache && out.get(3).is_some_and(|flags| flags & 0xf == 0);
-        match self.door.part(now, &pass.admitted, name, pass.received, out.len(), known) {
-            Parting::Send => None,
-            Parting::Truncate(_) => {
-                respond::slip(out, asker, &self.policy.respond, Slip::Truncated);
-                None
-            }
-            Parting::Drop(reason) => Some(reason.into()),
+        self.door.part(now, &pass.admitted, name, pass.received, out.len(), known)
+    }
+
+    /// Lets a response go that is in `out`, or something smaller, or nothing.
+    pub(super) fn carry_out(&self, parting: Parting, asker: &Asker, out: &mut Vec<u8>) -> Disposition {
+        match parting {
+            Parting::Send => {}
+            Parting::Truncate(_) => respond::slip(out, asker, &self.policy.respond, Slip::Truncated),
+            Parting::Drop(reason) => return Disposition::Dropped(reason.into()),
         }
+        Disposition::Answered
     }
 
     /// Asks leave to ask the zone of a question, before anything else is done for it. `Err`: what the client is told.

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use crate::cache::RrSet;
 use crate::clock::Moment;
+use crate::fetch;
 use crate::resolve::{Keyed, Life, Outcome};
 use crate::wire::{Flags, HEADER, QueryView, Rtype, option};
 
@@ -31,6 +32,8 @@ const LARGEST: usize = 1024;
 const INLINE: usize = 104;
 /// Records whose TTL is patched in one answer.
 const MOST_RECORDS: usize = 32;
+/// Octets of type and class at the end of a question.
+const KIND: usize = 4;
 /// A cookie in its option.
 const COOKIE_OPTION: usize = 4 + COOKIE;
 
@@ -63,7 +66,7 @@ struct Age {
 struct Encoded {
     hash: u64,
     form: Form,
-    /// Answers of the usual size lie right here: one place less to fetch.
+    /// Answers of the usual size lie right here: one place less to fetch. The name of its question is in lower case.
     packet: SmallVec<[u8; INLINE]>,
     /// The octets of the question: name, type, class.
     question: u16,
@@ -80,7 +83,7 @@ impl Encoded {
     }
 }
 
-/// Words of the longest question: a name of 255 octets, type and class, and what is left of the last word.
+/// Words of the longest question: a name of 255 octets in words of eight, the last of which overlap; and one for all else.
 const WORDS: usize = 33;
 
 /// A keyed hash of questions: the sum of their words, each times a secret factor of its own, of which the upper half
@@ -88,28 +91,47 @@ const WORDS: usize = 33;
 /// hashing, Lemire and Kaser 2014), and it costs a fifth of SipHash, whose keys the factors are drawn with.
 struct Factors(Box<[u128; WORDS]>);
 
+/// Where the answer to a question is looked for: its hash, and what else its response depends on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sought {
+    hash: u64,
+    form: Form,
+}
+
 impl Factors {
     fn new(keyed: Keyed) -> Factors {
         let half = |number: usize| u128::from(std::hash::BuildHasher::hash_one(&keyed, number));
         Factors(Box::new(std::array::from_fn(|at| half(2 * at) << 64 | half(2 * at + 1))))
     }
 
-    /// Of the question in lower case, eight octets at a time.
-    fn hash(&self, question: &[u8], form: Form) -> u64 {
-        let (words, rest) = question.as_chunks::<8>();
-        let mut sum = 0u128;
-        let mut factors = self.0.iter();
-        for (word, factor) in words.iter().zip(&mut factors) {
-            sum = sum.wrapping_add(factor.wrapping_mul(u128::from(lower(u64::from_le_bytes(*word)))));
+    /// Of a question whose name may be in any case.
+    fn hash(&self, name: &[u8], rtype: Rtype, class: u16, form: Form) -> u64 {
+        let times = |factor: &u128, word: u64| factor.wrapping_mul(u128::from(word));
+        let (last, factors) = self.0.split_at(2);
+        // With the length, no two names have the same words.
+        let kind = u64::from(rtype.0) | u64::from(class) << 16 | u64::from(form.0) << 32 | (name.len() as u64) << 40;
+        let mut sum = times(&last[0], kind).wrapping_add(times(&last[1], lower(last_word(name))));
+        for (word, factor) in name.as_chunks::<8>().0.iter().zip(factors) {
+            sum = sum.wrapping_add(times(factor, lower(u64::from_le_bytes(*word))));
         }
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        // Its length stands in the octet that the rest leaves free, so that no two questions look the same.
-        let end = u64::from(form.0) << 3 | rest.len() as u64;
-        let last = lower(u64::from_le_bytes(last)) | end << 56;
-        let factor = factors.next().copied().unwrap_or(1);
-        (sum.wrapping_add(factor.wrapping_mul(u128::from(last))) >> 64) as u64
+        (sum >> 64) as u64
     }
+}
+
+/// The last eight octets of a name, or all of it.
+fn last_word(name: &[u8]) -> u64 {
+    match name.last_chunk::<8>() {
+        Some(word) => u64::from_le_bytes(*word),
+        None => name.iter().fold(0, |word, octet| word << 8 | u64::from(*octet)),
+    }
+}
+
+/// Whether a name in any case is one that is in lower case.
+fn is_name(known: &[u8], name: &[u8]) -> bool {
+    let words = name.as_chunks::<8>().0.iter().zip(known.as_chunks::<8>().0);
+    known.len() == name.len()
+        && last_word(known) == lower(last_word(name))
+        && words.into_iter().all(|(word, known)| lower(u64::from_le_bytes(*word)) == u64::from_le_bytes(*known))
 }
 
 /// The table.
@@ -162,29 +184,51 @@ impl Hot {
         self.used = 0;
     }
 
-    /// Writes the response to `view` into `out`, if it is here. `false`: it is not. `asker` has the cookie that goes with it.
+    /// Where an answer to a question would be; `None`: nowhere here.
+    pub fn seek(&self, view: &QueryView<'_>, transport: Transport) -> Option<Sought> {
+        let form = Form::of(view, transport)?;
+        Some(Sought { hash: self.factors.hash(view.name(), view.rtype, view.class, form), form })
+    }
+
+    /// Has that fetched which says where an answer is.
+    pub fn fetch_place(&self, sought: Sought) {
+        if let Some(place) = self.places.get(self.place(sought.hash)) {
+            fetch::soon(place);
+        }
+    }
+
+    /// Has an answer fetched, if it is here; reads what [`fetch_place`](Self::fetch_place) has asked for.
+    pub fn fetch(&self, sought: Sought) {
+        if let Some(Some(known)) = self.places.get(self.place(sought.hash)) {
+            fetch::soon(&**known);
+        }
+    }
+
+    /// Writes the response to `view`, which was `sought`, into `out`, with the cookie that goes with it, if it is here.
+    /// `false`: it is not.
     pub fn answer(
         &self,
         view: &QueryView<'_>,
-        asker: &Asker,
-        policy: &RespondPolicy,
+        sought: Sought,
+        cookie: Option<&[u8; COOKIE]>,
+        limit: usize,
         age: Moment,
         out: &mut Vec<u8>,
     ) -> bool {
-        let transport = asker.transport;
-        let Some(form) = Form::of(view, transport) else { return false };
-        let hash = self.factors.hash(view.question, form);
-        let Some(known) = self.places.get(self.place(hash)).and_then(Option::as_ref) else {
+        let Some(known) = self.places.get(self.place(sought.hash)).and_then(Option::as_ref) else {
             return false;
         };
-        if known.hash != hash || known.form != form || age >= known.until {
+        if known.hash != sought.hash || known.form != sought.form || age >= known.until {
             return false;
         }
         let end = HEADER + usize::from(known.question);
-        let same = known.packet.get(HEADER..end).is_some_and(|question| question.eq_ignore_ascii_case(view.question));
-        let cookie = asker.edns.and_then(|edns| edns.cookie);
+        let same = known
+            .packet
+            .get(HEADER..end)
+            .and_then(<[u8]>::split_last_chunk::<KIND>)
+            .is_some_and(|(name, kind)| view.question.ends_with(kind) && is_name(name, view.name()));
         let length = known.packet.len() + if cookie.is_some() { COOKIE_OPTION } else { 0 };
-        if !same || length > limit(view, transport, policy) {
+        if !same || length > limit {
             return false;
         }
         out.clear();
@@ -207,14 +251,14 @@ impl Hot {
             // The OPT record is the last one, and has no other option.
             out.truncate(out.len() - 2);
             out.extend_from_slice(&[0, COOKIE_OPTION as u8, 0, option::COOKIE as u8, 0, COOKIE as u8]);
-            out.extend_from_slice(&cookie);
+            out.extend_from_slice(cookie);
         }
         true
     }
 
     /// Keeps a response that has just been composed for `view` from `outcome`.
     pub fn keep(&mut self, view: &QueryView<'_>, asker: &Asker, outcome: &Outcome, age: Moment, packet: &[u8]) {
-        let Some(form) = Form::of(view, asker.transport) else { return };
+        let Some(Sought { hash, form }) = self.seek(view, asker.transport) else { return };
         let truncated = packet.get(2).is_none_or(|flags| flags & (Flags::TC >> 8) as u8 != 0);
         if packet.len() > LARGEST || truncated || outcome.failure.is_some() || outcome.stale.is_some() || outcome.ripe {
             return;
@@ -222,9 +266,12 @@ impl Hot {
         let dnssec_ok = asker.edns.is_some_and(|edns| edns.dnssec_ok);
         let Some(packet) = without_cookie(packet, asker) else { return };
         let Some((ages, until)) = ages(outcome, dnssec_ok, age, &packet, view.question.len()) else { return };
-        let hash = self.factors.hash(view.question, form);
         let question = u16::try_from(view.question.len()).unwrap_or(0);
-        let encoded = Encoded { hash, form, packet: SmallVec::from_slice(&packet), question, ages, until };
+        let mut packet = SmallVec::from_slice(&packet);
+        if let Some(name) = packet.get_mut(HEADER..HEADER + view.name().len()) {
+            name.make_ascii_lowercase();
+        }
+        let encoded = Encoded { hash, form, packet, question, ages, until };
         let at = self.place(hash);
         let octets = encoded.octets();
         if let Some(before) = self.places.get_mut(at).and_then(Option::take) {
@@ -262,7 +309,8 @@ fn lower(word: u64) -> u64 {
     word | upper >> 2
 }
 
-fn limit(view: &QueryView<'_>, transport: Transport, policy: &RespondPolicy) -> usize {
+/// Octets that the response to `view` may have.
+pub(super) fn limit(view: &QueryView<'_>, transport: Transport, policy: &RespondPolicy) -> usize {
     match (transport, view.edns) {
         (Transport::Tcp, _) => usize::from(u16::MAX),
         (Transport::Udp, None) => 512,
@@ -331,23 +379,30 @@ mod tests {
     #[test]
     fn questions_that_differ_have_other_hashes_and_case_makes_no_difference() {
         let factors = Factors::new(Keyed::new(1, 2));
+        let hash = |name: &[u8]| factors.hash(name, Rtype::A, 1, Form(0));
         let mut seen = std::collections::HashSet::new();
-        for length in 0..=WORDS * 8 - 5 {
-            let question = vec![b'a'; length];
+        for length in 0..=255 {
+            let name = vec![b'a'; length];
             for form in 0..16 {
-                assert!(seen.insert(factors.hash(&question, Form(form))), "{length} octets, {form}");
+                assert!(seen.insert(factors.hash(&name, Rtype::A, 1, Form(form))), "{length} octets, {form}");
             }
-            let mut other = question.clone();
+            for rtype in [b'A', b'a'] {
+                assert!(seen.insert(factors.hash(&name, Rtype(rtype.into()), 1, Form(0))), "type {rtype}");
+                assert!(seen.insert(factors.hash(&name, Rtype::A, rtype.into(), Form(0))), "class {rtype}");
+            }
+            let mut other = name.clone();
             for at in 0..length {
                 other[at] = b'A';
-                assert_eq!(factors.hash(&other, Form(0)), factors.hash(&question, Form(0)));
+                assert_eq!(hash(&other), hash(&name));
+                assert!(is_name(&name, &other) && !is_name(&name, &other[1..]));
                 other[at] = b'b';
-                assert!(seen.insert(factors.hash(&other, Form(0))), "{length} octets, another at {at}");
+                assert!(seen.insert(hash(&other)), "{length} octets, another at {at}");
+                assert!(!is_name(&name, &other), "{length} octets, another at {at}");
                 other[at] = b'a';
             }
         }
         let others = Factors::new(Keyed::new(1, 3));
-        assert_ne!(others.hash(b"a", Form(0)), factors.hash(b"a", Form(0)));
+        assert_ne!(others.hash(b"a", Rtype::A, 1, Form(0)), hash(b"a"));
     }
 
     #[test]

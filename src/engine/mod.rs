@@ -3,6 +3,7 @@
 //! A client's packet goes through the door, then to what is known beforehand, then to the cache; only
 //! what is left becomes a question in flight, shared by all who ask the same.
 
+mod arrived;
 mod gate;
 mod hot;
 mod release;
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::admission::{Books, CookieReply, Door, Sizes, Standing, Ticket, Turned, Verdict};
+use crate::admission::{Books, CookieReply, Door, Parting, Sizes, Standing, Ticket, Turned, Verdict};
 use crate::cache::{Cache, Security};
 use crate::clock::{Moment, Now};
 use crate::dnssec::{Anchor, Rollover, Sentinel};
@@ -32,6 +33,7 @@ use crate::wire::{
     CLASS_ANY, CLASS_CH, CLASS_IN, Flags, Name, QueryView, Question, Rcode, Rtype, Unreadable, ede, header_only,
     leading_name,
 };
+pub use arrived::Arrived;
 use gate::Pass;
 use hot::Hot;
 use release::Releases;
@@ -191,10 +193,16 @@ impl Engine {
 
     /// Takes a client's packet. With `Answered`, the response is in `out`, which is cleared first.
     pub fn handle_query(&mut self, now: Now, client: Client, packet: &[u8], out: &mut Vec<u8>) -> Disposition {
+        let arrived = self.read(client, packet);
+        self.handle_arrived(now, &arrived, out)
+    }
+
+    /// Takes a packet that has been read.
+    pub fn handle_arrived(&mut self, now: Now, arrived: &Arrived<'_>, out: &mut Vec<u8>) -> Disposition {
         self.set_now(now);
         self.counters.queries += 1;
         out.clear();
-        let disposition = self.take_query(now, client, packet, out);
+        let disposition = self.take_query(now, arrived, out);
         match disposition {
             Disposition::Answered => self.counters.answered += 1,
             Disposition::Dropped(reason) => self.counters.dropped[reason as usize] += 1,
@@ -203,55 +211,62 @@ impl Engine {
         disposition
     }
 
-    fn take_query(&mut self, now: Now, client: Client, packet: &[u8], out: &mut Vec<u8>) -> Disposition {
+    fn take_query(&mut self, now: Now, arrived: &Arrived<'_>, out: &mut Vec<u8>) -> Disposition {
+        let Arrived { client, packet, view, origin, sought } = arrived;
         if client.addr.port() == 0 {
             return Disposition::Dropped(DropReason::PortZero);
         }
-        let view = QueryView::parse(packet);
-        match view {
-            Err(Unreadable::NoHeader) => return Disposition::Dropped(DropReason::Malformed),
-            Err(Unreadable::Response) => return Disposition::Dropped(DropReason::Response),
-            _ => {}
+        if let Err(silent @ (Unreadable::NoHeader | Unreadable::Response)) = view {
+            let response = *silent == Unreadable::Response;
+            return Disposition::Dropped(if response { DropReason::Response } else { DropReason::Malformed });
         }
-        let (verdict, cookie) = self.judge(now, &client, view.as_ref().ok());
+        let (verdict, cookie) = self.judge(now, client, origin, view.as_ref().ok());
         let view = match (view, verdict) {
             (Ok(view), _) => view,
             (Err(_), Verdict::Turned(Turned::Drop(reason))) => return Disposition::Dropped(reason.into()),
             (Err(unreadable), _) => {
                 let rcode = match unreadable {
                     _ if matches!(verdict, Verdict::Turned(_)) => Rcode::REFUSED,
-                    Unreadable::Reject(rcode, _) => rcode,
+                    Unreadable::Reject(rcode, _) => *rcode,
                     _ => Rcode::NOTIMP,
                 };
                 reject(out, packet, rcode);
                 return Disposition::Answered;
             }
         };
-        let asker = Asker::new(&view, client.transport, cookie);
         let admitted = match verdict {
             Verdict::Admitted(admitted) => admitted,
-            Verdict::Turned(turned) => return self.turn(turned, &client, &asker, out),
+            Verdict::Turned(Turned::Drop(reason)) => return Disposition::Dropped(reason.into()),
+            Verdict::Turned(turned) => {
+                let asker = Asker::new(view, client.transport, cookie);
+                return self.turn(turned, client, &asker, out);
+            }
         };
+        let pass = Pass { admitted, received: packet.len() };
+        if let Some(sought) = sought
+            && cookie != CookieReply::Malformed
+            && self.answer_hot(now, view, *sought, client.transport, &cookie, out)
+        {
+            self.counters.cache_hits += 1;
+            let parting = self.parting(now.mono, &pass, view.name(), true, out);
+            return match parting {
+                Parting::Send => Disposition::Answered,
+                _ => self.carry_out(parting, &Asker::new(view, client.transport, cookie), out),
+            };
+        }
+        let asker = Asker::new(view, client.transport, cookie);
         if cookie == CookieReply::Malformed {
             respond::bare(out, &asker, &self.policy.respond, Rcode::FORMERR, &Extended::none());
             return Disposition::Answered;
         }
-        let pass = Pass { admitted, received: packet.len() };
         if view.question.is_empty() {
             return self.give_cookie(now.mono, &asker, &pass, out);
         }
-        if self.hot.answer(&view, &asker, &self.policy.respond, now.age, out) {
-            self.counters.cache_hits += 1;
-            return match self.part(now.mono, &pass, &asker, true, out) {
-                None => Disposition::Answered,
-                Some(reason) => Disposition::Dropped(reason),
-            };
-        }
-        match self.answer(now, client, &view, &asker, pass, out) {
-            Disposition::Answered => match self.part(now.mono, &pass, &asker, true, out) {
-                None => Disposition::Answered,
-                Some(reason) => Disposition::Dropped(reason),
-            },
+        match self.answer(now, *client, view, &asker, pass, out) {
+            Disposition::Answered => {
+                let parting = self.parting(now.mono, &pass, view.name(), true, out);
+                self.carry_out(parting, &asker, out)
+            }
             other => other,
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use super::types::{DropReason, Transmit};
+use super::types::{Disposition, DropReason, Transmit};
 use super::{Engine, Waiter};
 use crate::clock::{Moment, Now};
 use crate::resolve::Keyed;
@@ -72,11 +72,15 @@ impl Engine {
     fn send_off(&mut self, now: Now, waiter: &Waiter, mut packet: Vec<u8>) {
         self.counters.waiting -= 1;
         let admitted = &waiter.pass.admitted;
-        let dropped = match self.door.still_waits(now.mono, admitted, waiter.asker.name(), waiter.since) {
-            true => self.part(now.mono, &waiter.pass, &waiter.asker, false, &mut packet),
-            false => Some(DropReason::Late),
+        let name = waiter.asker.name();
+        let sent = match self.door.still_waits(now.mono, admitted, name, waiter.since) {
+            true => {
+                let parting = self.parting(now.mono, &waiter.pass, name, false, &packet);
+                self.carry_out(parting, &waiter.asker, &mut packet)
+            }
+            false => Disposition::Dropped(DropReason::Late),
         };
-        if let Some(reason) = dropped {
+        if let Disposition::Dropped(reason) = sent {
             self.counters.dropped[reason as usize] += 1;
             return;
         }

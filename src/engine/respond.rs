@@ -249,7 +249,8 @@ pub(super) fn bare(out: &mut Vec<u8>, asker: &Asker, policy: &RespondPolicy, rco
 
 /// Writes a response that asks for a better question: no larger than this one was, but for a fresh cookie.
 pub(super) fn slip(out: &mut Vec<u8>, asker: &Asker, policy: &RespondPolicy, slip: Slip) {
-    let mut asker = asker.clone();
+    // Octet by octet is how a clone of the question would be made.
+    let mut asker = Asker { question: SmallVec::from_slice(&asker.question), ..*asker };
     if let Some(edns) = &mut asker.edns {
         (edns.nsid, edns.keepalive) = (false, false);
         edns.cookie = edns.cookie.filter(|_| edns.cookie_shown || slip == Slip::BadCookie);

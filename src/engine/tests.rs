@@ -193,6 +193,28 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn a_batch_that_is_read_first_is_answered_as_one_by_one(questions in prop::collection::vec(asked(), 1..60)) {
+        let packets: Vec<Vec<u8>> = (0..).zip(&questions).map(|(id, asked)| query(asked, id)).collect();
+        let (one, other) = (filled(), filled());
+        let (mut single, mut batched) = (engine(&one), engine(&other));
+        for (second, packets) in (1..).zip(packets.chunks(7)) {
+            let now = Now::simulated(second * SECOND);
+            let arrived: Vec<Arrived<'_>> = packets.iter().map(|packet| batched.read(client(), packet)).collect();
+            arrived.iter().for_each(|arrived| batched.fetch(arrived));
+            for (packet, arrived) in packets.iter().zip(&arrived) {
+                let (mut expected, mut out) = (Vec::new(), Vec::new());
+                let disposition = single.handle_query(now, client(), packet, &mut expected);
+                prop_assert_eq!(batched.handle_arrived(now, arrived, &mut out), disposition);
+                prop_assert_eq!(out, expected);
+            }
+        }
+        prop_assert_eq!(single.counters(), batched.counters());
+    }
+}
+
 #[test]
 fn what_follows_from_ranges_is_answered_while_they_last() {
     let shared = filled();
@@ -224,6 +246,25 @@ fn what_follows_from_ranges_is_answered_while_they_last() {
     assert_eq!(engine.counters().deduced, 7);
     let told = engine.take_trace().iter().filter(|traced| traced.step.to_string().contains("RFC 8198")).count();
     assert_eq!(told, 7);
+}
+
+#[test]
+fn types_that_look_like_letters_are_not_taken_for_each_other() {
+    // HTTPS is 65, which is the letter A; 97 is a.
+    let shared = filled();
+    let mut engine = engine(&shared);
+    let set =
+        RrSet::new(name("www.example.be"), Rtype(65), 300, Rank::AuthoritativeAnswer, Moment::ZERO, [&b"\0\0\0"[..]]);
+    shared.cache.keep(set.judged(Security::Insecure, 300), Moment::ZERO);
+    let mut out = Vec::new();
+    let mut ask = |rtype: u16| {
+        let mut composer = Composer::new(&mut out, 1, Flags::RD, 512);
+        composer.question(&[name("www.example.be").wire(), &rtype.to_be_bytes(), &[0, 1]].concat());
+        composer.finish();
+        let packet = out.clone();
+        engine.handle_query(Now::simulated(SECOND), client(), &packet, &mut out)
+    };
+    assert_eq!([ask(65), ask(65), ask(97)], [Disposition::Answered, Disposition::Answered, Disposition::Pending]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use siphasher::sip::SipHasher13;
 
 /// A hash of a key that a sender may have chosen.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Hash(pub u64);
 
 /// The key of all hashes of one process.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Hash;
 use crate::clock::Moment;
+use crate::fetch;
 use crate::pack::{Fields, Pack, Passage};
 
 /// Words in a cache line: a key has all its bits in one.
@@ -70,9 +71,26 @@ impl Seen {
         self.generations.iter().map(|words| words.len() * 8).sum()
     }
 
+    /// Has that fetched which noting a key takes.
+    #[inline]
+    pub fn fetch(&self, key: Hash) {
+        let young = (self.epoch.load(Ordering::Relaxed) % 2) as usize;
+        if let Some(line) = line(key, &self.generations[young]) {
+            fetch::soon(line);
+        }
+    }
+
     /// Notes a key.
+    #[inline]
     pub fn note(&self, key: Hash, now: Moment) {
-        let mut young = self.turn(now);
+        let young = self.turn(now);
+        // Most were noted before.
+        if places(key, &self.generations[young]).any(|(word, bit)| word.load(Ordering::Relaxed) & bit == 0) {
+            self.note_anew(key, now, young);
+        }
+    }
+
+    fn note_anew(&self, key: Hash, now: Moment, mut young: usize) {
         let most = (self.generations[young].len() as f64 * 64.0 * FULL) as u64;
         if self.set[young].load(Ordering::Relaxed) >= most {
             if !self.early {
@@ -206,10 +224,16 @@ impl Seen {
     }
 }
 
+/// The cache line that has all bits of a key.
+#[inline]
+fn line(key: Hash, words: &[AtomicU64]) -> Option<&[AtomicU64; WORDS]> {
+    let (lines, _) = words.as_chunks::<WORDS>();
+    lines.get((key.0 >> 36) as usize & (lines.len() - 1))
+}
+
 /// Where the bits of a key are, all within one cache line.
 fn places(key: Hash, words: &[AtomicU64]) -> impl Iterator<Item = (&AtomicU64, u64)> {
-    let (lines, _) = words.as_chunks::<WORDS>();
-    let line = lines.get((key.0 >> 36) as usize & (lines.len() - 1));
+    let line = line(key, words);
     (0..BITS).filter_map(move |index| {
         let bit = key.0 >> (9 * index) & 0x1ff;
         Some((&line?[(bit / 64) as usize % WORDS], 1 << (bit % 64)))

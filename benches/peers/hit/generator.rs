@@ -60,15 +60,16 @@ impl Volume {
 pub struct Latency {
     /// Nanoseconds, sorted.
     taken: Vec<u32>,
+    /// Questions without an answer.
     pub lost: u64,
 }
 
 impl Latency {
-    /// Microseconds at this part of all answers.
+    /// Microseconds at this part of all questions; one without an answer took forever.
     pub fn micros(&self, part: f64) -> f64 {
-        let last = self.taken.len().saturating_sub(1);
+        let last = (self.taken.len() + self.lost as usize).saturating_sub(1);
         let place = (part * last as f64).round() as usize;
-        self.taken.get(place).map_or(f64::NAN, |nanos| f64::from(*nanos) / 1000.0)
+        self.taken.get(place).map_or(f64::INFINITY, |nanos| f64::from(*nanos) / 1000.0)
     }
 }
 

@@ -53,7 +53,7 @@ impl Door {
             return Ok(Ticket::default());
         }
         let inner = &self.books.0;
-        let address = prefix_key(&inner.secret, Book::Address, admitted.address, 128);
+        let address = admitted.keys.address;
         let ordinary = crowd_count(&inner.crowds, address, now) >= ORDINARY;
         let client = (self.client(admitted.address), admitted.weight, ordinary);
         let (ticket, verdict) = inner.zones.judge(now, &self.marks(), name, client);

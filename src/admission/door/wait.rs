@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::{Admitted, Door};
 use crate::admission::books::crowd;
 use crate::admission::decisions::Action;
-use crate::admission::ladder::{Book, prefix_key};
 use crate::admission::policy::Mode;
 use crate::admission::reason::Reason;
 use crate::clock::Moment;
@@ -22,8 +21,7 @@ impl Door {
     /// The shares of whoever waits: what its class says, or how many clients seem to be behind it.
     fn waiting_shares(&self, now: Moment, admitted: &Admitted) -> u32 {
         let inner = &self.books.0;
-        let address = prefix_key(&inner.secret, Book::Address, admitted.address, 128);
-        let crowd = if self.limits.crowds { crowd(&inner.crowds, address, now) } else { 1 };
+        let crowd = if self.limits.crowds { crowd(&inner.crowds, admitted.keys.address, now) } else { 1 };
         admitted.weight.max(crowd)
     }
 

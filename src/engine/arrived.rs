@@ -1,0 +1,69 @@
+//! Queries as they came in, read before anything is done for them: of a batch all are read first, so that the memory that
+//! each needs is on its way while the others are read.
+
+use super::Engine;
+use super::hot::{self, Sought};
+use super::respond::COOKIE;
+use super::types::{Client, Transport};
+use crate::admission::{CookieReply, Origin};
+use crate::clock::Now;
+use crate::wire::{QueryView, Unreadable};
+
+/// A packet of a client, read in place, with the keys by which everything is found that it needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived<'a> {
+    pub(super) client: Client,
+    pub(super) packet: &'a [u8],
+    pub(super) view: Result<QueryView<'a>, Unreadable>,
+    pub(super) origin: Origin,
+    /// Where its answer is if it is hot; `None` where it is not to be looked for.
+    pub(super) sought: Option<Sought>,
+}
+
+impl Arrived<'_> {
+    /// Who asked.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Engine {
+    /// Reads a client's packet, and has the memory fetched that it will need first. What is decided about it does not depend
+    /// on when it is read.
+    pub fn read<'a>(&self, client: Client, packet: &'a [u8]) -> Arrived<'a> {
+        let view = QueryView::parse(packet);
+        let origin = self.door.origin(client.addr.ip());
+        let asked = view.as_ref().ok().filter(|view| origin.may_ask() && !view.question.is_empty());
+        let sought = asked.and_then(|view| self.hot.seek(view, client.transport));
+        if let Some(sought) = sought {
+            self.hot.fetch_place(sought);
+        }
+        Arrived { client, packet, view, origin, sought }
+    }
+
+    /// Has the memory fetched that reading a query has shown to be needed; to be called when what [`read`](Self::read) asked
+    /// for has come.
+    pub fn fetch(&self, arrived: &Arrived<'_>) {
+        if let Some(sought) = arrived.sought {
+            self.hot.fetch(sought);
+        }
+    }
+
+    /// Answers a query from among the hot answers; `false`: it is not there.
+    pub(super) fn answer_hot(
+        &self,
+        now: Now,
+        view: &QueryView<'_>,
+        sought: Sought,
+        transport: Transport,
+        cookie: &CookieReply,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let cookie: Option<&[u8; COOKIE]> = match cookie {
+            CookieReply::Give(cookie) => Some(cookie),
+            CookieReply::None | CookieReply::Malformed => None,
+        };
+        let limit = hot::limit(view, transport, &self.policy.respond);
+        self.hot.answer(view, sought, cookie, limit, now.age, out)
+    }
+}
