@@ -273,9 +273,10 @@ impl Drive {
         Latency { lost: next - taken.len() as u64, taken }
     }
 
-    /// So many questions a second for `span`, whatever becomes of them; how many.
-    pub fn blast(&mut self, rate: f64, span: Duration) -> u64 {
+    /// So many questions a second for `span`, whatever becomes of them; how many, and how many responses there were.
+    pub fn blast(&mut self, rate: f64, span: Duration) -> (u64, u64) {
         self.clear();
+        let mut came = 0;
         let begin = Instant::now();
         let mut ids: Vec<u16> = Vec::new();
         while begin.elapsed() < span {
@@ -284,11 +285,11 @@ impl Drive {
             ids.extend((self.asked..due.min(self.asked + DUE)).map(|id| id as u16));
             self.put_all(&ids, begin);
             self.flush();
-            self.volley.receive();
+            came += self.volley.receive() as u64;
         }
         let asked = self.asked;
         self.settle();
-        asked
+        (asked, came)
     }
 
     fn clear(&mut self) {

@@ -52,8 +52,13 @@ struct Refused {
 const EASY: f64 = 0.6;
 /// Questions a second to those who answer none: what any of them can take.
 const REFUSED_RATE: f64 = 150_000.0;
+/// More than any of them can take, so that it is pressed.
+const RUSH: f64 = 2_000_000.0;
 /// A server that is busy for less of the time waits for the generator.
 const BUSY: f64 = 0.95;
+
+/// Who turns everybody away; the first is what the others are compared with.
+const TURNING_AWAY: [Server; 3] = [Server::Drain, Server::Refusing, Server::Limiting];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -68,7 +73,8 @@ fn main() {
     let smoke = arguments.iter().any(|argument| argument == "--smoke");
     let named = |server: &Server| arguments.iter().any(|argument| argument == server.name());
     let mut chosen: Vec<Server> = Server::ALL.into_iter().filter(named).collect();
-    let all = chosen.is_empty();
+    let refusals = arguments.iter().any(|argument| argument == "refusals");
+    let all = chosen.is_empty() && !refusals;
     if all {
         chosen = if smoke { vec![Server::Echo, Server::Maeslant] } else { Server::ALL.to_vec() };
     }
@@ -92,8 +98,8 @@ fn main() {
             println!("round {}: {}", round + 1, line(&one));
             measured.push(one);
         }
-        if all {
-            for server in [Server::Drain, Server::Refusing] {
+        if all || refusals {
+            for server in TURNING_AWAY {
                 let one = refuse(server, &internet, &plan);
                 println!(
                     "round {}: {:<14} {:>6.0} ns CPU a question, dropped {:.3} %",
@@ -150,12 +156,18 @@ fn measure(server: Server, internet: &Internet, plan: &Plan, pace: f64) -> Measu
 
 fn refuse(server: Server, internet: &Internet, plan: &Plan) -> Refused {
     let mut serving = server.start(internet);
-    let mut drive = Drive::new(serving.address, plan.names, true);
+    let mut drive = Drive::new(serving.address, plan.names, server != Server::Limiting);
+    drive.warm();
+    if server == Server::Limiting {
+        // Limits hold under pressure only.
+        drive.blast(RUSH, plan.span / 3);
+    }
     drive.blast(REFUSED_RATE, plan.span / 4);
     let (dropped, cpu) = (kernel_drops(), serving.running.cpu_nanos());
-    let asked = drive.blast(REFUSED_RATE, plan.span);
+    let (asked, came) = drive.blast(REFUSED_RATE, plan.span);
     let (dropped, cpu) = (kernel_drops() - dropped, serving.running.cpu_nanos() - cpu);
     serving.running.stop();
+    assert!(came < asked / 4, "{}: {came} of {asked} were not turned away", server.name());
     let taken = asked.saturating_sub(dropped).max(1);
     Refused { server, cpu_nanos: cpu as f64 / taken as f64, dropped: dropped as f64 / asked.max(1) as f64 }
 }
@@ -235,13 +247,13 @@ fn report(plan: &Plan, pace: f64, all: &[Measured], refused: &[Refused]) -> Stri
         let of = |server: Server| median(refused.iter().filter(|one| one.server == server).map(|one| one.cpu_nanos));
         let _ = write!(
             text,
-            "\nTurning away {REFUSED_RATE:.0} questions a second, with no answer to most: {} {:.0} ns CPU a question, {} {:.0} ns: {:.2} ×.\n",
-            Server::Drain.title(),
-            of(Server::Drain),
-            Server::Refusing.title(),
-            of(Server::Refusing),
-            of(Server::Refusing) / of(Server::Drain),
+            "\nTurning away {REFUSED_RATE:.0} questions a second, with no answer to most; CPU a question, user and system:\n\n\
+             | server | ns | of receive-and-drop |\n|---|---:|---:|\n"
         );
+        for server in TURNING_AWAY {
+            let (nanos, least) = (of(server), of(Server::Drain));
+            let _ = writeln!(text, "| {} | {nanos:.0} | {:.2} × |", server.title(), nanos / least);
+        }
     }
     text
 }

@@ -26,6 +26,8 @@ pub enum Server {
     Drain,
     /// maeslant where nobody who asks may.
     Refusing,
+    /// maeslant where everybody asks far more than his share.
+    Limiting,
 }
 
 /// One that runs, and where it answers.
@@ -59,6 +61,7 @@ impl Server {
             Server::Dnsdist => "dnsdist",
             Server::Drain => "drain",
             Server::Refusing => "refusing",
+            Server::Limiting => "limiting",
         }
     }
 
@@ -68,6 +71,7 @@ impl Server {
             Server::Echo => return "bare echo".to_owned(),
             Server::Drain => return "bare receive-and-drop".to_owned(),
             Server::Refusing => return format!("maeslant {}, outside `allow`", Resolver::Maeslant.version()),
+            Server::Limiting => return format!("maeslant {}, beyond the share", Resolver::Maeslant.version()),
             Server::Maeslant => Resolver::Maeslant.version(),
             Server::Unbound => Resolver::Unbound.version(),
             Server::Knot => Resolver::Knot.version(),
@@ -101,14 +105,19 @@ impl Server {
                 serving
             }
             Server::Refusing => {
-                let dir = fresh_dir(self.name());
                 let text =
                     "[server]\nlisten = [\"127.0.0.1:5307\"]\nworkers = 1\n[access]\nallow = [\"192.0.2.0/24\"]\n";
-                let file = write(&dir, "maeslant.toml", text).display().to_string();
-                let words = [env!("CARGO_BIN_EXE_maeslant"), "serve", "--config", &file].map(str::to_owned);
-                let mut serving = begin(self, &dir, &CORE, &words, 5307);
-                serving.running.wait_until("ready", |running| running.log().contains("ready"));
-                serving
+                maeslant(self, text, 5307)
+            }
+            Server::Limiting => {
+                // Silence to all, as the others give it, and pressure that stays.
+                let text = format!(
+                    "[server]\nlisten = [\"127.0.0.1:5308\"]\nworkers = 1\n[resolver]\nroot_hints = \"{}\"\ndo_not_query = []\n\
+                     [local]\nspecial_use = false\n[access]\nallow = [\"127.0.0.0/8\"]\n[limits]\nexempt = []\n\
+                     client_rate = \"1/s\"\nclient_burst = 4\nslip = 0\ncalm = \"60s\"\n",
+                    internet.root_hints.display()
+                );
+                maeslant(self, &text, 5308)
             }
             Server::PowerDns => answering(begin(self, &fresh_dir("pdns"), &CORE, &powerdns(internet, 5304), 5304)),
             Server::Bind => answering(begin(self, &fresh_dir("named"), &CORE, &bind(internet, 5305), 5305)),
@@ -122,6 +131,15 @@ impl Server {
             }
         }
     }
+}
+
+fn maeslant(server: Server, text: &str, port: u16) -> Serving {
+    let dir = fresh_dir(server.name());
+    let file = write(&dir, "maeslant.toml", text).display().to_string();
+    let words = [env!("CARGO_BIN_EXE_maeslant"), "serve", "--config", &file].map(str::to_owned);
+    let mut serving = begin(server, &dir, &CORE, &words, port);
+    serving.running.wait_until("ready", |running| running.log().contains("ready"));
+    serving
 }
 
 fn begin(server: Server, dir: &Path, prefix: &[&str], words: &[String], port: u16) -> Serving {
