@@ -80,19 +80,30 @@ impl Table {
         fetch::soon(self.line(key));
     }
 
-    #[inline]
+    #[inline(always)]
     fn line(&self, key: Hash) -> &Line {
         let place = (key.0 >> (64 - TIME_BITS)) as usize & (self.lines.len() - 1);
         &self.lines[place]
     }
 
     /// The account of `key`, or the one it may take over: one that is least ahead, and of several the first from its home.
-    #[inline]
+    #[inline(always)]
     fn find(&self, key: Hash, now: u64) -> Found<'_> {
+        let account = self.home(key);
+        let word = account.load(Ordering::Relaxed);
+        // Most are at home.
+        match word >> TIME_BITS == tag(key) {
+            true => Found { account, word, ahead: ahead(word, now) },
+            false => self.find_abroad(key, now),
+        }
+    }
+
+    #[inline(never)]
+    fn find_abroad(&self, key: Hash, now: u64) -> Found<'_> {
         if let Some(found) = self.own(key, now) {
             return found;
         }
-        let mut least = Found { account: &self.line(key).0[0], word: 0, ahead: u64::MAX };
+        let mut least = Found { account: self.home(key), word: 0, ahead: u64::MAX };
         for account in self.ways(key) {
             let word = account.load(Ordering::Relaxed);
             let ahead = ahead(word, now);
@@ -106,14 +117,19 @@ impl Table {
         least
     }
 
-    /// The account of `key`, if it has one. Most have the first that is looked at.
-    #[inline]
+    /// The account of `key`, if it has one.
     fn own(&self, key: Hash, now: u64) -> Option<Found<'_>> {
         let tag = tag(key);
         self.ways(key).find_map(|account| {
             let word = account.load(Ordering::Relaxed);
             (word >> TIME_BITS == tag).then(|| Found { account, word, ahead: ahead(word, now) })
         })
+    }
+
+    /// Where the account of a key is looked for first.
+    #[inline(always)]
+    fn home(&self, key: Hash) -> &AtomicU64 {
+        &self.line(key).0[key.0 as usize % WAYS]
     }
 
     /// The accounts of a key's line, from its home in it.
@@ -126,7 +142,13 @@ impl Table {
     /// How far the account of `key` is ahead.
     #[inline]
     pub fn read(&self, key: Hash, now: Moment) -> Load {
-        Load(self.own(key, now.as_nanos().min(LAST)).map_or(0, |found| found.ahead) << UNIT_BITS)
+        let now = now.as_nanos().min(LAST);
+        let word = self.home(key).load(Ordering::Relaxed);
+        let units = match word >> TIME_BITS == tag(key) {
+            true => ahead(word, now),
+            false => self.own(key, now).map_or(0, |found| found.ahead),
+        };
+        Load(units << UNIT_BITS)
     }
 
     /// Charges what has been spent already, whatever the account has left, but never further than
