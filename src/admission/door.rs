@@ -13,7 +13,7 @@ use super::access::{Ranges, Standing};
 use super::books::{Books, crowd};
 use super::cookie::{self, Check, Secrets};
 use super::decisions::{Action, Note, Pen};
-use super::ladder::{Accounts, Book, Keys, Ladder, RATION_V4, RATION_V6, prefix_key};
+use super::ladder::{AccountKeys, Accounts, Book, Keys, Ladder, RATION_V4, RATION_V6, prefix_key};
 use super::policy::{Limits, Mode, Policy};
 use super::pressure::{Controller, Level, Pressure};
 use super::reason::Reason;
@@ -43,6 +43,8 @@ pub struct Origin {
     standing: Standing,
     /// Of no meaning where it may not ask.
     keys: Keys,
+    /// Where everybody pays.
+    accounts: Option<AccountKeys>,
 }
 
 impl Origin {
@@ -292,7 +294,7 @@ impl Door {
         let standing = self.ranges.find(address);
         let inner = &self.books.0;
         if !standing.allowed {
-            return Origin { address, standing, keys: Keys::default() };
+            return Origin { address, standing, keys: Keys::default(), accounts: None };
         }
         let keys = self.ladder.keys(&inner.secret, address);
         // Who is proven has other accounts; most are not.
@@ -300,11 +302,12 @@ impl Door {
         table.fetch(keys.narrowest);
         table.fetch(keys.ration);
         inner.known.fetch(keys.address);
-        if self.controller.level().0 > Level::Open {
-            // Everybody pays: the wider accounts too.
-            self.ladder.accounts(&inner.secret, address).fetch_wider(table);
-        }
-        Origin { address, standing, keys }
+        let accounts = (self.controller.level().0 > Level::Open).then(|| {
+            let accounts = self.ladder.accounts(&inner.secret, address);
+            accounts.fetch_wider(table);
+            *accounts.keys()
+        });
+        Origin { address, standing, keys, accounts }
     }
 
     /// Judges a query, and says with which cookie it is to be answered. `now` must not lie before that of an earlier
@@ -345,7 +348,7 @@ impl Door {
             let slip = if shown.reply == CookieReply::None { Slip::Truncated } else { Slip::BadCookie };
             return (self.prove(now.mono, &admitted, asking.name, slip, Reason::CookieRequired), shown.reply);
         }
-        let turned = match self.share(now.mono, &mut admitted, asking.name) {
+        let turned = match self.share(now.mono, &mut admitted, origin, asking.name) {
             Ok(()) => {
                 self.count(&admitted);
                 return (Verdict::Admitted(admitted), shown.reply);
@@ -395,7 +398,7 @@ impl Door {
     }
 
     /// Takes one answer out of the accounts of an address and its prefixes; `Err` if it has to be turned away.
-    fn share(&mut self, now: Moment, admitted: &mut Admitted, name: &[u8]) -> Result<(), Reason> {
+    fn share(&mut self, now: Moment, admitted: &mut Admitted, origin: &Origin, name: &[u8]) -> Result<(), Reason> {
         let (level, _) = self.controller.level();
         if !admitted.proven {
             self.stranger(now, admitted, name, level)?;
@@ -407,11 +410,6 @@ impl Door {
         let units = if level > Level::Open { 1 } else { OPEN_SAMPLE };
         let pays = units == 1 || self.one_in(units);
         let inner = &self.books.0;
-        let accounts = self.ladder.accounts(&inner.secret, admitted.address);
-        if pays && units > 1 {
-            // All lines are on their way before the first is needed.
-            accounts.fetch_wider(&inner.tables[usize::from(admitted.proven)]);
-        }
         let load = inner.tables[usize::from(admitted.proven)].read(admitted.keys.narrowest, now).0;
         admitted.busy = load > self.burst / 4;
         if admitted.busy && self.limits.crowds {
@@ -421,6 +419,14 @@ impl Door {
         admitted.strict = level >= Level::Guard || load > self.burst / 2;
         if !pays {
             return Ok(());
+        }
+        let accounts = match &origin.accounts {
+            Some(keys) => self.ladder.accounts_of(keys, admitted.address),
+            None => self.ladder.accounts(&inner.secret, admitted.address),
+        };
+        if units > 1 {
+            // All lines are on their way before the first is needed.
+            accounts.fetch_wider(&inner.tables[usize::from(admitted.proven)]);
         }
         let answers = &self.answers[usize::from(admitted.proven)];
         let full = accounts.iter().enumerate().position(|(index, (key, _))| {

@@ -33,6 +33,9 @@ pub enum Book {
 #[derive(Clone, Copy, Debug, Default)]
 struct Rung {
     length: u8,
+    /// What the keys of its accounts have in common, and the bits of an address that tell them apart, both halves of them.
+    kind: u64,
+    mask: [u64; 2],
     /// What one unit costs here without pressure, for one share, in 2⁻¹⁰ ns.
     unit: u64,
 }
@@ -64,24 +67,27 @@ pub struct Keys {
 /// The accounts of one address, longest prefix first.
 #[derive(Clone, Copy, Debug)]
 pub struct Accounts<'a> {
-    secret: &'a Secret,
-    address: IpAddr,
+    keys: AccountKeys,
     rungs: &'a [Rung],
 }
+
+/// The keys of the accounts of one address, longest prefix first; those beyond the last are of no meaning.
+pub type AccountKeys = [Hash; RUNGS];
 
 impl Ladder {
     /// As the limits say.
     pub fn new(limits: &Limits) -> Ladder {
-        let rungs = |levels: &[PrefixLevel]| {
+        let rungs = |levels: &[PrefixLevel], v4: bool| {
             let mut rungs = Rungs::default();
             for (rung, level) in rungs.rungs.iter_mut().zip(levels) {
                 let per_second = u64::from(limits.client_rate.max(1)) * u64::from(level.shares.max(1));
-                *rung = Rung { length: level.length, unit: (1_000_000_000 << FRACTION) / per_second };
+                let (kind, mask) = (kind(Book::Share, v4, level.length), mask(v4, level.length));
+                *rung = Rung { length: level.length, kind, mask, unit: (1_000_000_000 << FRACTION) / per_second };
                 rungs.count += 1;
             }
             rungs
         };
-        Ladder { v4: rungs(&limits.prefixes_v4), v6: rungs(&limits.prefixes_v6) }
+        Ladder { v4: rungs(&limits.prefixes_v4, true), v6: rungs(&limits.prefixes_v6, false) }
     }
 
     /// The keys of an address, which is canonical; that of its narrowest account is of no meaning where it has none.
@@ -93,33 +99,59 @@ impl Ladder {
         };
         Keys {
             address: prefix_key(secret, Book::Address, address, 128),
-            narrowest: prefix_key(secret, Book::Share, address, rungs.rungs[0].length),
+            narrowest: rungs.rungs[0].key(secret, address),
             ration: prefix_key(secret, Book::Ration, address, ration),
         }
     }
 
+    #[inline]
+    fn rungs(&self, address: IpAddr) -> &[Rung] {
+        let Rungs { rungs, count } = if address.is_ipv4() { &self.v4 } else { &self.v6 };
+        rungs.get(..*count).unwrap_or(rungs)
+    }
+
     /// The accounts of an address, which is canonical.
     #[inline]
-    pub fn accounts<'a>(&'a self, secret: &'a Secret, address: IpAddr) -> Accounts<'a> {
-        let Rungs { rungs, count } = if address.is_ipv4() { &self.v4 } else { &self.v6 };
-        Accounts { secret, address, rungs: rungs.get(..*count).unwrap_or(rungs) }
+    pub fn accounts(&self, secret: &Secret, address: IpAddr) -> Accounts<'_> {
+        let rungs = self.rungs(address);
+        let mut keys = [Hash(0); RUNGS];
+        for (key, rung) in keys.iter_mut().zip(rungs) {
+            *key = rung.key(secret, address);
+        }
+        Accounts { keys, rungs }
+    }
+
+    /// The same where their keys are known.
+    #[inline]
+    pub fn accounts_of(&self, keys: &AccountKeys, address: IpAddr) -> Accounts<'_> {
+        Accounts { keys: *keys, rungs: self.rungs(address) }
+    }
+}
+
+impl Rung {
+    #[inline]
+    fn key(&self, secret: &Secret, address: IpAddr) -> Hash {
+        keyed(secret, self.kind, self.mask, address)
     }
 }
 
 impl Accounts<'_> {
+    /// The keys alone, to be kept.
+    #[inline]
+    pub fn keys(&self) -> &AccountKeys {
+        &self.keys
+    }
+
     /// Has all but the narrowest fetched.
     #[inline]
     pub fn fetch_wider(&self, table: &Table) {
-        for rung in self.rungs.get(1..).unwrap_or(&[]) {
-            table.fetch(prefix_key(self.secret, Book::Share, self.address, rung.length));
-        }
+        self.iter().skip(1).for_each(|(key, _)| table.fetch(key));
     }
 
     /// Key and prefix length of each, longest first.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = (Hash, u8)> + '_ {
-        let key = |rung: &Rung| (prefix_key(self.secret, Book::Share, self.address, rung.length), rung.length);
-        self.rungs.iter().map(key)
+        self.keys.iter().zip(self.rungs).map(|(key, rung)| (*key, rung.length))
     }
 
     /// What `units` cost in the `index`th, in nanoseconds of it, for somebody with `weight` shares.
@@ -137,17 +169,33 @@ impl Accounts<'_> {
 /// The key of an account for the prefix of `length` around an address.
 #[inline]
 pub fn prefix_key(secret: &Secret, book: Book, address: IpAddr, length: u8) -> Hash {
-    let kind = u64::from(book as u8) << 56 | u64::from(length) << 40;
+    let v4 = address.is_ipv4();
+    keyed(secret, kind(book, v4, length), mask(v4, length), address)
+}
+
+/// Bit 48 tells the families apart.
+#[inline]
+fn kind(book: Book, v4: bool, length: u8) -> u64 {
+    u64::from(book as u8) << 56 | u64::from(v4) << 48 | u64::from(length) << 40
+}
+
+/// The first `length` bits of an address; those of an IPv4 address stand in the last word.
+#[inline]
+fn mask(v4: bool, length: u8) -> [u64; 2] {
+    if v4 {
+        return [0, u64::from((u64::MAX << (32 - u32::from(length.min(32)))) as u32)];
+    }
+    let mask = u128::MAX.checked_shl(128 - u32::from(length.min(128))).unwrap_or(0);
+    [(mask >> 64) as u64, mask as u64]
+}
+
+#[inline]
+fn keyed(secret: &Secret, kind: u64, mask: [u64; 2], address: IpAddr) -> Hash {
     match address {
-        // Bit 48 tells the families apart.
-        IpAddr::V4(v4) => {
-            let mask = (u64::MAX << (32 - u32::from(length.min(32)))) as u32;
-            secret.word(kind | 1 << 48 | u64::from(u32::from(v4) & mask))
-        }
+        IpAddr::V4(v4) => secret.word(kind | u64::from(u32::from(v4)) & mask[1]),
         IpAddr::V6(v6) => {
-            let mask = u128::MAX.checked_shl(128 - u32::from(length.min(128))).unwrap_or(0);
-            let prefix = u128::from(v6) & mask;
-            secret.triple(kind, (prefix >> 64) as u64, prefix as u64)
+            let bits = u128::from(v6);
+            secret.triple(kind, (bits >> 64) as u64 & mask[0], bits as u64 & mask[1])
         }
     }
 }
