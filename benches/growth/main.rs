@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use maeslant::admission::{Door, Level};
 use maeslant::cache::{Rank, RrSet};
 use maeslant::clock::{Moment, Now, UnixTime};
 use maeslant::engine::{Client, Disposition, Engine, Policy, Route, Shared, Transport};
@@ -22,6 +23,8 @@ const FEW: usize = 10_000;
 const MANY: usize = 1_000_000;
 /// Names that are asked of both.
 const SAME: usize = 1_000;
+/// Clients that ask.
+const CLIENTS: usize = 1 << 13;
 /// Questions in a measurement, and measurements of each.
 const QUESTIONS: usize = 20_000;
 const ROUNDS: usize = 31;
@@ -46,6 +49,10 @@ fn now() -> Now {
     Now { mono, age: mono, unix: UnixTime(1_750_000_000) }
 }
 
+fn address(client: usize) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 | client as u32))
+}
+
 fn name(number: usize) -> String {
     format!("host{number:08}.names.example")
 }
@@ -67,6 +74,9 @@ impl Side {
         }
         let kept = shared.cache.sizes()[0].1;
         assert!(kept as usize * 100 >= names * 99, "only {kept} of {names} names are kept");
+        // Customers are no strangers: they have come by TCP.
+        let door = Door::beside(&policy.access, &shared.books);
+        (0..CLIENTS).for_each(|client| assert!(door.accept(now().mono, address(client), Level::Open)));
         Side {
             engine: Engine::new(Arc::new(policy), shared, [3; 32]),
             names,
@@ -102,7 +112,7 @@ impl Side {
             packet.extend_from_slice(label.as_bytes());
         }
         packet.extend_from_slice(b"\0\0\x01\0\x01");
-        let address = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 | self.random(1 << 13) as u32));
+        let address = address(self.random(CLIENTS));
         let route = Route { socket: 0, local: None };
         (packet, Client { addr: SocketAddr::new(address, 4000), transport: Transport::Udp, route })
     }

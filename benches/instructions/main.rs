@@ -161,9 +161,11 @@ fn door(queries: u32, known: u32) {
         maeslant::admission::Policy { allow: vec!["10.0.0.0/8".parse().expect("a prefix")], ..Default::default() };
     let books = Books::new(&Sizes::small(), &[3; 32]);
     let mut door = Door::beside(&policy, &books);
-    // An address has another number in the second round only.
+    let clients = if known > 0 { known } else { u32::MAX };
+    // Whoever has come by TCP is no stranger.
+    (0..known).for_each(|number| assert!(door.accept(now(0).mono, address(number, clients), Level::Open)));
     for number in 0..known + queries {
-        let address = address(number, if known > 0 { known } else { u32::MAX });
+        let address = address(number, clients);
         let asking = Asking { address, stream: false, cookie: None, name: b"\x03www\x07example\0" };
         black_box(door.judge(now(number), &asking));
     }
@@ -206,6 +208,9 @@ fn ask(queries: u32, packet: &[u8], case: &Case) {
         let stored = now(0).age - Duration::from_secs(if from == From::Shared { 3_550 } else { 0 });
         shared.cache.keep(RrSet::new(owner, Rtype::A, ttl, Rank::AuthoritativeAnswer, stored, data), stored);
     }
+    // Whoever has come by TCP is no stranger.
+    let door = Door::beside(&policy.access, &shared.books);
+    (0..clients).for_each(|number| assert!(door.accept(now(0).mono, address(number, clients), Level::Open)));
     let mut engine = Engine::new(Arc::new(policy), shared, [3; 32]);
     let mut out = Vec::with_capacity(1232);
     let mut answered = 0;

@@ -517,7 +517,7 @@ impl Door {
         let address = address.to_canonical();
         // No forger opens a connection.
         self.books.0.trial.came(trial_key(&self.books.0.secret, address), now);
-        self.books.0.known.note(prefix_key(&self.books.0.secret, Book::Address, address, 128), now);
+        self.books.0.known.note(self.key(address), now);
         let class = self.ranges.find(address).class.and_then(|number| self.classes.get(usize::from(number)));
         if class.is_some_and(|class| class.exempt) || self.limits.clients == Mode::Off {
             return true;
@@ -609,7 +609,7 @@ impl Door {
         let Some(reason) = reason else {
             if admitted.stranger && first == First::Whole && level < Level::Guard {
                 // Who was only told to come back by TCP has not been served.
-                self.books.0.known.note(prefix_key(&self.books.0.secret, Book::Address, admitted.address, 128), now);
+                self.books.0.known.note(admitted.keys.address, now);
             }
             return Parting::Send;
         };
@@ -654,7 +654,7 @@ impl Door {
             return Some(Reason::Ration);
         }
         let Keys { address, ration: network, .. } = admitted.keys;
-        let known = level < Level::Guard || self.books.0.known.has(address, now);
+        let known = level < Level::Guard || !admitted.stranger;
         let (network, ration) = match known {
             true => (network, self.limits.ration),
             false => (secret.pair(network.0, 1), self.limits.ration / 8),

@@ -81,16 +81,8 @@ impl Seen {
     }
 
     /// Notes a key.
-    #[inline]
     pub fn note(&self, key: Hash, now: Moment) {
-        let young = self.turn(now);
-        // Most were noted before.
-        if places(key, &self.generations[young]).any(|(word, bit)| word.load(Ordering::Relaxed) & bit == 0) {
-            self.note_anew(key, now, young);
-        }
-    }
-
-    fn note_anew(&self, key: Hash, now: Moment, mut young: usize) {
+        let mut young = self.turn(now);
         let most = (self.generations[young].len() as f64 * 64.0 * FULL) as u64;
         if self.set[young].load(Ordering::Relaxed) >= most {
             if !self.early {
