@@ -285,7 +285,7 @@ fn nanos(span: Duration) -> u64 {
 }
 
 /// One shard's way to take from accounts: they may run ahead by a burst and no further. That is the generic cell rate
-/// algorithm (ITU-T I.371), written out: governor's decides the same, and takes four times as many instructions for it over
+/// algorithm (ITU-T I.371), written out: governor's decides the same, and takes several times as many instructions for it over
 /// a table that is not its own.
 #[derive(Debug)]
 pub struct Rate {

@@ -80,6 +80,33 @@ fn the_reply_comes_from_the_address_that_was_asked() {
 }
 
 #[test]
+fn questions_that_come_at_once_have_each_its_own_answer() {
+    let world = world();
+    let server = serve(&world, &[loopback()], 1);
+    let address = server.addresses()[0];
+    let names = ["www.ordinary.com.", "mail.ordinary.net.", "localhost.", "www.ordinary.net."];
+    let answers = names.map(|name| ask(address, 1, name, A).answers);
+    let client = udp(IpAddr::V4(Ipv4Addr::LOCALHOST), address);
+    for round in 0..3 {
+        let packets: Vec<Vec<u8>> = (0..150u16).map(|id| query(id, names[usize::from(id / 3) % 4], A)).collect();
+        packets.iter().for_each(|packet| assert_eq!(client.send(packet).expect("sent"), packet.len()));
+        let mut room = [0; 1232];
+        let mut heard = std::collections::HashSet::new();
+        for _ in &packets {
+            let length = client.recv(&mut room).expect("an answer in time");
+            let id = u16::from_be_bytes([room[0], room[1]]);
+            assert!(heard.insert(id), "{id} is answered twice in round {round}");
+            let asked = &packets[usize::from(id)];
+            let question = 12..asked.len() - 11;
+            assert_eq!(room[..length].get(question.clone()), Some(&asked[question]), "{id} in round {round}");
+            let count = u16::from_be_bytes([room[6], room[7]]);
+            assert_eq!((room[3] & 15, count), (0, answers[usize::from(id / 3) % 4]), "{id} in round {round}");
+        }
+    }
+    server.shutdown().expect("a good end");
+}
+
+#[test]
 fn a_slow_answer_does_not_hold_up_a_fast_one_on_the_same_connection() {
     let world = world();
     assert!(world.fault_zone("ordinary.net.", Some(Fault::delay(Duration::from_secs(1)))));

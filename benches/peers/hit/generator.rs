@@ -226,7 +226,8 @@ impl Drive {
     pub fn full(&mut self, span: Duration) -> Volume {
         self.clear();
         let begin = Instant::now();
-        let mut free: Vec<u16> = (0..WINDOW as u16).collect();
+        let mut ids: Vec<u16> = (0..WINDOW as u16).collect();
+        let mut free = ids.clone();
         self.put_all(&free, begin);
         let mut answers = Vec::with_capacity(TAKEN);
         let (mut answered, mut lost) = (0, 0);
@@ -245,10 +246,16 @@ impl Drive {
             free.extend(answers.iter().map(|(id, _)| *id));
             if now - checked > LOST {
                 checked = now;
-                let overdue = |id: &u16| self.open[usize::from(*id)].is_some_and(|(_, due)| now - due > LOST);
-                let before = free.len();
-                free.extend((0..WINDOW as u16).filter(overdue));
-                lost += (free.len() - before) as u64;
+                for id in &mut ids {
+                    let open = &mut self.open[usize::from(*id)];
+                    if open.is_some_and(|(_, due)| now - due > LOST) {
+                        // What comes after all is no answer to the question in its place, which has another ID.
+                        *open = None;
+                        *id = id.wrapping_add(WINDOW as u16);
+                        free.push(*id);
+                        lost += 1;
+                    }
+                }
             }
             self.put_all(&free, now);
         }
