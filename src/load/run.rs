@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::feed::{Feed, Popular};
 use super::ledger::Ledger;
+use super::own::Own;
 use super::pace::Pace;
 use super::scenario::{Scenario, Stream, Traffic};
 use super::sender::{Loop, Manners, Work};
@@ -22,6 +23,8 @@ pub struct Permit {
     target: SocketAddr,
     /// Packets a second at most.
     cap: Option<u32>,
+    /// What is sent leaves this machine.
+    leaves: bool,
 }
 
 /// Why nobody is asked.
@@ -33,6 +36,8 @@ pub enum Refusal {
     Other { target: SocketAddr, owned: IpAddr },
     /// There is no bound on the rate.
     NoCap(SocketAddr),
+    /// The address stands for many, or for nobody.
+    Many(IpAddr),
     /// This network was to have no way out, and has one.
     NotEnclosed,
 }
@@ -50,6 +55,9 @@ impl std::fmt::Display for Refusal {
                 write!(f, "the target is {}, --i-own-this-target says {owned}", target.ip())
             }
             Refusal::NoCap(target) => write!(f, "{target} is not on this machine: --rate-cap has to bound the rate"),
+            Refusal::Many(ip) => {
+                write!(f, "{ip} is no address of one machine (multicast, broadcast, or unspecified): nobody can own it")
+            }
             Refusal::NotEnclosed => write!(f, "this is no network of its own: it has other interfaces than loopback"),
         }
     }
@@ -65,13 +73,16 @@ impl Permit {
     /// The target is neither.
     pub fn new(target: SocketAddr, owned: Option<IpAddr>, cap: Option<u32>) -> Result<Permit, Refusal> {
         if target.ip().is_loopback() {
-            return Ok(Permit { target, cap });
+            return Ok(Permit { target, cap, leaves: false });
+        }
+        if Own::read().is_shared(target.ip()) {
+            return Err(Refusal::Many(target.ip()));
         }
         match owned {
             None => Err(Refusal::NotYours(target)),
             Some(owned) if owned != target.ip() => Err(Refusal::Other { target, owned }),
             Some(_) if cap.is_none() => Err(Refusal::NoCap(target)),
-            Some(_) => Ok(Permit { target, cap }),
+            Some(_) => Ok(Permit { target, cap, leaves: true }),
         }
     }
 
@@ -80,12 +91,17 @@ impl Permit {
     /// # Errors
     /// This network has others.
     pub fn enclosed(target: SocketAddr, cap: Option<u32>) -> Result<Permit, Refusal> {
-        if is_enclosed() { Ok(Permit { target, cap }) } else { Err(Refusal::NotEnclosed) }
+        if is_enclosed() { Ok(Permit { target, cap, leaves: false }) } else { Err(Refusal::NotEnclosed) }
     }
 
     /// Who is asked.
     pub fn target(&self) -> SocketAddr {
         self.target
+    }
+
+    /// Whether what is sent leaves this machine: it must come from an address of its own then ([`Own`]).
+    pub fn leaves(&self) -> bool {
+        self.leaves
     }
 }
 
@@ -163,10 +179,12 @@ impl Run {
         let target = permit.target;
         let pace = permit.cap.map(|cap| Arc::new(Pace::new(cap)));
         let count = feeds.len();
+        let own = permit.leaves.then(|| Arc::new(Own::read()));
         let work = |feeds: Vec<(Feed, Manners)>, preferred: bool| {
             let ledger = Arc::new(Mutex::new(Ledger::new(count)));
             let (asked, stop, jobs, pace) = (Arc::clone(&asked), Arc::clone(&stop), jobs.clone(), pace.clone());
-            Work { target, feeds, late_after, most, asked, preferred, pace, ledger, stop, jobs }
+            let own = own.clone();
+            Work { target, feeds, late_after, most, asked, preferred, pace, own, ledger, stop, jobs }
         };
         // As fast as it goes without taking time from the others.
         let mut works = Vec::new();
@@ -289,5 +307,29 @@ mod tests {
         for elsewhere in ["10.0.0.1:53", "[fd00::1]:53", "0.0.0.0:53", "[::ffff:127.0.0.1]:53", "128.0.0.1:53"] {
             assert!(Permit::new(elsewhere.parse().unwrap(), None, None).is_err(), "{elsewhere}");
         }
+        for many in ["224.0.0.251:5353", "255.255.255.255:53", "[ff02::fb]:5353", "0.0.0.0:53", "[::]:53"] {
+            let many: SocketAddr = many.parse().unwrap();
+            assert_eq!(Permit::new(many, Some(many.ip()), Some(10)), Err(Refusal::Many(many.ip())));
+        }
+    }
+
+    /// The kernel would let some leave, where it is told to (net.ipv6.ip_nonlocal_bind).
+    #[test]
+    fn what_leaves_comes_from_an_address_of_this_machine() {
+        use crate::load::feed::{Pace, Recorded};
+        use crate::load::moved::Moves;
+        let here = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (forged, own) = (IpAddr::from([127, 9, 9, 9]), IpAddr::from([127, 0, 0, 1]));
+        let of = |client| Recorded { at: Duration::ZERO, client: Some(client), tcp: false, packet: [0; 12].into() };
+        let queries = Arc::new(vec![of(forged), of(own), of(forged)]);
+        let moves = Arc::new(Moves::new([forged, own].into_iter(), |_| true, None, 1));
+        let pace = Pace { speed: 1.0, rounds: 1, copies: 1, moves };
+        let timeout = Duration::from_millis(50);
+        let manners = Manners { retry: Vec::new(), timeout, follow_truncation: false, best_effort: false, holds: None };
+        let permit = Permit { target: here.local_addr().unwrap(), cap: None, leaves: true };
+        let feeds = vec![(Feed::recorded(queries, pace), manners)];
+        let ledger = Run::feeds(feeds, permit, 100, Duration::from_secs(9)).unwrap().complete();
+        let second = &ledger.accounts[0].seconds[0];
+        assert_eq!((second.asked, second.unsent, second.packets), (3, 2, 1));
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::feed::{Due, Feed};
 use super::ledger::{Answer, Ledger};
+use super::own::Own;
 use super::pace::Pace;
 use super::packet::{HEADER, question_print, read_response};
 use super::streams::{Job, Jobs};
@@ -65,6 +66,8 @@ pub struct Work {
     pub preferred: bool,
     /// What bounds the packets of a second, of all loops; the schedule alone where none.
     pub pace: Option<Arc<Pace>>,
+    /// Addresses that questions may come from; any where what is sent does not leave this machine.
+    pub own: Option<Arc<Own>>,
     pub ledger: Arc<Mutex<Ledger>>,
     pub stop: Arc<AtomicBool>,
     pub jobs: Jobs,
@@ -292,6 +295,11 @@ impl Loop {
         let entry = ledger.accounts[stream].second(second);
         entry.asked += 1;
         entry.late += u64::from(late);
+        // Not left to the kernel, which lets any source leave where it is told so.
+        if due.source.is_some_and(|source| self.work.own.as_ref().is_some_and(|own| !own.has(source))) {
+            entry.unsent += 1;
+            return;
+        }
         if due.tcp {
             let (packet, manners) = (&self.heads[stream].1, &self.work.feeds[stream].1);
             let known = due.known.and_then(|index| self.work.feeds[stream].0.known(index)).cloned();

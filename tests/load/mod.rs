@@ -397,3 +397,52 @@ fn records_are_sent_counted_cut_and_converted() {
         err(&output)
     );
 }
+
+/// Times of a record are anybody's: they neither stop the program nor have it run for decades.
+#[test]
+fn a_replay_is_bounded_in_time_and_place() {
+    let scratch = Scratch::new("bounded");
+    let ages = scratch.write("ages.txt", "a.example A ; @0 192.0.2.1\nb.example A ; @1700000000 192.0.2.2\n");
+    let none = scratch.write("none.txt", "a.example A ; @18446744073709550000 192.0.2.1\n");
+    let soon = scratch.write("soon.txt", "a.example A ; @0 192.0.2.1\nb.example A ; @0.1 127.9.9.9\n");
+    let to = ["--target", "127.0.0.1:9"];
+    let output = load(&[&["replay", &ages][..], &to].concat());
+    assert!(
+        output.status.code() == Some(2) && err(&output).contains("longer than --longest 86400 s"),
+        "{}",
+        err(&output)
+    );
+    for more in [["--loop", "100000"], ["--speed", "0.001"]] {
+        let output = load(&[&["replay", &none][..], &to, &more].concat());
+        assert!(output.status.code() == Some(2) && err(&output).contains("1 broken"), "{}", err(&output));
+        let output = load(&[&["replay", &ages][..], &to, &more].concat());
+        assert!(output.status.code() == Some(2) && err(&output).contains("--longest"), "{}", err(&output));
+    }
+    let output = load(&[&["replay", &soon, "--longest", "50ms"][..], &to].concat());
+    assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+    // Nothing forged leaves: a target elsewhere is asked from addresses of this machine alone.
+    let elsewhere = ["--target", "198.51.100.1:53", "--i-own-this-target", "198.51.100.1", "--rate-cap", "1"];
+    let output = load(&[&["replay", &soon, "--map-net", "203.0.113.0/24"][..], &elsewhere].concat());
+    assert!(
+        output.status.code() == Some(2) && err(&output).contains("is no address of this machine"),
+        "{}",
+        err(&output)
+    );
+    // Who is here stays, beside others who are moved; and sharing is said.
+    let echo = Echo::start();
+    let json = scratch.path("r.json");
+    let output = load(&[
+        "replay",
+        &soon,
+        "--late-after",
+        "1s",
+        "--target",
+        &echo.address,
+        "--map-net",
+        "127.30.0.1/32",
+        "--json",
+        &json,
+    ]);
+    assert!(err(&output).contains("2 clients share 1 addresses"), "{}", err(&output));
+    assert!(scratch.read("r.json").contains("2 clients share 1 addresses"));
+}

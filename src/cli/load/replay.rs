@@ -1,6 +1,6 @@
 //! `maeslant load replay`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,12 +9,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ipnet::IpNet;
 use maeslant::load::capture::{self, Message};
 use maeslant::load::feed::{Feed, Pace, Recorded};
+use maeslant::load::moved::Moves;
 use maeslant::load::outcome::Sample;
+use maeslant::load::own::Own;
 use maeslant::load::report::Glance;
 use maeslant::load::run::manners;
 use maeslant::load::scenario::Role;
 use maeslant::load::sender::Manners;
-use maeslant::load::{Outcome, Run, Scenario, process};
+use maeslant::load::{Outcome, Permit, Run, Scenario, process};
 
 use maeslant::text::units;
 
@@ -25,12 +27,17 @@ use super::{Aim, Reports, enclosure, fail};
 
 /// Queries of a record that are kept in memory.
 const MOST_QUERIES: usize = 20_000_000;
+/// The longest that `--longest` may allow: a month of a record in its own time.
+const LONGEST: Duration = Duration::from_secs(31 * 86_400);
+/// Where clients of other machines ask from: a quarter of a million addresses that nothing else here uses.
+const ELSEWHERE: &str = "127.20.0.0/14";
 /// Questions a replay may ask in all.
 const MOST_SENT: u64 = 100_000_000;
 
 /// Send what was recorded, at the times it was recorded: pcap, pcapng, dnstap, or dnsperf's text.
 ///
-/// Clients keep their addresses where these are on this machine, or are moved with --map-net, each to one of its own;
+/// Clients keep their addresses where these are on this machine, or are moved with --map-net, each to one of its own as long
+/// as there is room;
 /// queries keep their octets, but for the ID where two open ones would have the same. With --with, the streams of a
 /// scenario are sent at the same time.
 #[derive(clap::Args)]
@@ -53,9 +60,13 @@ pub struct Args {
     /// How many of each client, every copy at an address of its own.
     #[arg(long, value_name = "TIMES", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub scale_clients: u32,
-    /// Move clients into this prefix. Without it, clients of other machines ask from 127.20.0.0/14.
+    /// Move clients into this prefix. Without it, clients of other machines ask from 127.20.0.0/14, or from this machine's
+    /// address where the target is another.
     #[arg(long, value_name = "PREFIX")]
     pub map_net: Option<IpNet>,
+    /// What would take longer than this is not begun.
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = longest)]
+    pub longest: Duration,
     /// A query sent later than this after its moment is late; more than 1 % of them make the run invalid. With --with,
     /// the scenario says it.
     #[arg(long, value_name = "DURATION", default_value = "10ms", value_parser = duration)]
@@ -73,6 +84,13 @@ pub struct Args {
 
 fn factor(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|n| (0.001..=10_000.0).contains(n)).ok_or_else(|| "expected 0.001 to 10000".to_owned())
+}
+
+fn longest(text: &str) -> Result<Duration, String> {
+    duration(text).and_then(|longest| match longest <= LONGEST {
+        true => Ok(longest),
+        false => Err(format!("expected {} d at most", LONGEST.as_secs() / 86_400)),
+    })
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -158,8 +176,7 @@ fn play(
     beside: Option<Scenario>,
     summary: &capture::Summary,
 ) -> Result<Outcome, stage::Failure> {
-    let last = queries.last().map_or(Duration::ZERO, |query| query.at) + Duration::from_millis(1);
-    let length = (last * args.rounds).div_f64(args.speed);
+    let length = length(args, &queries)?;
     let name = args.file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let scenario = beside.unwrap_or_else(|| empty(name.clone(), length, args.late_after));
     let mut stage = match args.aim.target.or(scenario.target) {
@@ -169,14 +186,8 @@ fn play(
     };
     let permit = args.aim.permit(stage.target)?;
     let target = permit.target().ip();
-    let local = |query: &Recorded| query.client.is_some_and(|client| client.is_loopback());
-    let elsewhere = target.is_loopback() && target.is_ipv4() && !queries.iter().all(local);
-    let moved = args.map_net.or_else(|| if elsewhere { "127.20.0.0/14".parse().ok() } else { None });
-    if moved.is_some_and(|net| target.is_loopback() && !net.addr().is_loopback()) {
-        let message = "--map-net must lie in 127.0.0.0/8: no other address may come from here to this target";
-        return Err((message.to_owned(), super::super::UNUSABLE));
-    }
-    let pace = Pace { speed: args.speed, rounds: args.rounds, copies: args.scale_clients, into: moved, target };
+    let moves = Arc::new(moves(args, &queries, &permit)?);
+    let pace = Pace { speed: args.speed, rounds: args.rounds, copies: args.scale_clients, moves: Arc::clone(&moves) };
     let timeout = Duration::from_secs(5);
     let manner = Manners { retry: Vec::new(), timeout, follow_truncation: false, best_effort: false, holds: None };
     let popular = stage::popular(&scenario)?;
@@ -203,8 +214,78 @@ fn play(
     outcome.server = stage.server.clone();
     outcome.environment = process::machine();
     outcome.notes.extend(stage.notes());
+    outcome.notes.extend(remark(&moves));
     stage.close();
     Ok(outcome)
+}
+
+/// How long it will take, where that is not too long.
+fn length(args: &Args, queries: &[Recorded]) -> Result<Duration, stage::Failure> {
+    let pace = Pace { speed: args.speed, rounds: args.rounds, copies: 1, moves: Arc::default() };
+    let length = pace.span(queries.last().map_or(Duration::ZERO, |query| query.at));
+    if length <= args.longest {
+        return Ok(length);
+    }
+    let message = format!(
+        "by the times of the record this would take {} s, longer than --longest {} s; play it with --speed, or a part that \
+         `maeslant load slice --before SECONDS` cuts out",
+        length.as_secs(),
+        args.longest.as_secs()
+    );
+    Err((message, super::super::UNUSABLE))
+}
+
+/// Where clients ask from. What leaves this machine comes from an address of its own.
+fn moves(args: &Args, queries: &[Recorded], permit: &Permit) -> Result<Moves, stage::Failure> {
+    let unusable = |message: String| Err((message, super::super::UNUSABLE));
+    let target = permit.target().ip();
+    let inside = args.aim.own_network && args.aim.inside;
+    if let Some(net) = args.map_net {
+        if net.addr().is_ipv4() != target.is_ipv4() {
+            return unusable(format!("--map-net {net} is of another family than the target {target}"));
+        }
+        if target.is_loopback() && !net.addr().is_loopback() && !inside {
+            return unusable(
+                "--map-net must lie in 127.0.0.0/8: no other address may come from here to this target".to_owned(),
+            );
+        }
+    }
+    let own = Own::read();
+    let local = |client: IpAddr| {
+        client.is_ipv4() == target.is_ipv4()
+            && client.is_loopback() == target.is_loopback()
+            && (client.is_loopback() || own.has(client))
+    };
+    let stays = |client: IpAddr| args.map_net.is_none() && local(client);
+    let clients = || queries.iter().filter_map(|query| query.client);
+    let elsewhere = target.is_loopback()
+        && target.is_ipv4()
+        && (args.scale_clients > 1 || queries.iter().any(|query| query.client.is_some_and(|client| !local(client))));
+    let into = args.map_net.or_else(|| if elsewhere { ELSEWHERE.parse().ok() } else { None });
+    let moves = Moves::new(clients(), stays, into, args.scale_clients);
+    if permit.leaves()
+        && let Some(forged) = moves.all().find(|address| !own.has(*address))
+    {
+        return unusable(format!(
+            "{forged} is no address of this machine, and no forged addresses leave it: give it that address, or another \
+             --map-net"
+        ));
+    }
+    if let Some(remark) = remark(&moves) {
+        eprintln!("note: {remark}");
+    }
+    Ok(moves)
+}
+
+/// What a reader should know of the clients' addresses.
+fn remark(moves: &Moves) -> Option<String> {
+    match (moves.shared(), moves.nameless()) {
+        (Some((wanted, room)), _) => {
+            Some(format!("{wanted} clients share {room} addresses: for one each, --map-net needs a larger prefix"))
+        }
+        (None, 0) => None,
+        (None, clients) => Some(format!("{clients} clients are not of this machine: they ask from its own address")),
+    }
 }
 
 /// Watches a run until it is over.

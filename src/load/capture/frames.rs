@@ -7,10 +7,9 @@ use std::time::Duration;
 use etherparse::defrag::IpDefragPool;
 use etherparse::{EtherType, IpNumber, NetSlice, SlicedPacket, TcpSlice, TransportSlice, UdpSlice, err};
 use pcap_file::pcap::PcapReader;
-use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionOption;
-use pcap_file::pcapng::{Block, PcapNgReader};
 use pcap_file::{PcapError, TsResolution};
 
+use super::blocks::{Blocks, Next};
 use super::flows::{Flows, Segment};
 use super::{Choice, Message, Summary};
 
@@ -64,48 +63,25 @@ pub(super) fn pcap(input: impl Read, choice: &Choice, each: &mut dyn FnMut(Messa
 /// Reads a pcapng file.
 pub(super) fn pcapng(input: impl Read, choice: &Choice, each: &mut dyn FnMut(Message)) -> Summary {
     let mut reader = Reader::new("pcapng", choice, each);
-    let mut file = match PcapNgReader::new(input) {
-        Ok(file) => file,
-        Err(error) => return reader.fault(&error),
-    };
-    // Link type and ticks a second of each interface of the section.
-    let mut interfaces: Vec<(u32, u64)> = Vec::new();
-    while let Some(block) = file.next_block() {
-        match block {
-            Ok(Block::SectionHeader(_)) => interfaces.clear(),
-            Ok(Block::InterfaceDescription(interface)) => {
-                let resolution = interface.options.iter().find_map(|option| match option {
-                    InterfaceDescriptionOption::IfTsResol(value) => Some(*value),
-                    _ => None,
-                });
-                interfaces.push((u32::from(interface.linktype), ticks(resolution.unwrap_or(6))));
+    let mut blocks = Blocks::new(input);
+    // Packets without a time take that of the one before; where none has, they follow each other as lines of text do.
+    let mut last = None;
+    loop {
+        match blocks.next() {
+            Ok(Next::Packet(packet)) => {
+                reader.summary.undated += u64::from(packet.at.is_none());
+                last = packet.at.or(last);
+                let at = last.unwrap_or_else(|| choice.even(reader.summary.units));
+                reader.packet(at, packet.link, &packet.data);
             }
-            Ok(Block::EnhancedPacket(packet)) => {
-                let Some((link, ticks)) = interfaces.get(packet.interface_id as usize).copied() else {
-                    reader.summary.broken += 1;
-                    continue;
-                };
-                // The library takes every unit for a nanosecond.
-                let units = packet.timestamp.as_nanos();
-                let nanos = units * 1_000_000_000 / u128::from(ticks);
-                reader.packet(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)), link, &packet.data);
+            Ok(Next::Broken) => {
+                reader.summary.units += 1;
+                reader.summary.broken += 1;
             }
-            Ok(Block::SimplePacket(packet)) => {
-                let link = interfaces.first().map_or(ETHERNET, |interface| interface.0);
-                reader.packet(Duration::ZERO, link, &packet.data);
-            }
-            Ok(_) => {}
-            Err(error) => return reader.fault(&error),
+            Ok(Next::End) => return reader.end(),
+            Err(error) => return reader.fault(&PcapError::IoError(error)),
         }
     }
-    reader.end()
-}
-
-/// Units of time in a second, from the option if_tsresol.
-fn ticks(resolution: u8) -> u64 {
-    let power = u32::from(resolution & 0x7f);
-    let base: u64 = if resolution & 0x80 == 0 { 10 } else { 2 };
-    base.checked_pow(power).unwrap_or(u64::MAX)
 }
 
 impl<'a> Reader<'a> {

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::{Choice, Message, Summary};
+use super::{Choice, LATEST, Message, Summary};
 use crate::load::packet::{Form, HEADER, write_query};
 use crate::wire::{Name, Rtype};
 
@@ -34,8 +34,7 @@ pub(super) fn read(input: impl Read, choice: &Choice, each: &mut dyn FnMut(Messa
         if text.is_empty() || text.starts_with([';', '#']) {
             continue;
         }
-        let even = Duration::from_secs(1) / choice.rate.max(1) * u32::try_from(summary.messages).unwrap_or(u32::MAX);
-        match parse(text, even) {
+        match parse(text, choice.even(summary.messages)) {
             Some(message) => {
                 summary.messages += 1;
                 each(message);
@@ -58,7 +57,8 @@ fn parse(text: &str, at: Duration) -> Option<Message> {
     let mut form = Form::default();
     for word in comment.split_whitespace() {
         if let Some(time) = word.strip_prefix('@') {
-            message.at = time.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())?;
+            let time = time.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            message.at = time.filter(|time| *time <= LATEST)?;
         } else if let Ok(client) = word.parse::<IpAddr>() {
             message.client = Some(SocketAddr::new(client, 0));
         } else {

@@ -3,6 +3,7 @@
 //! A record that is cut short or foreign is read up to the fault, and the [`Summary`] says where that is.
 
 pub mod anonymise;
+mod blocks;
 mod flows;
 mod frames;
 mod lines;
@@ -11,7 +12,7 @@ mod tap;
 mod write;
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -20,6 +21,9 @@ pub use write::{Format, Writer};
 
 /// The port of DNS.
 pub const PORT: u16 = 53;
+
+/// The last second of the year 9999: nothing was seen later, whatever a record says.
+const LATEST: Duration = Duration::from_secs(253_402_300_799);
 
 /// A DNS message that was seen.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -50,6 +54,13 @@ pub struct Choice {
     pub rate: u32,
 }
 
+impl Choice {
+    /// When the `number`th unit of a record without times was.
+    fn even(&self, number: u64) -> Duration {
+        (Duration::from_secs(1) / self.rate.max(1)).saturating_mul(u32::try_from(number).unwrap_or(u32::MAX))
+    }
+}
+
 impl Default for Choice {
     fn default() -> Choice {
         Choice { ports: vec![PORT], rate: 1000 }
@@ -71,6 +82,8 @@ pub struct Summary {
     pub fragments: u64,
     /// Units that could not be read.
     pub broken: u64,
+    /// Packets whose block has no place for a time.
+    pub undated: u64,
     /// TCP data of connections that were not seen from where a message begins.
     pub lost_streams: u64,
     /// Where reading ended before the end, and why.
@@ -85,6 +98,7 @@ impl Summary {
             (self.foreign, "not DNS"),
             (self.fragments, "fragments"),
             (self.broken, "broken"),
+            (self.undated, "without a time"),
             (self.lost_streams, "TCP segments without a beginning"),
         ];
         parts.extend(counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
@@ -104,15 +118,24 @@ pub fn read(path: &Path, choice: &Choice, each: &mut dyn FnMut(Message)) -> io::
     let mut file = File::open(path)?;
     let mut head = [0; 16];
     let length = fill(&mut file, &mut head)?;
-    file.rewind()?;
-    let reader = BufReader::with_capacity(1 << 20, file);
+    // Not rewound: it may be a pipe.
+    let reader = BufReader::with_capacity(1 << 20, head[..length].chain(file));
     match kind(&head[..length]) {
         Kind::Pcap => Ok(frames::pcap(reader, choice, each)),
         Kind::Pcapng => Ok(frames::pcapng(reader, choice, each)),
         Kind::Dnstap => Ok(tap::read(reader, each)),
         Kind::Text => Ok(lines::read(reader, choice, each)),
         Kind::Unknown => {
-            let what = if length == 0 { "it is empty" } else { "it is no pcap, pcapng, dnstap or text file" };
+            let what = match head {
+                _ if length == 0 => "it is empty",
+                [0x1f, 0x8b, ..] => "it is compressed: unpack it first, with gzip -d",
+                [0x28, 0xb5, 0x2f, 0xfd, ..] => "it is compressed: unpack it first, with zstd -d",
+                [0xfd, b'7', b'z', b'X', b'Z', ..] => "it is compressed: unpack it first, with xz -d",
+                [0xa1, 0xb2, 0xcd, 0x34, ..] | [0x34, 0xcd, 0xb2, 0xa1, ..] => {
+                    "it is a pcap file of the modified kind: turn it into a plain one, with editcap -F pcap"
+                }
+                _ => "it is no pcap, pcapng, dnstap or text file",
+            };
             Err(io::Error::new(io::ErrorKind::InvalidData, what))
         }
     }

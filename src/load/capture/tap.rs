@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prost::Message as _;
 
-use super::{Message, Summary, fill};
+use super::{LATEST, Message, Summary, fill};
 
 /// The content type of dnstap's frames.
 const CONTENT: &[u8] = b"protobuf:dnstap.Dnstap";
@@ -167,9 +167,9 @@ fn address(octets: Option<&[u8]>, port: Option<u32>) -> Option<SocketAddr> {
 }
 
 fn time(seconds: Option<u64>, nanos: Option<u32>) -> Duration {
-    // Beyond the year 10,000 it is no time; nanoseconds are below a second.
-    let seconds = seconds.unwrap_or(0).min(253_402_300_799);
-    Duration::from_secs(seconds) + Duration::from_nanos(u64::from(nanos.unwrap_or(0).min(999_999_999)))
+    // Nanoseconds are below a second.
+    let nanos = Duration::from_nanos(u64::from(nanos.unwrap_or(0).min(999_999_999)));
+    Duration::from_secs(seconds.unwrap_or(0)).saturating_add(nanos).min(LATEST)
 }
 
 /// The query or the response; both where a response carries its query, and nothing else does.
