@@ -25,8 +25,15 @@ pub const NEW: &str = "new-customers";
 
 /// Two seconds in which caches fill, ten of attack.
 const SHORT: &[(f64, f64)] = &[(0.0, 0.0), (8.0, 2.0), (22.0, 12.0), (24.0, 12.5), (30.0, 12.5)];
-/// Of customers with so many questions a second, as many in the first second as else in eight or more.
-const RATES: [u32; 3] = [500, 300, 150];
+/// Streams with such a line ask so many questions in the first second instead: caches fill, and nearly every customer has been
+/// there before the attack, as with a resolver that has been up for more than two seconds.
+const WARM: [(&str, u32); 5] = [
+    ("rate = \"500/s\"\narrivals", 8000),
+    ("rate = \"300/s\"\narrivals", 6000),
+    ("rate = \"150/s\"\narrivals", 3000),
+    ("rate = \"50/s\"\nretry", 1000),
+    ("rate = \"20/s\"\nretry", 2000),
+];
 
 pub const ALL: [Case; 14] = [
     case("a01-direct-flood", "A1, 20 times its share"),
@@ -70,10 +77,11 @@ impl Case {
             text.truncate(expects + 1);
         }
         text = self.moved(&text, if smoke { SMOKE } else { 1.0 });
-        for rate in RATES {
-            let warm =
-                format!("[{{ at = \"0s\", qps = {} }}, {{ at = \"1s\", qps = {rate} }}]", 8 * rate.max(RATES[1]));
-            text = text.replace(&format!("rate = \"{rate}/s\"\narrivals"), &format!("rate = {warm}\narrivals"));
+        for (line, first) in WARM {
+            let (rate, rest) = line.split_once("/s\"").expect("a rate");
+            let rate = rate.trim_start_matches("rate = \"");
+            let warm = format!("rate = [{{ at = \"0s\", qps = {first} }}, {{ at = \"1s\", qps = {rate} }}]{rest}");
+            text = text.replace(line, &warm);
         }
         // Stubs that wait for long would make each run longer by that.
         text = text.replace("retry = [\"1s\"]", "retry = [\"1s\"]\ntimeout = \"1s\"");

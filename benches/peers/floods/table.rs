@@ -102,8 +102,8 @@ pub fn line(case: &Case, outcome: &Value, smoke: bool) -> String {
 /// The whole table, and who was measured.
 pub fn report(all: &[(&Case, Vec<Value>)]) -> String {
     let mut text = format!(
-        "{}\n\nThe scenarios of `zones/lab/scenarios`, their times cut to two seconds before an attack and ten of it (six \
-         attacks in turn: 37 seconds), each run once for each server from an empty cache by `maeslant load run --against`: the \
+        "{}\n\nThe scenarios of `zones/lab/scenarios`, their times cut to two seconds before an attack, in which \
+         nearly every customer asks something, and ten of it (six attacks in turn: 37 seconds), each run once for each server from an empty cache by `maeslant load run --against`: the \
          small Internet, the generator and the server share the cores, and nobody validates. As they come: Debian 12's \
          packages, a thread (Knot Resolver: a process) for each core; tuned: with the settings in `benches/peers/floods`, \
          written from their documentation. Counted are the seconds of the attack: the share of the customers' questions \
