@@ -110,6 +110,17 @@ pub fn read_response(packet: &[u8]) -> Option<Seen> {
     Some(seen)
 }
 
+/// The UDP payload size and the DO bit of a message's OPT record; none without one (RFC 6891 §6.1.2, RFC 3225 §3).
+pub fn offered(packet: &[u8]) -> Option<(u16, bool)> {
+    let mut found = None;
+    walk(packet, |rtype, class_and_ttl, _, _| {
+        if rtype == OPT {
+            found = word(class_and_ttl, 0).map(|payload| (payload, class_and_ttl[4] & 0x80 != 0));
+        }
+    });
+    found
+}
+
 fn has_stale(mut options: &[u8]) -> bool {
     while let (Some(code), Some(length)) = (word(options, 0), word(options, 2)) {
         let end = 4 + usize::from(length);

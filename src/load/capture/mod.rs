@@ -159,7 +159,10 @@ fn kind(head: &[u8]) -> Kind {
         [0x0a, 0x0d, 0x0d, 0x0a, ..] => Kind::Pcapng,
         // Frame Streams begin with an escape and a control frame.
         [0, 0, 0, 0, 0, 0, ..] => Kind::Dnstap,
-        [] => Kind::Unknown,
+        // Compressed or of the modified kind, which could be taken for text.
+        [] | [0x28, 0xb5, 0x2f, 0xfd, ..] | [0xa1, 0xb2, 0xcd, 0x34, ..] | [0x34, 0xcd, 0xb2, 0xa1, ..] => {
+            Kind::Unknown
+        }
         text if text.iter().all(|octet| matches!(octet, 0x20..=0x7e | 0x80.. | b'\t' | b'\r' | b'\n')) => Kind::Text,
         _ => Kind::Unknown,
     }

@@ -99,6 +99,54 @@ fn text_keeps_questions_times_and_clients() {
     std::fs::remove_file(path).unwrap();
 }
 
+/// What a text cannot say is counted, not written as something else.
+#[test]
+fn text_says_what_it_can_and_leaves_out_the_rest() {
+    let query = |name: &[u8], change: &dyn Fn(&mut Vec<u8>)| {
+        let mut packet = Vec::new();
+        write_query(&mut packet, name, 1, Form::default());
+        change(&mut packet);
+        Message { at: Duration::ZERO, client: None, server: None, tcp: false, packet }
+    };
+    let names: [&[u8]; 4] = [b"\x03a;b\x07example\0", b"\x02#x\x07example\0", b"\x01;\0", b"\x03a\\;\x07example\0"];
+    let mut kept: Vec<Message> = names.iter().map(|name| query(name, &|_| {})).collect();
+    kept.push(query(b"\x01b\0", &|packet| packet[2] = 0));
+    kept.push(query(b"\x01b\0", &|packet| packet[3] = 0x30));
+    kept.push(query(b"\x01b\0", &|packet| packet[26] = 0x80));
+    kept.push(query(b"\x01b\0", &|packet| packet[22..24].copy_from_slice(&4096u16.to_be_bytes())));
+    let lost = [
+        query(b"\x01b\0", &|packet| packet[18] = 3),
+        query(b"\x01b\0", &|packet| packet[2] |= 0x28),
+        query(b"\x01b\0", &|packet| packet[5] = 2),
+        query(b"\x01b\0", &|packet| packet.truncate(11)),
+    ];
+    let path = temporary("e.txt");
+    let mut writer = Writer::create(&path, Format::Text).unwrap();
+    kept.iter().chain(&lost).for_each(|message| writer.write(message).unwrap());
+    assert_eq!(writer.left_out, 4);
+    writer.finish().unwrap();
+    let (found, summary) = all(&path);
+    assert_eq!(summary.broken, 0);
+    let packets = |messages: &[Message]| messages.iter().map(|message| message.packet.clone()).collect::<Vec<_>>();
+    assert_eq!(packets(&found), packets(&kept), "{}", std::fs::read_to_string(&path).unwrap());
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn what_is_no_plain_record_is_told_with_what_to_do() {
+    let path = temporary("f.bin");
+    for (content, wanted) in [
+        (&[0x1f, 0x8b, 8, 0][..], "gzip -d"),
+        (&[0x28, 0xb5, 0x2f, 0xfd], "zstd -d"),
+        (&[0x34, 0xcd, 0xb2, 0xa1], "editcap"),
+    ] {
+        std::fs::write(&path, content).unwrap();
+        let error = read(&path, &Choice::default(), &mut |_| {}).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{error}");
+    }
+    std::fs::remove_file(path).unwrap();
+}
+
 #[test]
 fn a_file_cut_short_is_read_up_to_there() {
     for (format, name) in [(Format::Pcap, "c.pcap"), (Format::Pcapng, "c.pcapng"), (Format::Dnstap, "c.dnstap")] {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::plain;
 use super::table::grouped;
 use crate::load::ledger::Ledger;
 use crate::load::scenario::{Role, share, time};
@@ -76,14 +77,14 @@ fn percent(value: Option<f64>) -> String {
 
 /// For a terminal: what legitimate clients feel, first and big.
 pub fn screen(glance: &Glance, title: &str) -> Vec<String> {
-    let mut lines = vec![format!("{title}   {}", glance.clock()), String::new()];
+    let mut lines = vec![format!("{}   {}", plain(title), glance.clock()), String::new()];
     let mut legit: Vec<&Standing> = glance.streams.iter().filter(|s| s.role == Role::Legit).collect();
     legit.sort_by(|a, b| a.success.unwrap_or(1.0).total_cmp(&b.success.unwrap_or(1.0)));
     for standing in &legit {
         let share = standing.success.unwrap_or(0.0);
         let full = (share * 40.0).floor() as usize;
         let bar = "█".repeat(full) + &"░".repeat(40 - full.min(40));
-        lines.push(format!("  \x1b[1m{} success  {}  {bar}\x1b[0m", standing.name, percent(standing.success)));
+        lines.push(format!("  \x1b[1m{} success  {}  {bar}\x1b[0m", plain(&standing.name), percent(standing.success)));
     }
     lines.push(String::new());
     let state = if glance.attacked { "under attack" } else { "no attack" };
@@ -95,7 +96,7 @@ pub fn screen(glance: &Glance, title: &str) -> Vec<String> {
     for s in &glance.streams {
         lines.push(format!(
             "  {:<16} {:<10} {:>9}/s   success {:>9}   p99 {:>8}   in all {:>9}",
-            s.name,
+            plain(&s.name),
             s.role.name(),
             grouped(s.asked),
             percent(s.success),
@@ -111,5 +112,5 @@ pub fn line(glance: &Glance) -> String {
     let stream = |s: &Standing| format!("{} {}/s {} p99 {}", s.name, s.asked, percent(s.success), time(s.p99));
     let streams: Vec<String> = glance.streams.iter().map(stream).collect();
     let attack = if glance.attacked { "; under attack" } else { "" };
-    format!("{}: {}; upstream {}/s{attack}", glance.clock(), streams.join("; "), glance.upstream)
+    plain(&format!("{}: {}; upstream {}/s{attack}", glance.clock(), streams.join("; "), glance.upstream))
 }

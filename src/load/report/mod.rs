@@ -27,10 +27,18 @@ fn escape(text: &str) -> String {
             '\'' => out.push_str("&#39;"),
             // XML has no place for other control characters.
             c if c.is_control() && !matches!(c, '\n' | '\t' | '\r') => out.push('\u{fffd}'),
+            // Nor for these (XML 1.0 §2.2).
+            '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
             c => out.push(c),
         }
     }
     out
+}
+
+/// Text for terminals, where names must not give orders.
+pub fn plain(text: &str) -> String {
+    let orders = |c: char| c.is_control() && c != '\n' || matches!(c, '\u{fffe}' | '\u{ffff}');
+    text.chars().map(|c| if orders(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// A Unix time as people write it: `2026-11-21 21:37:05 UTC`.

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::baseline::Change;
+use super::plain;
 use crate::load::outcome::{Outcome, Row};
 use crate::load::scenario::{share, time};
 
@@ -97,7 +98,7 @@ pub fn summary(outcome: &Outcome) -> String {
     }
     out.push_str(&surroundings(outcome));
     out.push_str(&judgement(outcome));
-    out
+    plain(&out)
 }
 
 fn surroundings(outcome: &Outcome) -> String {
@@ -147,7 +148,7 @@ pub fn changes(changes: &[Change]) -> String {
             (_, true) => "better",
             _ => "",
         };
-        rows.push(vec![change.title.clone(), change.before.clone(), change.now.clone(), word.to_owned()]);
+        rows.push(vec![plain(&change.title), change.before.clone(), change.now.clone(), word.to_owned()]);
     }
     columns(&rows)
 }
@@ -175,5 +176,5 @@ pub fn side_by_side(outcomes: &[Outcome]) -> String {
     add("expectations met".into(), &|o| {
         format!("{} of {}", o.verdicts.iter().filter(|v| v.passed).count(), o.verdicts.len())
     });
-    columns(&rows)
+    plain(&columns(&rows))
 }

@@ -91,6 +91,25 @@ fn a_server_that_is_silent_now_is_not_faster() {
     assert!(changes.iter().any(|c| c.title == "customers: p99" && c.now == "–"));
 }
 
+/// A scenario is somebody's file: its names neither break XML nor command a terminal.
+#[test]
+fn names_break_no_report_and_command_no_terminal() {
+    let mut odd = outcome();
+    odd.scenario = "a\u{fffe}\u{ffff}\u{1b}]0;b\u{7}\u{9b}2J".into();
+    odd.streams[0].name = "\u{1b}[2Jcustomers".into();
+    for text in [junit(&odd), summary(&odd), side_by_side(&[odd.clone()]), html(&odd, None)] {
+        assert!(!text.contains(['\u{fffe}', '\u{ffff}', '\u{1b}', '\u{7}', '\u{9b}']), "{text}");
+    }
+    let streams = [(odd.streams[0].name.clone(), crate::load::scenario::Role::Legit)];
+    let ledger = crate::load::Ledger::new(1);
+    let second = std::time::Duration::from_secs(1);
+    let glance = Glance::new(&streams, &ledger, second, second);
+    assert!(!line(&glance).contains('\u{1b}'));
+    let screen = screen(&glance, &odd.scenario).join("\n");
+    assert!(!screen.contains("[2J") || !screen.contains("\u{1b}[2J"), "{screen:?}");
+    assert!(!screen.contains("\u{1b}]0"), "{screen:?}");
+}
+
 #[test]
 fn dates_are_those_of_the_calendar() {
     assert_eq!(date(0), "1970-01-01 00:00:00 UTC");
