@@ -446,3 +446,38 @@ fn a_replay_is_bounded_in_time_and_place() {
     assert!(err(&output).contains("2 clients share 1 addresses"), "{}", err(&output));
     assert!(scratch.read("r.json").contains("2 clients share 1 addresses"));
 }
+
+/// What cannot be written, or would be written over what is read, is told before anything is sent.
+#[test]
+fn reports_are_refused_before_the_run_where_they_cannot_be_written() {
+    let scratch = Scratch::new("refused");
+    let file = scratch.write("s.toml", SHORT);
+    let record = scratch.write("q.txt", "a.example A ; @0 192.0.2.1 udp\n");
+    let hard = scratch.path("hard.txt");
+    std::fs::hard_link(&record, &hard).expect("a link");
+    let (nowhere, one) = (scratch.path("none/r.html"), scratch.path("r.out"));
+    let other = scratch.write("other.json", "{\"a\": 1}");
+    let to = ["--target", "127.0.0.1:9"];
+    for (task, wanted) in [
+        (&["replay", &record, "--json", &record][..], "written over"),
+        (&["replay", &record, "--with", &file, "--html", &file], "written over"),
+        (&["run", &file, "--junit", &file], "written over"),
+        (&["run", &file, "--html", &one, "--json", &one], "named twice"),
+        (&["run", &file, "--json", &one, "--record", &one], "expected .pcap"),
+        (&["run", &file, "--html", &nowhere], "cannot write"),
+        (&["run", &file, "--baseline", &other], "is no report of a run"),
+        (&["run", &file, "--baseline", &nowhere], "cannot read"),
+    ] {
+        let output = load(&[task, &to].concat());
+        assert!(output.status.code() == Some(2) && err(&output).contains(wanted), "{task:?}: {}", err(&output));
+        assert!(!err(&output).contains(" of 2 s"), "it has not begun: {}", err(&output));
+    }
+    for task in [["convert", &record, &hard], ["slice", &record, &record]] {
+        let output = load(&task);
+        assert!(output.status.code() == Some(2) && err(&output).contains("written over"), "{}", err(&output));
+    }
+    assert_eq!(scratch.read("q.txt"), "a.example A ; @0 192.0.2.1 udp\n");
+    assert_eq!(scratch.read("s.toml"), SHORT);
+    let output = load(&["slice", &record, &scratch.path("n.txt"), "--before", "nan"]);
+    assert!(output.status.code() == Some(2) && err(&output).contains("seconds"), "{}", err(&output));
+}

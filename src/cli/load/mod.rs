@@ -3,6 +3,7 @@
 mod against;
 mod child;
 mod enclosure;
+mod files;
 mod folder;
 mod others;
 mod record;
@@ -12,12 +13,12 @@ mod stage;
 mod tools;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use maeslant::load::Permit;
 use maeslant::load::scenario::not_spoken;
+use maeslant::load::{Outcome, Permit};
 
 /// Send a resolver traffic, and measure what its legitimate clients feel.
 ///
@@ -111,6 +112,18 @@ pub struct Reports {
     /// Compare with the JSON of an earlier run.
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,
+}
+
+impl Reports {
+    /// Whether all of them can be written, beside the files that are read and a record; and the run to compare with. Found
+    /// out before the run, whose results would be lost after it.
+    fn ready(&self, read: &[&Path], record: Option<&Path>) -> Result<Option<Outcome>, String> {
+        let before = self.baseline.as_deref().map(run::baseline).transpose()?;
+        let read: Vec<&Path> = read.iter().copied().chain(self.baseline.as_deref()).collect();
+        let reports = [self.html.as_deref(), self.json.as_deref(), self.junit.as_deref(), record];
+        files::check(&read, &reports.into_iter().flatten().collect::<Vec<_>>())?;
+        Ok(before)
+    }
 }
 
 /// Does what was asked.

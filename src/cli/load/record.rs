@@ -18,6 +18,14 @@ struct Stream {
     packet: Vec<u8>,
 }
 
+/// The format of a record, by its name's ending.
+///
+/// # Errors
+/// It is no format's.
+pub fn format(path: &Path) -> Result<Format, String> {
+    Format::of(path).ok_or("expected .pcap, .pcapng, .dnstap or .txt".to_owned())
+}
+
 /// Writes what was due before `end`, from a clock that began at `started`: the same seed draws the same questions again.
 ///
 /// # Errors
@@ -30,7 +38,7 @@ pub fn write(
     started: Duration,
     end: Duration,
 ) -> Result<u64, String> {
-    let format = Format::of(path).ok_or("expected .pcap, .pcapng, .dnstap or .txt".to_owned())?;
+    let format = format(path)?;
     let mut streams: Vec<Stream> = Vec::new();
     for stream in &scenario.streams {
         let mut feed = Feed::generated(stream, scenario.duration, scenario.seed, popular, target.ip());

@@ -1,7 +1,7 @@
 //! `maeslant load replay`.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -128,6 +128,11 @@ pub fn run(args: &Args) -> ExitCode {
     if args.aim.own_network && !args.aim.inside {
         return enclosure::enter();
     }
+    let read: Vec<&Path> = [Some(args.file.as_path()), args.with.as_deref()].into_iter().flatten().collect();
+    let before = match args.reports.ready(&read, None) {
+        Ok(before) => before,
+        Err(error) => return fail(&error, super::super::UNUSABLE),
+    };
     let (queries, summary) = match queries(args) {
         Ok(found) => found,
         Err(error) => return fail(&error, super::super::UNUSABLE),
@@ -142,7 +147,7 @@ pub fn run(args: &Args) -> ExitCode {
         Some(Err(code)) => return code,
     };
     match play(args, queries, scenario, &summary) {
-        Ok(outcome) => finish(&outcome, &args.reports),
+        Ok(outcome) => finish(&outcome, &args.reports, before.as_ref()),
         Err((message, code)) => fail(&message, code),
     }
 }

@@ -82,6 +82,10 @@ pub fn run(args: &Args) -> ExitCode {
         Err(code) => return code,
     };
     scenario.seed = args.seed.unwrap_or(scenario.seed);
+    let before = match ready(args) {
+        Ok(before) => before,
+        Err(error) => return fail(&error, super::super::UNUSABLE),
+    };
     if args.check {
         return check(&scenario, args);
     }
@@ -105,11 +109,19 @@ pub fn run(args: &Args) -> ExitCode {
             let end = outcome.streams.iter().map(|stream| stream.seconds.len()).max().unwrap_or(0);
             let end = Duration::from_secs(end as u64);
             let recorded = record(&scenario, args, target, Duration::from_secs(outcome.started), end);
-            let code = finish(&outcome, &args.reports);
+            let code = finish(&outcome, &args.reports, before.as_ref());
             recorded.map_or_else(|(message, code)| fail(&message, code), |()| code)
         }
         Err((message, code)) => fail(&message, code),
     }
+}
+
+/// Whether what the run will write can be written, and the run to compare with.
+fn ready(args: &Args) -> Result<Option<Outcome>, String> {
+    if let Some(record) = &args.record {
+        record::format(record).map_err(|error| format!("--record {}: {error}", record.display()))?;
+    }
+    args.reports.ready(&[&args.scenario], args.record.as_deref())
 }
 
 fn record(
@@ -149,7 +161,7 @@ fn check(scenario: &Scenario, args: &Args) -> ExitCode {
     if let Err((message, code)) = record(scenario, args, target, Duration::ZERO, scenario.duration) {
         return fail(&message, code);
     }
-    super::super::print(&text)
+    super::super::print(&report::plain(&text))
 }
 
 /// Runs a scenario on a stage; with the outcome, whether somebody interrupted it.
@@ -257,16 +269,10 @@ pub fn wait(mut each: impl FnMut() -> bool) -> std::io::Result<bool> {
     })
 }
 
-/// Writes the reports, and gives the exit code.
-pub fn finish(outcome: &Outcome, reports: &Reports) -> ExitCode {
+/// Writes the reports, and gives the exit code. `before` is the run to compare with.
+pub fn finish(outcome: &Outcome, reports: &Reports, before: Option<&Outcome>) -> ExitCode {
     let mut problems = Vec::new();
-    let baseline = reports.baseline.as_deref().and_then(|path| match baseline(path) {
-        Ok(before) => Some(report::compare(&before, outcome)),
-        Err(error) => {
-            problems.push(error);
-            None
-        }
-    });
+    let baseline = before.map(|before| report::compare(before, outcome));
     let mut text = format!("\n{}", report::summary(outcome));
     if let Some(changes) = &baseline {
         text.push('\n');
@@ -295,7 +301,8 @@ pub fn finish(outcome: &Outcome, reports: &Reports) -> ExitCode {
     if problems.is_empty() && outcome.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn baseline(path: &Path) -> Result<Outcome, String> {
+/// Reads an earlier run.
+pub fn baseline(path: &Path) -> Result<Outcome, String> {
     let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
     let outcome: Outcome =
         serde_json::from_str(&text).map_err(|e| format!("{} is no report of a run: {e}", path.display()))?;

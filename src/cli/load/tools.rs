@@ -10,7 +10,7 @@ use maeslant::load::capture::stats::Stats;
 use maeslant::load::capture::{self, Choice, Format, Message, PORT, Writer};
 use maeslant::wire::Name;
 
-use super::fail;
+use super::{fail, files};
 
 /// Which messages of a record.
 #[derive(clap::Args, Clone)]
@@ -130,10 +130,10 @@ pub struct Slice {
     #[command(flatten)]
     pub privacy: Privacy,
     /// From this many seconds after the first message.
-    #[arg(long, value_name = "SECONDS", default_value_t = 0.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds)]
     pub after: f64,
     /// Until this many seconds after the first message.
-    #[arg(long, value_name = "SECONDS", default_value_t = f64::INFINITY)]
+    #[arg(long, value_name = "SECONDS", default_value_t = f64::INFINITY, value_parser = seconds)]
     pub before: f64,
     /// At most so many messages.
     #[arg(long, value_name = "NUMBER", default_value_t = u64::MAX)]
@@ -141,6 +141,13 @@ pub struct Slice {
     /// Leave responses out.
     #[arg(long)]
     pub queries: bool,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|seconds| *seconds >= 0.0)
+        .ok_or_else(|| "expected a number of seconds, such as 1.5".to_owned())
 }
 
 /// Converts a record.
@@ -173,8 +180,8 @@ fn rewrite(
         Ok(mask) => mask,
         Err(error) => return fail(&error, 1),
     };
-    if from.canonicalize().is_ok_and(|from| to.canonicalize().is_ok_and(|to| from == to)) {
-        return fail("a record cannot be written over itself", super::super::UNUSABLE);
+    if let Err(error) = files::check(&[from], &[to]) {
+        return fail(&error, super::super::UNUSABLE);
     }
     // Nothing is created before it is known that there is something to read.
     let mut writer: Option<Result<Writer, std::io::Error>> = None;
