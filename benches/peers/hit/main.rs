@@ -130,7 +130,7 @@ impl Plan {
         let rate = |server: &Server| {
             let mut serving = server.start(internet);
             let mut drive = Drive::new(serving.address, self.names, *server == Server::Echo);
-            drive.warm();
+            drive.warm(*server == Server::Maeslant);
             let rate = drive.full(self.span / 4).rate();
             serving.running.stop();
             rate
@@ -142,7 +142,7 @@ impl Plan {
 fn measure(server: Server, internet: &Internet, plan: &Plan, pace: f64) -> Measured {
     let mut serving = server.start(internet);
     let mut drive = Drive::new(serving.address, plan.names, server == Server::Echo);
-    drive.warm();
+    drive.warm(server == Server::Maeslant);
     // The first moments are not those of a server that has been up for long.
     drive.full(plan.span / 4);
     let before = serving.running.cpu_nanos();
@@ -157,7 +157,7 @@ fn measure(server: Server, internet: &Internet, plan: &Plan, pace: f64) -> Measu
 fn refuse(server: Server, internet: &Internet, plan: &Plan) -> Refused {
     let mut serving = server.start(internet);
     let mut drive = Drive::new(serving.address, plan.names, server != Server::Limiting);
-    drive.warm();
+    drive.warm(server == Server::Limiting);
     if server == Server::Limiting {
         // Limits hold under pressure only.
         drive.blast(RUSH, plan.span / 3);
@@ -167,7 +167,10 @@ fn refuse(server: Server, internet: &Internet, plan: &Plan) -> Refused {
     let (asked, came) = drive.blast(REFUSED_RATE, plan.span);
     let (dropped, cpu) = (kernel_drops() - dropped, serving.running.cpu_nanos() - cpu);
     serving.running.stop();
-    assert!(came < asked / 4, "{}: {came} of {asked} were not turned away", server.name());
+    if came >= asked / 4 {
+        println!("{}: {came} of {asked} were not turned away", server.name());
+        assert!(!plan.write, "that is not what is to be measured");
+    }
     let taken = asked.saturating_sub(dropped).max(1);
     Refused { server, cpu_nanos: cpu as f64 / taken as f64, dropped: dropped as f64 / asked.max(1) as f64 }
 }
@@ -208,7 +211,8 @@ fn report(plan: &Plan, pace: f64, all: &[Measured], refused: &[Refused]) -> Stri
     let mut text = format!(
         "{}\n\n{} names with one address each in a warm cache, asked over UDP from 10,000 addresses; every server alone on \
          one core with one worker, the generator ({} questions in flight, {} at once from a client) on the other. The echo sends back what it gets with \
-         recvmmsg and sendmmsg, and does nothing else. CPU is the server's, user and system; \"of the echo\" compares it \
+         recvmmsg and sendmmsg, and does nothing else; maeslant has been connected to by every client once, since it puts \
+         addresses never seen before to the test. CPU is the server's, user and system; \"of the echo\" compares it \
          with the echo's in the same round. Latency at {pace:.0} questions a second, six tenths of what the slowest can do, from the \
          moment a question should have left; one that was lost took forever. Medians of {} runs of {} s, in turns.\n\n",
         peers::results::circumstances(),
