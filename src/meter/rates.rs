@@ -120,7 +120,7 @@ impl Table {
     /// The account of `key`, if it has one.
     fn own(&self, key: Hash, now: u64) -> Option<Found<'_>> {
         let tag = tag(key);
-        self.ways(key).find_map(|account| {
+        self.line(key).0.iter().find_map(|account| {
             let word = account.load(Ordering::Relaxed);
             (word >> TIME_BITS == tag).then(|| Found { account, word, ahead: ahead(word, now) })
         })
