@@ -38,10 +38,10 @@ pub fn check(read: &[&Path], written: &[&Path]) -> Result<(), String> {
             }
             continue;
         }
-        if mine.is_some() && read.iter().any(|other| same(&other)) {
+        if mine.is_some() && read.iter().any(same) {
             return Err(format!("{name} is read, and would be written over"));
         }
-        if mine.is_some() && written[..index].iter().any(|other| same(&other)) {
+        if mine.is_some() && written[..index].iter().any(same) {
             return Err(format!("{name} is named twice, and would be written over itself"));
         }
         try_to_write(path).map_err(|error| format!("cannot write {name}: {error}"))?;
