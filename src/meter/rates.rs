@@ -11,9 +11,18 @@
 //! rate × time + burst by having his account pushed out, and what a newcomer inherits is nothing at all
 //! unless all eight accounts of a line are in use at the same moment.
 
+use std::cell::Cell;
+use std::num::NonZeroU32;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::StateStore;
+use governor::{Quota, RateLimiter};
 
 use super::Hash;
 use crate::clock::Moment;
@@ -284,51 +293,103 @@ fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// One shard's way to take from accounts: they may run ahead by a burst and no further. That is the generic cell rate
-/// algorithm (ITU-T I.371), written out: governor's decides the same, and takes several times as many instructions for it over
-/// a table that is not its own.
+/// A key, and when it is asked about: the account is nothing without the time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct At {
+    key: Hash,
+    now: u64,
+}
+
+/// What one shard's limiter sees of the clock, and how far the account was ahead that it looked at last, which governor does
+/// not tell.
+#[derive(Debug, Default)]
+struct Reading {
+    now: Cell<u64>,
+    ahead: Cell<u64>,
+}
+
+/// The table as governor sees it.
+#[derive(Debug)]
+struct Store {
+    table: Arc<Table>,
+    reading: Rc<Reading>,
+}
+
+impl StateStore for Store {
+    type Key = At;
+
+    #[inline]
+    fn measure_and_replace<T, F, E>(&self, at: &At, decide: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        loop {
+            let found = self.table.find(at.key, at.now);
+            self.reading.ahead.set(found.ahead << UNIT_BITS);
+            let tat = (found.ahead > 0).then(|| Nanos::from(at.now + (found.ahead << UNIT_BITS)));
+            let (outcome, next) = decide(tat)?;
+            let next = units(next.as_u64().saturating_sub(at.now)).min(HORIZON - 1);
+            if found.replace(tag(at.key), at.now, next) {
+                self.reading.ahead.set(next << UNIT_BITS);
+                return Ok(outcome);
+            }
+        }
+    }
+}
+
+/// The time that was handed in.
+#[derive(Debug)]
+struct Hand(Rc<Reading>);
+
+impl Clock for Hand {
+    type Instant = Nanos;
+
+    #[inline]
+    fn now(&self) -> Nanos {
+        Nanos::from(self.0.now.get())
+    }
+}
+
+/// One shard's way to take from accounts: they may run ahead by a burst and no further. The arithmetic is governor's.
 #[derive(Debug)]
 pub struct Rate {
-    table: Arc<Table>,
-    /// In nanoseconds.
-    burst: u64,
+    limiter: RateLimiter<At, Store, Hand, NoOpMiddleware<Nanos>>,
+    reading: Rc<Reading>,
 }
 
 impl Rate {
-    /// Accounts in `table` may be `burst` ahead, at most 18 minutes of it.
+    /// Accounts in `table` may be `burst` ahead, at most 4.29 seconds of it.
     pub fn new(table: Arc<Table>, burst: Duration) -> Rate {
-        Rate { table, burst: nanos(burst).min((HORIZON - 1) << UNIT_BITS) }
+        let reading = Rc::new(Reading::default());
+        let burst = NonZeroU32::new(u32::try_from(nanos(burst)).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN);
+        // governor's cells are nanoseconds here.
+        let quota = Quota::per_second(NonZeroU32::MIN).allow_burst(burst);
+        let quota = Quota::with_period(Duration::from_nanos(1)).map_or(quota, |quota| quota.allow_burst(burst));
+        let store = Store { table, reading: Rc::clone(&reading) };
+        // The clock stands at zero here, the same for all shards: the accounts count from there.
+        let limiter = RateLimiter::new(quota, store, Hand(Rc::clone(&reading)));
+        Rate { limiter, reading }
     }
 
     /// Takes `price` nanoseconds out of the account of `key`: `Ok` with how far it is ahead then, or
     /// `Err` with how far it is ahead already, and nothing taken.
     #[inline]
     pub fn take(&self, key: Hash, now: Moment, price: u64) -> Result<Load, Load> {
-        let now = now.as_nanos().min(LAST);
-        let price = price.max(1);
-        if price > self.burst {
+        // Accounts know no less than a unit: nobody gains more than 16 ns by it, once.
+        let now = now.as_nanos().min(LAST) >> UNIT_BITS << UNIT_BITS;
+        self.reading.now.set(now);
+        let price = NonZeroU32::new(u32::try_from(price).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN);
+        match self.limiter.check_key_n(&At { key, now }, price) {
+            Ok(Ok(())) => Ok(Load(self.reading.ahead.get())),
+            Ok(Err(_)) => Err(Load(self.reading.ahead.get())),
             // Dearer than a whole burst: never.
-            return Err(Load(u64::MAX));
-        }
-        loop {
-            let found = self.table.find(key, now);
-            let ahead = found.ahead << UNIT_BITS;
-            if ahead + price > self.burst {
-                return Err(Load(ahead));
-            }
-            // Accounts know no less than a unit: nobody gains more than 16 ns by it, once.
-            let next = units(ahead + price);
-            if found.replace(tag(key), now, next) {
-                return Ok(Load(next << UNIT_BITS));
-            }
+            Err(_) => Err(Load(u64::MAX)),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -470,28 +531,6 @@ mod tests {
     }
 
     proptest! {
-        /// An account alone is granted what governor grants it.
-        #[test]
-        fn it_is_the_generic_cell_rate_algorithm(
-            burst in 1u32..1_000,
-            steps in prop::collection::vec((0u64..2_000, 1u32..1_200), 1..80),
-        ) {
-            // In units, so that nothing is rounded.
-            let (unit, clock) = (1 << UNIT_BITS, governor::clock::FakeRelativeClock::default());
-            let most = NonZeroU32::new(burst * unit).expect("more than none");
-            let quota = governor::Quota::with_period(Duration::from_nanos(1)).expect("a period").allow_burst(most);
-            let theirs = governor::RateLimiter::direct_with_clock(quota, clock.clone());
-            let ours = Rate::new(Arc::new(Table::new(8)), Duration::from_nanos(u64::from(burst * unit)));
-            let mut now = 77 << UNIT_BITS;
-            for (gap, price) in steps {
-                let (gap, price) = (gap << UNIT_BITS, price * unit);
-                now += gap;
-                clock.advance(Duration::from_nanos(gap));
-                let granted = theirs.check_n(NonZeroU32::new(price).expect("a price")).is_ok_and(|one| one.is_ok());
-                prop_assert_eq!(ours.take(Hash(9), at(now), u64::from(price)).is_ok(), granted);
-            }
-        }
-
         /// Whatever is asked when and by whom, between any two grants of a key there is no more than
         /// the rate allows for that time, and a burst; pushing it out of its account does not help.
         #[test]
