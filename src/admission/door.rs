@@ -611,14 +611,24 @@ impl Door {
                 // Who was only told to come back by TCP has not been served.
                 self.books.0.known.note(admitted.keys.address, now);
             }
+            if admitted.stranger && !free {
+                self.books.0.trial.owe(excess, first);
+            }
             return Parting::Send;
         };
         if self.limits.rations == Mode::Observe {
             self.observe(now, admitted, name, reason);
             return Parting::Send;
         }
-        let flooding = admitted.strict && admitted.busy || first == First::Turned;
-        let silent = flooding && self.one_in(if level >= Level::Guard { self.limits.slip } else { SILENT });
+        let silent = match first {
+            // Who is real among the forged comes by TCP as long as he hears anything.
+            First::Turned => self.books.0.trial.owes() && self.one_in(SILENT),
+            _ if !(admitted.strict && admitted.busy) => false,
+            _ => self.one_in(if level >= Level::Guard { self.limits.slip } else { SILENT }),
+        };
+        if silent && first == First::Turned {
+            self.books.0.trial.repay(received);
+        }
         let (parting, turned) = if silent {
             (Parting::Drop(reason), Turned::Drop(reason))
         } else {

@@ -612,6 +612,18 @@ fn forged_addresses_that_are_admitted_under_pressure_get_no_more_than_they_sent(
 }
 
 #[test]
+fn new_customers_among_forged_addresses_are_told_to_come_by_tcp_and_hear_it() {
+    let mut door = door(&["0.0.0.0/0"], 0);
+    let at = |second| START + Duration::from_secs(second);
+    let mut silent = 0;
+    for second in 0..20 {
+        let [received, sent, _] = strangers(&mut door, at(second), 15_000, false, ip("192.0.2.77"));
+        silent = received - sent.min(received);
+    }
+    assert_eq!(silent, 0, "what was sent in vain before the verdict has been saved, and nobody is left without a word");
+}
+
+#[test]
 fn new_customers_are_served_whole_however_many_come_at_once() {
     let mut door = door(&["0.0.0.0/0"], 0);
     let [received, sent, _] = strangers(&mut door, START, 15_000, true, ip("192.0.2.77"));

@@ -5,7 +5,7 @@
 //! nothing. Truncating every first answer keeps octets from whoever is forged, but costs a connection for every
 //! customer. So a sample is asked, and the others are dealt with as it behaves.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Moment;
@@ -24,6 +24,9 @@ const SPOT_CHECK: u32 = SAMPLE / 4;
 const LEAST: u32 = SPOT_CHECK + SPOT_CHECK / 2;
 /// Octets of memory for who was asked, and for who came: some 8,000 of each.
 const MEMORY: usize = 16 << 10;
+
+/// What was sent within the ration in time gone by is owed up to here, in octets: a few seconds' worth.
+const RATIONED: i64 = 128 << 10;
 
 /// What is known of those who were never seen before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,7 +60,7 @@ pub enum First {
     Doubted,
     /// Truncated: it belongs to the sample.
     Asked,
-    /// Truncated, or none: no octet more than it sent.
+    /// Truncated, or none while more went out than came in.
     Turned,
 }
 
@@ -77,6 +80,8 @@ pub struct Trial {
     /// When the last one that told anything was.
     judged: AtomicU64,
     verdict: AtomicU8,
+    /// Octets beyond what came in that went to strangers before they were found to be forged, less what silence has saved since.
+    debt: AtomicI64,
 }
 
 impl Trial {
@@ -92,6 +97,7 @@ impl Trial {
             end: AtomicU64::new(0),
             judged: AtomicU64::new(0),
             verdict: AtomicU8::new(Strangers::Unjudged as u8),
+            debt: AtomicI64::new(0),
         }
     }
 
@@ -130,6 +136,24 @@ impl Trial {
         First::Asked
     }
 
+    /// A stranger was sent so many octets more than came from him, whether or not there was room in the ration for it.
+    pub fn owe(&self, octets: usize, first: First) {
+        if first == First::Whole && self.debt.load(Ordering::Relaxed) > RATIONED {
+            return;
+        }
+        self.debt.fetch_add(octets as i64, Ordering::Relaxed);
+    }
+
+    /// Whether more went to those found to be forged than came from them, so that some of them are to hear nothing.
+    pub fn owes(&self) -> bool {
+        self.debt.load(Ordering::Relaxed) > 0
+    }
+
+    /// One of them heard nothing, who had sent so many octets.
+    pub fn repay(&self, octets: usize) {
+        self.debt.fetch_sub(octets as i64, Ordering::Relaxed);
+    }
+
     /// Somebody came by TCP.
     pub fn came(&self, client: Hash, now: Moment) {
         if self.asked_addresses.has(client, now) && !self.come_addresses.has(client, now) {
@@ -161,6 +185,7 @@ impl Trial {
             self.verdict.store(Strangers::Forged as u8, Ordering::Relaxed);
         } else if come.saturating_mul(2) >= asked {
             self.verdict.store(Strangers::Real as u8, Ordering::Relaxed);
+            self.debt.store(0, Ordering::Relaxed);
         }
         self.judged.fetch_max(end, Ordering::Relaxed);
     }
