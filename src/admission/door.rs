@@ -26,6 +26,8 @@ use crate::meter::{Hash, Loudest, Rate, Secret};
 const SAME_ANSWER: usize = 256;
 /// Of the names answered from the cache one in so many is looked at to tell how many clients ask.
 const SAMPLED: usize = 16;
+/// The same of a client that asks little: a household's history is some dozens of questions.
+const SAMPLED_LIGHT: usize = 4;
 /// Without pressure one answer in so many is charged, for all of them: nobody is refused then, and looking up every account of
 /// every answer is half of what a cache hit costs.
 const OPEN_SAMPLE: usize = 4;
@@ -90,6 +92,8 @@ pub struct Admitted {
     strict: bool,
     /// Its account is well ahead.
     busy: bool,
+    /// Its account is hardly used.
+    light: bool,
     /// It was never seen before.
     stranger: bool,
 }
@@ -338,6 +342,7 @@ impl Door {
             exempt: class.exempt,
             strict: false,
             busy: false,
+            light: true,
             stranger: false,
         };
         if admitted.exempt {
@@ -412,6 +417,7 @@ impl Door {
         let inner = &self.books.0;
         let load = inner.tables[usize::from(admitted.proven)].read(admitted.keys.narrowest, now).0;
         admitted.busy = load > self.burst / 4;
+        admitted.light = load < self.burst / 64;
         if admitted.busy && self.limits.crowds {
             let shares = crowd(&self.books.0.crowds, admitted.keys.address, now);
             admitted.weight = admitted.weight.saturating_mul(shares);
@@ -597,6 +603,9 @@ impl Door {
         if from_cache && self.limits.crowds && level < Level::Guard && self.one_in(SAMPLED) {
             let key = admitted.keys.address;
             self.books.0.crowds.note(key, self.books.0.secret.octets(key.0, name), now);
+        }
+        if from_cache && admitted.light && level < Level::Guard && self.one_in(SAMPLED_LIGHT) {
+            self.vouch(now, admitted, name);
         }
         let excess = sent.saturating_sub(received);
         let free = admitted.proven || admitted.exempt || excess == 0 || self.limits.rations == Mode::Off;

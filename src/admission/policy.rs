@@ -167,6 +167,8 @@ pub struct Limits {
     pub zone_clients: Mode,
     /// Keep the last places for questions in flight to those that deserve them, and share the others evenly.
     pub places: Mode,
+    /// Where a cache is nearly full, let one domain, and all large sets together, have their share of it and no more.
+    pub shares: Mode,
     /// Limit what clients with unproven addresses wait for.
     pub waits: Mode,
     /// So many times one address may wait for the same question, 1 to 10,000; stub resolvers ask again twice or thrice,
@@ -214,6 +216,7 @@ impl Default for Limits {
             suffix_rules: Arc::default(),
             zone_clients: Mode::Enforce,
             places: Mode::Enforce,
+            shares: Mode::Enforce,
             waits: Mode::Enforce,
             waits_for_one: 32,
             patience: Duration::from_secs(5),

@@ -36,11 +36,13 @@ pub enum Reason {
     Waiting,
     /// The answer came later than anybody waits for it.
     Late,
+    /// The zone's servers are asked as much as they bear.
+    ServerQuota,
 }
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Reason; 16] = [
+    pub const ALL: [Reason; 17] = [
         Reason::NotAllowed,
         Reason::RefusedRate,
         Reason::ClientShare,
@@ -57,6 +59,7 @@ impl Reason {
         Reason::Places,
         Reason::Waiting,
         Reason::Late,
+        Reason::ServerQuota,
     ];
     /// How many there are.
     pub const COUNT: usize = Reason::ALL.len();
@@ -85,6 +88,7 @@ impl Reason {
             Reason::Places => "places",
             Reason::Waiting => "waiting",
             Reason::Late => "late",
+            Reason::ServerQuota => "server_quota",
         }
     }
 
@@ -106,6 +110,7 @@ impl Reason {
             Reason::Places => "limits.places",
             Reason::Waiting => "limits.waits_for_one",
             Reason::Late => "limits.patience",
+            Reason::ServerQuota => "limits.servers",
         }
     }
 
@@ -136,6 +141,9 @@ impl Reason {
             Reason::Late => {
                 "the servers answered later than a client waits, and the answer was kept for the next question"
             }
+            Reason::ServerQuota => {
+                "the zone's servers lose what is asked of them beyond what they bear; names known to exist come first"
+            }
             Reason::ZoneInFlight => "too many names of the zone that were never seen before wait for an answer",
         }
     }
@@ -159,6 +167,9 @@ impl Reason {
             Reason::Places => "it ends when what is in flight has; or set [limits] places = \"observe\"",
             Reason::Waiting => "it proves itself with a DNS cookie or by TCP; or raise [limits] waits_for_one",
             Reason::Late => "the next question has it from the cache; or raise [limits] patience",
+            Reason::ServerQuota => {
+                "it ends within seconds once its servers lose nothing any more; or set [limits] servers = \"observe\""
+            }
             Reason::ZoneInFlight => "it ends as soon as the zone's servers answer; or set [limits] zones = \"observe\"",
         }
     }

@@ -15,29 +15,26 @@ impl Cache {
     pub const PARTS: u8 = 3;
 
     /// Writes everything that is fresh, or has not been over for longer than `stale`, each record with the number of its
-    /// part. Ends early when `put` says false: there is no more room.
-    pub fn save(&self, age: Moment, stale: Duration, put: &mut dyn FnMut(u8, &Pack) -> bool) {
+    /// part. Ends early when `put` says false: there is no more room. Of answers those come first that are most in use, if
+    /// there may be too little for all in `room` octets.
+    pub fn save(&self, age: Moment, stale: Duration, room: u64, put: &mut dyn FnMut(u8, &Pack) -> bool) {
         let mut pack = Pack::new();
+        let mut left = room;
         for (_, cut) in self.delegations.iter().filter(|(_, cut)| cut.expires > age) {
             pack.clear();
             write_cut(&mut pack, &cut);
+            left = left.saturating_sub(pack.octets().len() as u64);
             if !put(0, &pack) {
                 return;
             }
         }
-        for (_, kept) in &self.rrsets {
-            let Some(mut set) = kept.set() else { continue };
-            if set.rank == Rank::Local || set.end() + stale <= age {
-                continue;
-            }
-            if !self.stands(set.security, set.stored()) {
-                set.security = Security::Unchecked;
-            }
-            pack.clear();
-            write_set(&mut pack, &set);
-            if !put(1, &pack) {
-                return;
-            }
+        let least = self.least_heat(left);
+        let hot = |key: u64| self.heat.of(key) >= least;
+        let whole = self.save_sets(hot, age, stale, &mut pack, put)
+            && (least == 0 || self.save_sets(|key| !hot(key), age, stale, &mut pack, put));
+        self.heat.cool();
+        if !whole {
+            return;
         }
         for (key, negative) in &self.negatives {
             let end = negative.stored + Duration::from_secs(u64::from(negative.ttl));
@@ -54,6 +51,47 @@ impl Cache {
                 return;
             }
         }
+    }
+
+    /// The heat from which on all RRsets have room in so many octets.
+    fn least_heat(&self, room: u64) -> u8 {
+        let mut by_heat = [0u64; 256];
+        for (key, kept) in &self.rrsets {
+            // In the file they take no more than in memory.
+            by_heat[usize::from(self.heat.of(*key))] += kept.octets() as u64;
+        }
+        let mut sum = 0;
+        let full = (0..=u8::MAX).rev().find(|heat| {
+            sum += by_heat[usize::from(*heat)];
+            sum > room
+        });
+        full.map_or(0, |heat| heat.saturating_add(1))
+    }
+
+    /// Writes the RRsets that are wanted by their keys. False: there is no more room.
+    fn save_sets(
+        &self,
+        wanted: impl Fn(u64) -> bool,
+        age: Moment,
+        stale: Duration,
+        pack: &mut Pack,
+        put: &mut dyn FnMut(u8, &Pack) -> bool,
+    ) -> bool {
+        for (_, kept) in self.rrsets.iter().filter(|(key, _)| wanted(**key)) {
+            let Some(mut set) = kept.set() else { continue };
+            if set.rank == Rank::Local || set.end() + stale <= age {
+                continue;
+            }
+            if !self.stands(set.security, set.stored()) {
+                set.security = Security::Unchecked;
+            }
+            pack.clear();
+            write_set(pack, &set);
+            if !put(1, pack) {
+                return false;
+            }
+        }
+        true
     }
 
     /// Takes in a record, unless something has been learned since; the caches have the seed of those that it is from.
@@ -261,7 +299,7 @@ mod tests {
         let clocks = |age| Now { mono: age, age, unix: UnixTime(0) };
         let passage = Passage::new(clocks(at(1100)), clocks(at(160)), Duration::from_secs(10));
         let (cache, mut records) = (cache(), 0);
-        full().save(at(1100), Duration::from_secs(86_400), &mut |part, pack| {
+        full().save(at(1100), Duration::from_secs(86_400), u64::MAX, &mut |part, pack| {
             records += 1;
             cache.load(part, Fields::of(pack.octets()), &passage, trusted).expect("a record");
             true
@@ -292,6 +330,31 @@ mod tests {
     }
 
     #[test]
+    fn where_there_is_no_room_for_all_the_hottest_are_kept() {
+        let cache = cache();
+        let name_of = |number: u32| name(&format!("www.site{number}.example"));
+        for number in 0..1_000 {
+            cache.keep(set(&format!("www.site{number}.example"), 3600, Security::Insecure), at(1000));
+        }
+        // Every tenth is in use.
+        for number in (0..1_000).step_by(10) {
+            (0..3).for_each(|_| drop(cache.rrset(&name_of(number), Rtype::A, at(1001))));
+        }
+        let (mut left, mut kept, room) = (30_000, Vec::new(), 30_000);
+        cache.save(at(1100), Duration::ZERO, room, &mut |_, pack| {
+            left -= pack.octets().len() as i64;
+            if left < 0 {
+                return false;
+            }
+            let (octets, mut fields) = (pack.octets().to_vec(), Fields::of(pack.octets()));
+            kept.push(fields.bytes().map_or(octets, <[u8]>::to_vec));
+            true
+        });
+        let hot = (0..1_000).step_by(10).filter(|number| kept.contains(&name_of(*number).wire().to_vec())).count();
+        assert!((98..=100).contains(&hot) && kept.len() > 150, "{hot} of 100 among {}", kept.len());
+    }
+
+    #[test]
     fn under_other_anchors_nothing_counts_as_validated() {
         let (cache, _) = restarted(false);
         let now = at(160);
@@ -306,7 +369,7 @@ mod tests {
         let passage = Passage::new(clocks(at(1100)), clocks(at(1100)), Duration::ZERO);
         let cache = cache();
         cache.keep(set("www.example", 77, Security::Insecure), at(1000));
-        full().save(at(1100), Duration::ZERO, &mut |part, pack| {
+        full().save(at(1100), Duration::ZERO, u64::MAX, &mut |part, pack| {
             for cut in 0..pack.octets().len() {
                 let record = Fields::of(&pack.octets()[..cut]);
                 assert_eq!(

@@ -5,6 +5,7 @@
 
 mod compact;
 mod delegation;
+mod heat;
 mod kept;
 mod last;
 mod ranges;
@@ -23,11 +24,13 @@ use smallvec::SmallVec;
 
 use compact::Compact;
 pub use delegation::{Delegation, DsWord, NameServer};
+use heat::Heat;
 pub use ranges::{Hashing, MAX_RANGE_ITERATIONS, Proof, Ranges};
 pub use reach::Reach;
 pub use rrset::{Rank, RrSet, Security};
 use shares::{New, Shares};
 
+use crate::admission::Mode;
 use crate::clock::{Moment, Now};
 use crate::dnssec::{Cause, Keys};
 use crate::wire::{Name, Question, Rcode, Rtype};
@@ -220,6 +223,8 @@ pub struct Cache {
     /// Octets of ranges that one zone may have.
     ranges_of_a_zone: usize,
     shares: Shares,
+    /// Of RRsets.
+    heat: Heat,
     /// What was stored before this, in nanoseconds, was judged by rules that hold no more.
     judged_since: AtomicU64,
     /// Octets for RRsets, negative answers and zone cuts.
@@ -270,6 +275,7 @@ impl Cache {
             }),
             ranges: store(share(6), Ranges::weight),
             shares: Shares::new(seed),
+            heat: Heat::new(share(58)),
             judged_since: AtomicU64::new(0),
             capacity: [share(58), share(13), share(14)],
             ranges_of_a_zone: (share(6) as usize / ZONES_WITH_RANGES).min(MOST_OF_A_ZONE),
@@ -302,7 +308,9 @@ impl Cache {
 
     /// What is kept of an owner and type by this hash of theirs, its time over or not.
     fn kept(&self, hash: u128, owner: &[u8], rtype: Rtype) -> Option<Compact> {
-        self.rrsets.get(&(hash as u64)).filter(|kept| kept.is_of(owner, rtype))
+        let kept = self.rrsets.get(&(hash as u64)).filter(|kept| kept.is_of(owner, rtype))?;
+        self.heat.warm(hash as u64);
+        Some(kept)
     }
 
     /// What validation made of data still counts?
@@ -621,6 +629,16 @@ impl Cache {
     /// How often something new was not kept, since its domain or its kind had more than its share of a cache that was full.
     pub fn turned_away(&self) -> u64 {
         self.shares.turned_away()
+    }
+
+    /// How often something new would not have been kept, had the shares been enforced.
+    pub fn observed(&self) -> u64 {
+        self.shares.observed()
+    }
+
+    /// Whether the shares of domains and large sets hold from now on.
+    pub fn set_shares(&self, mode: Mode) {
+        self.shares.set_mode(mode);
     }
 
     /// Entries and octets of each kind, as moka counts them: for reports and tests.

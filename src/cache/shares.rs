@@ -2,13 +2,13 @@
 //! sets together, has its share and no more. moka keeps what is asked for often, but remembers how often for no longer
 //! than ten times as many questions as there are entries; large sets make those few.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use moka::sync::Cache as Moka;
 
 use super::AsIs;
-use crate::admission::registrable_domain;
+use crate::admission::{Mode, registrable_domain};
 use crate::clock::Moment;
 use crate::meter::{Secret, Table};
 use crate::wire::Name;
@@ -29,7 +29,10 @@ const ACCOUNTS: usize = 1 << 14;
 pub(super) struct Shares {
     accounts: Table,
     secret: Secret,
+    /// A [`Mode`].
+    mode: AtomicU8,
     turned_away: AtomicU64,
+    observed: AtomicU64,
 }
 
 /// Something that is about to be kept.
@@ -43,7 +46,18 @@ pub(super) struct New<'a> {
 impl Shares {
     /// With nothing in the caches.
     pub fn new(seed: &[u8; 32]) -> Shares {
-        Shares { accounts: Table::new(ACCOUNTS), secret: Secret::new(seed), turned_away: AtomicU64::new(0) }
+        Shares {
+            accounts: Table::new(ACCOUNTS),
+            secret: Secret::new(seed),
+            mode: AtomicU8::new(Mode::Enforce as u8),
+            turned_away: AtomicU64::new(0),
+            observed: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether they hold from now on.
+    pub fn set_mode(&self, mode: Mode) {
+        self.mode.store(mode as u8, Ordering::Relaxed);
     }
 
     /// Charges what is new to its shares. `false`: it is not kept, for there is little room and a share is used up.
@@ -54,15 +68,22 @@ impl Shares {
         new: &New<'_>,
         now: Moment,
     ) -> bool {
+        let mode = self.mode.load(Ordering::Relaxed);
+        if mode == Mode::Off as u8 {
+            return true;
+        }
         self.accounts.sweep(now);
         let domain = self.secret.octets(u64::from(new.kind), registrable_domain(new.owner.wire()));
         let mut within = self.charge(domain, new.weight, capacity / DOMAIN, now);
         if new.weight >= LARGE_OCTETS {
             within &= self.charge(self.secret.word(u64::from(new.kind)), new.weight, capacity / LARGE, now);
         }
-        let kept = within || store.weighted_size() < capacity - capacity / ROOM;
-        self.turned_away.fetch_add(u64::from(!kept), Ordering::Relaxed);
-        kept
+        if within || store.weighted_size() < capacity - capacity / ROOM {
+            return true;
+        }
+        let observe = mode == Mode::Observe as u8;
+        if observe { &self.observed } else { &self.turned_away }.fetch_add(1, Ordering::Relaxed);
+        observe
     }
 
     /// `false`: there was too little left.
@@ -76,5 +97,10 @@ impl Shares {
     /// What was not kept since others needed the room.
     pub fn turned_away(&self) -> u64 {
         self.turned_away.load(Ordering::Relaxed)
+    }
+
+    /// What would not have been.
+    pub fn observed(&self) -> u64 {
+        self.observed.load(Ordering::Relaxed)
     }
 }

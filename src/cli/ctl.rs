@@ -111,6 +111,7 @@ fn status(value: &Value) -> String {
         ("turned away", "turned_away"),
         ("would have been (observed)", "observed"),
         ("not answered", "dropped"),
+        ("used up a budget", "over_budget"),
     ] {
         let counts: Vec<String> = value[key]
             .as_object()
@@ -121,6 +122,17 @@ fn status(value: &Value) -> String {
             .collect();
         let _ = writeln!(out, "{title}: {}", if counts.is_empty() { "nobody".into() } else { counts.join(", ") });
     }
+    let shares = &value["cache_shares"];
+    if shares["turned_away"] != 0 || shares["observed"] != 0 {
+        let _ = writeln!(
+            out,
+            "not kept, since its domain or its kind had its share of a full cache: {}; would not have been (observed): {} ({})",
+            shares["turned_away"],
+            shares["observed"],
+            text(&shares["setting"])
+        );
+    }
+    servers(&mut out, value["limited_servers"].as_array().map_or(&[][..], Vec::as_slice));
     let _ = writeln!(
         out,
         "addresses never seen before: {}",
@@ -150,6 +162,28 @@ fn reloaded(value: &Value, dry_run: bool) -> String {
         out.push_str("nothing has changed\n");
     }
     out
+}
+
+/// What is known of authoritative servers, a line each.
+fn servers(out: &mut String, servers: &[Value]) {
+    for server in servers {
+        let number = |key: &str| server[key].as_f64().unwrap_or(0.0);
+        let _ = writeln!(
+            out,
+            "server {}: {}, {} ms, packets a second: {} answered, {} lost; {} in flight, {} silences in a row{}",
+            text(&server["server"]),
+            match server["quota"].as_f64() {
+                Some(quota) => format!("quota {quota}/s ({})", text(&server["setting"])),
+                None => "no quota".to_owned(),
+            },
+            number("rtt"),
+            number("answered_packets"),
+            number("lost_packets"),
+            number("in_flight"),
+            number("silences"),
+            if server["left_alone"] == true { ", left alone" } else { "" },
+        );
+    }
 }
 
 /// The accounts of zones, a paragraph each.
@@ -201,6 +235,7 @@ fn explanation(value: &Value) -> String {
                 let used = list(key).iter().map(|level| format!("/{} {} %", level["prefix"], level["used"]));
                 let _ = writeln!(out, "share used {title}: {}", used.collect::<Vec<_>>().join(", "));
             }
+            servers(&mut out, list("servers"));
         }
         None => {
             let _ = writeln!(out, "{}: refused to {} clients", text(&value["name"]), value["clients"]);

@@ -13,6 +13,7 @@ use crate::clock::Moment;
 use crate::engine::DropReason;
 use crate::meter::Load;
 use crate::resolve::{Limit, StaleWhy};
+use crate::servers::Known;
 use crate::wire::{Name, wire_name_len};
 
 /// Refusals that are looked at for one explanation.
@@ -91,9 +92,13 @@ impl Told {
             "stale": stale,
             "stale_observed": sum(|word| word.counters.stale_observed),
             "over_budget": over_budget(&words),
+            "cache_shares": {
+                "turned_away": self.shared.cache.turned_away(), "observed": self.shared.cache.observed(),
+                "setting": "limits.shares",
+            },
             "paced": sum(|word| word.counters.paced),
             "dropped": dropped,
-            "strangers": self.books.strangers(now).name(),
+            "strangers": self.shared.books.strangers(now).name(),
             "proven": sum(|word| word.counters.door.proven),
             "unproven": sum(|word| word.counters.door.unproven),
             "turned_away": by_reason(|word| &word.counters.door.turned),
@@ -107,22 +112,23 @@ impl Told {
                 "successful": kept.is_some(), "records": kept.map(|kept| kept.records),
                 "octets": kept.map(|kept| kept.octets), "ago": seconds(now, when),
             })),
-            "refusals_kept": self.books.decisions().kept(),
-            "flooded": self.books.zones().list(SHOWN, now).iter().map(|zone| told(zone, now)).collect::<Vec<_>>(),
+            "refusals_kept": self.shared.books.decisions().kept(),
+            "limited_servers": self.shared.servers.limited(SHOWN, now).iter().map(server).collect::<Vec<_>>(),
+            "flooded": self.shared.books.zones().list(SHOWN, now).iter().map(|zone| told(zone, now)).collect::<Vec<_>>(),
             "shards": words.iter().enumerate().map(shard).collect::<Vec<_>>(),
         })
     }
 
     fn explain_address(&self, address: IpAddr, now: Moment) -> Value {
         let policy = self.policy();
-        let account = self.books.account_of(&policy, address, now);
+        let account = self.shared.books.account_of(&policy, address, now);
         let burst = policy.limits.client_burst as f64 / f64::from(policy.limits.client_rate.max(1));
         let used = |loads: &[(u8, Load)]| {
             let part = |load: Load| Duration::from_nanos(load.0).as_secs_f64() / burst;
             let one = |(length, load): &(u8, Load)| json!({"prefix": length, "used": (part(*load) * 100.0).round()});
             loads.iter().map(one).collect::<Vec<_>>()
         };
-        let found = self.books.decisions().of_address(address, LOOKED_AT);
+        let found = self.shared.books.decisions().of_address(address, LOOKED_AT);
         json!({
             "address": address.to_canonical().to_string(),
             "allowed": account.allowed,
@@ -133,11 +139,12 @@ impl Told {
             "proven": used(&account.proven),
             "refusals": reasons(&found, now),
             "last": last(&found, now),
+            "servers": self.shared.servers.at(address.to_canonical(), now).iter().map(server).collect::<Vec<_>>(),
         })
     }
 
     fn explain_name(&self, name: &Name, now: Moment) -> Value {
-        let found = self.books.decisions().of_name(name.wire(), LOOKED_AT);
+        let found = self.shared.books.decisions().of_name(name.wire(), LOOKED_AT);
         let mut clients: BTreeMap<IpAddr, u64> = BTreeMap::new();
         for decision in &found {
             *clients.entry(decision.address).or_default() += u64::from(decision.times);
@@ -149,8 +156,8 @@ impl Told {
         let one = |(address, times): &(IpAddr, u64)| json!({"address": address.to_string(), "times": times});
         json!({
             "name": name.to_string(),
-            "learned": self.books.zones().is_learned(name.wire(), now),
-            "zones": self.books.zones().around(name.wire(), now).iter().map(|zone| told(zone, now)).collect::<Vec<_>>(),
+            "learned": self.shared.books.zones().is_learned(name.wire(), now),
+            "zones": self.shared.books.zones().around(name.wire(), now).iter().map(|zone| told(zone, now)).collect::<Vec<_>>(),
             "refusals": reasons(&found, now),
             "clients": total,
             "most": clients.iter().map(one).collect::<Vec<_>>(),
@@ -159,13 +166,27 @@ impl Told {
     }
 }
 
-/// A zone's account.
 /// Questions that used up a budget, by the budget.
 fn over_budget(words: &[Word]) -> Value {
     let total = |limit: Limit| words.iter().map(|word| word.counters.upstream.over_budget[limit as usize]).sum::<u64>();
     Value::Object(Limit::ALL.into_iter().map(|limit| (limit.name().to_owned(), json!(total(limit)))).collect())
 }
 
+/// A server, as it is known.
+fn server(known: &Known) -> Value {
+    let whole = |rate: f32| f64::from(rate).round();
+    json!({
+        "server": known.server.to_string(),
+        "rtt": (known.rtt.as_secs_f64() * 1e4).round() / 10.0,
+        "answered_packets": whole(known.pace.answers), "lost_packets": whole(known.pace.losses),
+        "in_flight": known.pace.in_flight,
+        "quota": known.pace.quota.map(whole),
+        "silences": known.silences, "left_alone": known.left_alone,
+        "setting": "limits.servers",
+    })
+}
+
+/// A zone's account.
 fn told(zone: &ToldZone, now: Moment) -> Value {
     let name = wire_name_len(&zone.name).and_then(|length| Name::from_wire(zone.name.get(..length)?));
     let whole = |rate: f32| f64::from(rate).round();
@@ -242,15 +263,16 @@ fn seconds(now: Moment, then: Moment) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admission::{Asking, Books, Door, Policy, Pressure, Sizes};
+    use crate::admission::{Asking, Door, Policy, Pressure};
     use crate::clock::{Now, UnixTime};
-    use crate::engine::Counters;
+    use crate::engine::{Counters, Shared};
 
     #[test]
     fn a_refusal_is_explained_by_address_and_by_name_and_counted() {
         let policy = Policy { allow: vec!["10.0.0.0/8".parse().expect("a prefix")], ..Policy::default() };
-        let books = Books::new(&Sizes::small(), &[3; 32]);
-        let told = Told::new(books.clone(), policy.clone(), 2, Moment::from_nanos(1));
+        let shared = Shared::new(&crate::cache::Policy::default(), [3; 32]);
+        let books = shared.books.clone();
+        let told = Told::new(shared.clone(), policy.clone(), 2, Moment::from_nanos(1));
         let mut door = Door::beside(&policy, &books);
         let start = Moment::from_nanos(3_600_000_000_000);
         let asking = Asking {

@@ -10,9 +10,9 @@ use std::sync::{Mutex, PoisonError};
 
 pub use socket::{Socket, ask};
 
-use crate::admission::{Books, Level, Policy};
+use crate::admission::{Level, Policy};
 use crate::clock::Moment;
-use crate::engine::Counters;
+use crate::engine::{Counters, Shared};
 
 /// What one shard last said of itself.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,9 +33,9 @@ pub struct Kept {
     pub octets: u64,
 }
 
-/// What can be told: the books, which all shards write, and the last word of each shard.
+/// What can be told: what all shards write into together, and the last word of each shard.
 pub struct Told {
-    books: Books,
+    shared: Shared,
     policy: Mutex<Policy>,
     shards: Vec<Mutex<Word>>,
     start: Moment,
@@ -48,9 +48,9 @@ pub struct Told {
 
 impl Told {
     /// Nothing has been said yet by any of so many shards. `start` is when the server began.
-    pub fn new(books: Books, policy: Policy, shards: usize, start: Moment) -> Told {
+    pub fn new(shared: Shared, policy: Policy, shards: usize, start: Moment) -> Told {
         Told {
-            books,
+            shared,
             policy: Mutex::new(policy),
             shards: (0..shards).map(|_| Mutex::default()).collect(),
             start,

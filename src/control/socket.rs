@@ -108,11 +108,12 @@ pub fn ask(path: &Path, question: &str) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admission::{Books, Policy, Sizes};
+    use crate::admission::Policy;
     use crate::clock::Moment;
+    use crate::engine::Shared;
 
     fn told() -> Arc<Told> {
-        Arc::new(Told::new(Books::new(&Sizes::small(), &[3; 32]), Policy::default(), 1, Moment::ZERO))
+        Arc::new(Told::new(Shared::new(&crate::cache::Policy::default(), [3; 32]), Policy::default(), 1, Moment::ZERO))
     }
 
     #[test]

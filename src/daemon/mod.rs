@@ -253,7 +253,7 @@ fn told(shared: &Shared, settings: &Settings, workers: usize, reloader: &Arc<Rel
         let reloaded = if only_try { reloader.reload(true) } else { reloader.reload_and_log() };
         reloaded.map(|reloaded| reloaded.json())
     };
-    Told::new(shared.books.clone(), settings.engine.access.clone(), workers, began).with_reload(reload)
+    Told::new(shared.clone(), settings.engine.access.clone(), workers, began).with_reload(reload)
 }
 
 fn begin_shard(site: Site, ledger: Arc<Ledger>) -> Result<JoinHandle<()>, Error> {

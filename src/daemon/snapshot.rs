@@ -30,7 +30,7 @@ use crate::pack::{Fields, Pack, Passage};
 use crate::resolve::Dnssec;
 
 /// What the first record begins with; another number is another form.
-const FORM: &[u8] = b"maeslant snapshot 1";
+const FORM: &[u8] = b"maeslant snapshot 2";
 /// Records of the books, of servers, of the caches, and the last one.
 const HEAD: u8 = 0;
 const BOOKS: u8 = 1;
@@ -331,7 +331,8 @@ impl Source {
         self.shared.servers.save(&mut |pack| {
             sink.put(SERVERS, pack);
         });
-        self.shared.cache.save(now.age, stale, &mut |part, pack| sink.put(CACHE + part, pack));
+        let room = sink.most.saturating_sub(sink.written.octets);
+        self.shared.cache.save(now.age, stale, room, &mut |part, pack| sink.put(CACHE + part, pack));
     }
 }
 

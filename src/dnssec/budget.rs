@@ -1,4 +1,5 @@
-//! What one client question may cost in cryptography, all its sub-lookups together.
+//! What one client question may cost in cryptography, all its sub-lookups together, and in time of the processor with all
+//! else that is done for it.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -7,7 +8,7 @@ use std::rc::Rc;
 use super::crypto;
 use crate::wire::Name;
 
-/// Ceilings of one question; all spent is less than 20 ms. A unit of signature work is one check by a P-256 key, at most
+/// Ceilings of one question; all the cryptography spent is less than 20 ms. A unit of signature work is one check by a P-256 key, at most
 /// 0.1 ms (RSA 2048 takes a third of it, Ed25519 two thirds); larger keys and very long messages count several.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
@@ -30,6 +31,9 @@ pub struct Limits {
     /// SHA-1 blocks of NSEC3 hashes, some 0.3 µs each: 80 hashes at 50 iterations, or 1,000 at 3. CVE-2023-50868 is a
     /// response that asks for thousands of hashes. PowerDNS allows 600 hashes a question, Unbound 8 at a time.
     pub hash_blocks: u32,
+    /// Time of the processor for the whole question, in microseconds, as counted: cryptography by the units above, all
+    /// else by what its callers say ([`Budget::burden`]). No clock is read, so that the same question always ends the same.
+    pub whole: u32,
 }
 
 impl Default for Limits {
@@ -42,6 +46,7 @@ impl Default for Limits {
             collisions: 8,
             digests: 128,
             hash_blocks: 8192,
+            whole: 20_000,
         }
     }
 }
@@ -55,6 +60,8 @@ pub enum Account {
     KeyTagCollisions,
     Digests,
     Nsec3Hashes,
+    /// Work of all kinds.
+    Whole,
 }
 
 impl fmt::Display for Account {
@@ -66,6 +73,7 @@ impl fmt::Display for Account {
             Account::KeyTagCollisions => "keys with the same tag",
             Account::Digests => "DS digests",
             Account::Nsec3Hashes => "NSEC3 hashes",
+            Account::Whole => "work of all kinds",
         })
     }
 }
@@ -80,6 +88,10 @@ pub struct Overrun(pub Account);
 const TURN: u32 = 6;
 /// SHA-1 blocks that take as long as one unit of signature work.
 const BLOCKS_A_UNIT: u32 = 192;
+/// What a unit of signature work, a digest and a SHA-1 block take, in nanoseconds.
+const SIGNATURE: u32 = 100_000;
+const DIGEST: u32 = 1_000;
+const BLOCK: u32 = 300;
 
 /// What one turn of a shard may spend on cryptography: shared by all its questions. Whoever finds it spent rests until
 /// the next.
@@ -117,6 +129,18 @@ pub struct Spent {
     collisions: u32,
     digests: u32,
     hash_blocks: u32,
+    others: u32,
+}
+
+impl Spent {
+    /// Time of the processor, as counted.
+    fn nanos(&self) -> u32 {
+        let of = |count: u32, each: u32| count.saturating_mul(each);
+        of(self.signatures, SIGNATURE)
+            .saturating_add(of(self.digests, DIGEST))
+            .saturating_add(of(self.hash_blocks, BLOCK))
+            .saturating_add(self.others)
+    }
 }
 
 /// The cryptography account of one client question: shared by reference among all its sub-lookups.
@@ -130,6 +154,8 @@ pub struct Budget {
     collisions: Cell<u32>,
     digests: Cell<u32>,
     hash_blocks: Cell<u32>,
+    /// All else, in nanoseconds.
+    others: Cell<u32>,
     hashes: RefCell<Vec<Known>>,
 }
 
@@ -154,6 +180,7 @@ impl Budget {
             collisions: Cell::new(0),
             digests: Cell::new(0),
             hash_blocks: Cell::new(0),
+            others: Cell::new(0),
             hashes: RefCell::default(),
         }
     }
@@ -215,7 +242,21 @@ impl Budget {
             collisions: self.collisions.get(),
             digests: self.digests.get(),
             hash_blocks: self.hash_blocks.get(),
+            others: self.others.get(),
         }
+    }
+
+    /// Pays for work that is no cryptography, in nanoseconds. An error: the question has cost more than it may.
+    pub fn burden(&self, nanos: u32) -> Result<(), Overrun> {
+        self.afford(nanos)?;
+        self.others.set(self.others.get().saturating_add(nanos));
+        Ok(())
+    }
+
+    /// Is there so much left for the whole question, in nanoseconds?
+    fn afford(&self, nanos: u32) -> Result<(), Overrun> {
+        let spent = self.spent().nanos().saturating_add(nanos);
+        if spent > self.limits.whole.saturating_mul(1_000) { Err(Overrun(Account::Whole)) } else { Ok(()) }
     }
 
     /// Has most of an account that has run out been spent since `before`, or all that one set may cost? Then what was
@@ -231,6 +272,7 @@ impl Budget {
             Account::KeyTagCollisions => now.collisions - before.collisions > 1,
             Account::Digests => half(before.digests, now.digests, limits.digests),
             Account::Nsec3Hashes => half(before.hash_blocks, now.hash_blocks, limits.hash_blocks),
+            Account::Whole => half(before.nanos(), now.nanos(), limits.whole.saturating_mul(1_000)),
         }
     }
 
@@ -245,6 +287,7 @@ impl Budget {
         if self.failures.get() >= self.limits.failures {
             return Err(Overrun(Account::Failures));
         }
+        self.afford(units.saturating_mul(SIGNATURE))?;
         pay(&self.signatures, self.limits.signatures, units).ok_or(Overrun(Account::Signatures))
     }
 
@@ -271,6 +314,7 @@ impl Budget {
         if !self.fits_turn(blocks) {
             return Err(Overrun(Account::Nsec3Hashes));
         }
+        self.afford(blocks.saturating_mul(BLOCK))?;
         pay(&self.hash_blocks, self.limits.hash_blocks, blocks).ok_or(Overrun(Account::Nsec3Hashes))?;
         let hash = crypto::nsec3_hash(name.wire(), salt, iterations);
         self.hashes.borrow_mut().push(Known { name: name.clone(), iterations, salt: salt.into(), hash });

@@ -158,6 +158,12 @@ impl Engine {
         let now = self.cx.now().mono;
         let admitted = pending.waiters.iter().map(|waiter| &waiter.pass.admitted);
         self.door.end(now, &pending.ticket, wanted.question.name.wire(), end_of(outcome), admitted);
+        let busy = matches!(outcome.failure, Some(Failure::Busy { .. }));
+        if busy || outcome.busy {
+            for waiter in &pending.waiters {
+                self.door.note_busy(now, &waiter.pass.admitted, wanted.question.name.wire(), !busy);
+            }
+        }
         if outcome.failure.is_some() {
             self.counters.failed += 1;
             // Of a flooded zone a client pays in the account that it has with it, not here.
@@ -204,7 +210,7 @@ fn end_of(outcome: &Outcome) -> End<'_> {
             | Failure::NoAddress { zone }
             | Failure::NoFamily { zone },
         ) => End::Failed(Some(zone.wire())),
-        Some(Failure::Limit(Limit::Sockets)) => End::Dropped,
+        Some(Failure::Limit(Limit::Sockets) | Failure::Busy { .. }) => End::Dropped,
         Some(_) => End::Failed(None),
         None if outcome.answer.is_empty() => End::Absent(outcome.soa.as_ref().map(|soa| soa.set.owner.wire())),
         None => End::Found,

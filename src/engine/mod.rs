@@ -28,7 +28,7 @@ use crate::clock::{Moment, Now};
 use crate::dnssec::{Anchor, Rollover, Sentinel};
 use crate::local::LocalRecord;
 use crate::resolve::{self, Board, Cached, Cx, Keyed, Outcome, Plan, StaleWhy, TaskId, Traced, Why, Work};
-use crate::servers::Servers;
+use crate::servers::{Claim, Servers};
 use crate::wire::{
     CLASS_ANY, CLASS_CH, CLASS_IN, Flags, Name, QueryView, Question, Rcode, Rtype, Unreadable, ede, header_only,
     leading_name,
@@ -52,6 +52,9 @@ const MAX_WAITERS: usize = 1_000;
 const HOT_PART: u64 = 16;
 /// One shard has use for no more of it: some ten thousand answers.
 const MOST_HOT: u64 = 8 << 20;
+/// One answer from the cache in so many is looked for in the caches of all shards although it may be hot here, so that they
+/// know what is in use.
+const LOOK_AGAIN: u64 = 128;
 /// A resolution ends this long before the client's deadline, so that SERVFAIL arrives within it.
 const DEADLINE_MARGIN: Duration = Duration::from_millis(100);
 /// Servers that fall silent while a question is with them are given this long before it fails: stub resolvers wait two
@@ -140,7 +143,7 @@ impl Engine {
     pub fn new(rules: impl Into<Rules>, shared: Shared, seed: [u8; 32]) -> Engine {
         let hot_octets = shared.hot_octets;
         let Rules { policy, zones } = rules.into();
-        let mut board = Board::new(seed);
+        let mut board = Board::new(seed, Arc::clone(&shared.servers));
         let keyed = Keyed::new(board.random(), board.random());
         let cx = Cx {
             board: Rc::new(RefCell::new(board)),
@@ -150,6 +153,7 @@ impl Engine {
             plan: Rc::new(Plan::new(&policy.resolve)),
             zones,
         };
+        shared.cache.set_shares(policy.access.limits.shares);
         Engine {
             door: Door::beside(&policy.access, &shared.books),
             policy,
@@ -245,6 +249,7 @@ impl Engine {
         let pass = Pass { admitted, received: packet.len() };
         if let Some(sought) = sought
             && cookie != CookieReply::Malformed
+            && !self.counters.cache_hits.is_multiple_of(LOOK_AGAIN)
             && self.answer_hot(now, view, *sought, client.transport, &cookie, out)
         {
             self.counters.cache_hits += 1;
@@ -442,6 +447,7 @@ impl Engine {
         self.hold(holder, false);
         let deadline = now.mono + self.cx.plan.deadline.saturating_sub(DEADLINE_MARGIN);
         let mut work = Work::new(deadline, &self.cx.plan.dnssec.policy.limits, self.cx.turn(), wanted.checking);
+        work.claim = claim(ticket.standing);
         work.begun = now.mono;
         work.patient_until = (now.mono + SOONEST_FAILURE).min(deadline);
         let resolution = resolve::resolve(self.cx.clone(), work, wanted.question.clone(), why);
@@ -457,7 +463,7 @@ impl Engine {
     /// Takes a packet that came back for `key`.
     pub fn handle_response(&mut self, now: Now, key: AskKey, packet: &[u8]) {
         self.set_now(now);
-        self.cx.board.borrow_mut().take_response(key, packet, &self.shared.servers);
+        self.cx.board.borrow_mut().take_response(key, packet);
         self.run();
     }
 
@@ -528,6 +534,7 @@ impl Engine {
         let Rules { policy, zones } = rules.into();
         self.cx.plan = Rc::new(Plan::new(&policy.resolve));
         self.door.set_policy(&policy.access);
+        self.shared.cache.set_shares(policy.access.limits.shares);
         self.cx.zones = zones;
         if self.policy.resolve.dnssec.judges_otherwise(&policy.resolve.dnssec) {
             self.cx.cache.forget_trusts(self.cx.now().age);
@@ -613,6 +620,15 @@ impl Engine {
             respond::outcome(&mut packet, &waiter.asker, &self.policy.respond, &waiter.before, outcome, now.age);
             self.release(now, waiter, packet);
         }
+    }
+}
+
+/// Who comes first at a server.
+fn claim(standing: Standing) -> Claim {
+    match standing {
+        Standing::Learned => Claim::First,
+        Standing::Trusted => Claim::Second,
+        Standing::Unknown => Claim::Last,
     }
 }
 

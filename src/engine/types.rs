@@ -119,9 +119,12 @@ impl From<Reason> for DropReason {
             Reason::NotAllowed | Reason::RefusedRate => DropReason::RefusedRate,
             Reason::ClientShare => DropReason::ClientLimit,
             Reason::PrefixShare => DropReason::PrefixLimit,
-            Reason::Recursion | Reason::ZoneFlood | Reason::ZoneClient | Reason::ZoneInFlight | Reason::Places => {
-                DropReason::RecursionLimit
-            }
+            Reason::Recursion
+            | Reason::ZoneFlood
+            | Reason::ZoneClient
+            | Reason::ZoneInFlight
+            | Reason::Places
+            | Reason::ServerQuota => DropReason::RecursionLimit,
             Reason::Stranger => DropReason::Stranger,
             Reason::CookieRequired => DropReason::CookieRequired,
             Reason::Ration | Reason::StrangerRation | Reason::SameAnswer => DropReason::Ration,

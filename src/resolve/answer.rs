@@ -69,6 +69,8 @@ pub struct Outcome {
     pub secure: bool,
     /// Some of it was said by nobody, but follows from what was (RFC 8198).
     pub deduced: bool,
+    /// A server was asked that bears no more, since its quota is only observed.
+    pub busy: bool,
     /// Its time is over, and why it is given all the same.
     pub stale: Option<Box<StaleNote>>,
     /// The records that prove a negative answer, or that nothing closer than a wildcard exists.
@@ -85,6 +87,7 @@ impl Outcome {
             ripe: false,
             secure: true,
             deduced: false,
+            busy: false,
             stale: None,
             proof: SmallVec::new(),
         }
@@ -303,11 +306,17 @@ pub async fn resolve(cx: Cx, work: Work, question: Question, why: Why) -> Outcom
         return Outcome::new().failed(Failure::limit(Limit::Depth));
     };
     cx.begin(&work, &question);
-    let outcome = follow(&cx, &work, &question, why).await;
+    let mut outcome = follow(&cx, &work, &question, why).await;
+    outcome.busy = work.was_busy();
     if let Some(failure) = outcome.failure.as_ref().filter(|failure| failure.is_remembered()) {
         cx.keep_failed(&work, &question, failure);
     }
-    if let Some(Failure::Limit(limit)) = outcome.failure {
+    let limit = match &outcome.failure {
+        Some(Failure::Limit(limit)) => Some(*limit),
+        Some(Failure::Bogus(cause)) => cause.overrun().map(|_| Limit::Cpu),
+        _ => None,
+    };
+    if let Some(limit) = limit {
         cx.board.borrow_mut().counters.over_budget[limit as usize] += 1;
     }
     cx.conclude(&work, || match &outcome.failure {

@@ -1,5 +1,6 @@
 //! Asking a zone: its servers one after another, until one has something to say.
 
+mod busy;
 mod lookup;
 
 use std::net::{IpAddr, SocketAddr};
@@ -12,7 +13,7 @@ use smallvec::SmallVec;
 use crate::admission::Count;
 use crate::cache::NameServer;
 use crate::clock::Moment;
-use crate::servers::{Candidate, State, choose, choose_lame};
+use crate::servers::{Candidate, Report, State, choose, choose_lame};
 use crate::wire::{Flags, Message, Name, Rcode, Rtype};
 
 use super::board::{Ask, AskKey, AskTransport, First, Held, LinkError, Reply, sleep_until};
@@ -156,6 +157,13 @@ pub(super) async fn ask_zone(
             return asking.give_up(Failure::limit(Limit::Deadline));
         }
         let Some(index) = asking.choose() else {
+            if let Some(until) = asking.until_there_is_room() {
+                match asking.wait(until, false).await? {
+                    Some(heard) => return Ok(heard),
+                    None => sleep_until(&cx.board, until).await,
+                }
+                continue;
+            }
             if !asking.open.is_empty() {
                 // Nobody else to ask: wait for those that were, the slow ones too.
                 let sent = asking.open.iter().map(|one| one.since).max().unwrap_or_default();
@@ -286,11 +294,15 @@ impl<'a> Asking<'a> {
         if self.candidates.len() >= MAX_CANDIDATES || self.candidates.iter().any(|c| c.server == server) {
             return;
         }
-        let report = self.cx.servers.report(server, self.zone_hash, self.cx.now().mono);
+        let report = self.report(server);
         self.candidates.push(Candidate { server, report, asked: 0 });
         self.done.push(false);
         self.plain.push(false);
         self.closed.push(false);
+    }
+
+    fn report(&self, server: SocketAddr) -> Report {
+        self.cx.servers.report(server, self.zone_hash, self.work.claim, self.cx.now().mono)
     }
 
     fn choose(&mut self) -> Option<usize> {
@@ -298,9 +310,10 @@ impl<'a> Asking<'a> {
             return None;
         }
         let now = self.cx.now().mono;
-        let counts = self.counts();
-        for (index, (candidate, done)) in self.candidates.iter_mut().zip(&self.done).enumerate() {
-            candidate.report = self.cx.servers.report(candidate.server, self.zone_hash, now);
+        let (counts, spares) = (self.counts(), self.spares());
+        let mut candidates = std::mem::take(&mut self.candidates);
+        for (index, (candidate, done)) in candidates.iter_mut().zip(&self.done).enumerate() {
+            candidate.report = self.cx.servers.report(candidate.server, self.zone_hash, self.work.claim, now);
             let network = Whom::around(candidate.server.ip());
             if *done || candidate.asked >= MAX_TRIES || self.work.avoids(candidate.server) {
                 candidate.report.state = State::Done;
@@ -313,7 +326,12 @@ impl<'a> Asking<'a> {
             } else if candidate.report.state == State::Lame && self.resorts.contains(&index) {
                 candidate.report.state = State::Usable;
             }
+            let busy = candidate.report.busy.is_some_and(|busy| !self.has_waited(busy));
+            if busy && spares && candidate.report.state == State::Usable {
+                candidate.report.state = State::Busy;
+            }
         }
+        self.candidates = candidates;
         let choice = choose(&self.candidates, self.cx.random())?;
         let candidate = self.candidates.get(choice.index)?;
         if choice.probe || candidate.report.doubtful {
@@ -387,9 +405,10 @@ impl<'a> Asking<'a> {
             AskTransport::Tcp => TCP_TIMEOUT,
         };
         candidate.asked += 1;
-        let server = candidate.server;
+        let (server, busy) = (candidate.server, candidate.report.busy.is_some());
         self.work.packet(&self.toward(server))?;
-        let key = self.cx.board.borrow_mut().ask(ask);
+        self.note_busy(busy);
+        let key = self.cx.board.borrow_mut().ask(ask, self.work.claim);
         let held = Held::new(&self.cx.board, key);
         self.cx.trace(self.work, || TraceStep::Ask {
             server,
@@ -458,7 +477,7 @@ impl<'a> Asking<'a> {
         let Some(candidate) = self.candidates.get(one.candidate) else { return };
         let (server, after) = (candidate.server, now.since(one.since));
         if !one.joined {
-            self.cx.servers.timed_out(server, one.since, now);
+            self.cx.servers.timed_out(server, self.zone_hash, one.since, now);
             self.count(Count::Silent);
         }
         self.cx.board.borrow_mut().counters.timeouts += 1;
@@ -485,12 +504,14 @@ impl<'a> Asking<'a> {
         };
         match reply {
             Reply::Message(message, octets) => {
-                self.work.octets(octets, &self.toward(server))?;
+                let records = message.answers().len() + message.authorities().len() + message.additionals().len();
+                self.work.response(octets, records, &self.toward(server))?;
                 let rtt = now.since(one.since);
                 if one.transport == AskTransport::Udp && !one.joined {
-                    self.cx.servers.answered(server, rtt, now);
+                    self.cx.servers.answered(server, self.zone_hash, rtt, now);
                     self.count(Count::Heard);
                     if one.silent {
+                        self.cx.servers.late(server, now);
                         self.count(Count::Late);
                     }
                 }
@@ -517,7 +538,7 @@ impl<'a> Asking<'a> {
             }
             Reply::Link(error) => {
                 if one.transport == AskTransport::Udp || self.last.is_none() {
-                    self.cx.servers.timed_out(server, one.since, now);
+                    self.cx.servers.timed_out(server, self.zone_hash, one.since, now);
                 }
                 self.done[one.candidate] = true;
                 self.cx.conclude(self.work, || format!("{server} cannot be reached: {error:?}"));
@@ -570,7 +591,8 @@ impl<'a> Asking<'a> {
 
     fn refresh(&mut self, index: usize) {
         if let Some(candidate) = self.candidates.get_mut(index) {
-            candidate.report = self.cx.servers.report(candidate.server, self.zone_hash, self.cx.now().mono);
+            candidate.report =
+                self.cx.servers.report(candidate.server, self.zone_hash, self.work.claim, self.cx.now().mono);
         }
     }
 
@@ -647,6 +669,7 @@ impl<'a> Asking<'a> {
         let zone = self.cut.zone.clone();
         match self.last {
             _ if !self.may_ask() => Failure::limit(Limit::Zone),
+            _ if self.is_busy() => Failure::Busy { zone },
             None if self.spared => Failure::limit(Limit::Network),
             Some((server, what)) => Failure::Useless { zone, server, what },
             None if self.candidates.is_empty() && self.other_family => Failure::NoFamily { zone },

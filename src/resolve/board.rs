@@ -10,6 +10,7 @@ use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use chacha20::ChaCha12Rng;
@@ -19,7 +20,7 @@ use smallvec::SmallVec;
 
 use crate::clock::{Moment, Now, UnixTime};
 use crate::dnssec::Turn;
-use crate::servers::Cookie;
+use crate::servers::{Claim, Cookie, Servers};
 use crate::wire::{Message, Name, Rtype};
 
 use super::exchange::Sent;
@@ -148,6 +149,7 @@ pub struct Board {
     pub trace: Option<Vec<super::trace::Traced>>,
     pub notices: VecDeque<Notice>,
     pub followed: VecDeque<Followed>,
+    pub(super) servers: Arc<Servers>,
 }
 
 /// What the operator is told.
@@ -196,8 +198,8 @@ pub struct Counters {
 pub type Shared = Rc<RefCell<Board>>;
 
 impl Board {
-    /// An empty board; all its randomness comes from `seed`.
-    pub fn new(seed: [u8; 32]) -> Board {
+    /// An empty board; all its randomness comes from `seed`. What is awaited from whom is told to `servers`.
+    pub fn new(seed: [u8; 32], servers: Arc<Servers>) -> Board {
         let mut rng = ChaCha12Rng::from_seed(seed);
         let keyed = Keyed::new(rng.next_u64(), rng.next_u64());
         Board {
@@ -217,6 +219,7 @@ impl Board {
             trace: None,
             notices: VecDeque::new(),
             followed: VecDeque::new(),
+            servers,
         }
     }
 
@@ -259,7 +262,8 @@ impl Board {
     }
 
     /// Begins an ask.
-    pub(super) fn ask(&mut self, ask: Ask) -> AskKey {
+    pub(super) fn ask(&mut self, ask: Ask, claim: Claim) -> AskKey {
+        self.servers.opened(ask.server, claim, self.now.mono);
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push((0, None));
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
@@ -290,6 +294,7 @@ impl Board {
         }
         let index = key.0 as u32;
         let Some(slot) = self.slots.get_mut(index as usize).and_then(|entry| entry.1.take()) else { return };
+        self.servers.closed(slot.ask.server);
         let interest = Interest::of(&slot.ask);
         if self.by_interest.get(&interest) == Some(&key) {
             self.by_interest.remove(&interest);

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use crate::clock::Moment;
 use crate::dnssec;
+use crate::servers::Claim;
 use crate::wire::Question;
 
 use super::failure::{Failure, Limit};
@@ -22,6 +23,13 @@ pub const MAX_PACKETS_TOWARD: u32 = 20;
 /// Once so many octets have come from one network, or from the servers of one zone, nothing more is asked of it for the
 /// same question. One answer may be larger.
 pub const MAX_OCTETS_TOWARD: u32 = 20_000;
+/// What things cost the processor that are no cryptography, in nanoseconds, estimated on the safe side: a packet to
+/// a server with its socket and its timer; a name looked for, in the caches and on the way down to it; a record and an octet of
+/// a response, read, judged, kept and put into an answer. The whole question may cost 20 ms ([`dnssec::Limits::whole`]).
+const PACKET: u32 = 20_000;
+const STEP: u32 = 5_000;
+const RECORD: u32 = 2_000;
+const OCTET: u32 = 10;
 /// Name-server names looked up for one question; NXNSAttack lives on this fan-out.
 pub const MAX_SERVER_LOOKUPS: u32 = 12;
 /// Aliases followed: the longest chains met in the wild have about 12.
@@ -44,6 +52,10 @@ pub struct Work {
     pub crypto: dnssec::Budget,
     /// Is the answer validated?
     pub checking: bool,
+    /// Whether others come before it where servers bear little.
+    pub claim: Claim,
+    /// A server was asked for it that bears no more.
+    busy: Cell<bool>,
     /// The last moment at which an answer is of use.
     pub deadline: Moment,
     /// When it was begun.
@@ -67,6 +79,8 @@ impl Work {
         Work {
             crypto: dnssec::Budget::in_turns(limits, turn),
             checking,
+            claim: Claim::First,
+            busy: Cell::new(false),
             packets: Cell::new(0),
             octets: Cell::new(0),
             lookups: Cell::new(0),
@@ -96,19 +110,37 @@ impl Work {
         self.unproven.get()
     }
 
+    /// Notes that a server was asked that bears no more.
+    pub fn note_busy(&self) {
+        self.busy.set(true);
+    }
+
+    /// Was a server asked that bears no more?
+    pub fn was_busy(&self) -> bool {
+        self.busy.get()
+    }
+
     /// Pays for a packet to a server, toward all of these.
     pub fn packet(&self, toward: &[Whom]) -> Result<(), Failure> {
         if let Some(whom) = toward.iter().find(|whom| !self.may_ask(**whom)) {
             return Err(Failure::limit(whom.limit()));
         }
         spend(&self.packets, 1, MAX_PACKETS, Limit::Packets)?;
+        self.burden(PACKET)?;
         toward.iter().for_each(|whom| self.pay(*whom, 1, 0));
         Ok(())
     }
 
-    /// Pays for octets from a server of all of these.
-    pub fn octets(&self, octets: usize, toward: &[Whom]) -> Result<(), Failure> {
-        let octets = u32::try_from(octets).unwrap_or(u32::MAX);
+    /// Pays for time of the processor, in nanoseconds.
+    fn burden(&self, nanos: u32) -> Result<(), Failure> {
+        self.crypto.burden(nanos).map_err(|_| Failure::limit(Limit::Cpu))
+    }
+
+    /// Pays for a response of so many octets and records from a server of all of these.
+    pub fn response(&self, octets: usize, records: usize, toward: &[Whom]) -> Result<(), Failure> {
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let octets = count(octets);
+        self.burden(octets.saturating_mul(OCTET).saturating_add(count(records).saturating_mul(RECORD)))?;
         toward.iter().for_each(|whom| self.pay(*whom, 0, octets));
         spend(&self.octets, octets, MAX_OCTETS, Limit::Octets)
     }
@@ -196,6 +228,7 @@ impl Work {
         if self.depth() >= MAX_DEPTH {
             return Err(Failure::limit(Limit::Depth));
         }
+        self.burden(STEP)?;
         self.stack.borrow_mut().push(question);
         Ok(Within(self))
     }
@@ -282,6 +315,25 @@ mod tests {
     }
 
     #[test]
+    fn a_question_costs_twenty_milliseconds_at_most_whatever_they_are_spent_on() {
+        let work = work();
+        let mut taken = 0;
+        while work.response(1_000, 300, &[]).is_ok() {
+            taken += 1;
+        }
+        assert_eq!(taken, 32, "610 us each");
+        let sent = std::iter::repeat_with(|| work.packet(&[])).position(|sent| sent.is_err());
+        assert_eq!((sent, work.packet(&[])), (Some(24), Err(Failure::Limit(Limit::Cpu))), "and 24 packets");
+        let name = crate::wire::Name::parse("example").expect("a name");
+        assert_eq!(work.crypto.nsec3_hash(&name, &[], 5_000), Err(dnssec::Overrun(dnssec::Account::Whole)));
+        let hard = self::work();
+        (0..MAX_PACKETS).for_each(|number| {
+            hard.packet(&[Whom::Zone(u64::from(number))]).expect("within the account");
+            hard.response(500, 12, &[]).expect("a dear question, but an honest one");
+        });
+    }
+
+    #[test]
     fn nobody_bears_more_than_his_part_of_a_question() {
         let (work, here, there) = (work(), network("203.0.114.7"), network("198.18.0.1"));
         for _ in 0..MAX_PACKETS_TOWARD {
@@ -291,7 +343,7 @@ mod tests {
         assert_eq!(work.packet(&[there, Whom::Zone(1)]), Err(Failure::Limit(Limit::Zone)));
         work.packet(&[there, Whom::Zone(2)]).expect("somebody else");
         assert_eq!(work.packets_sent(), MAX_PACKETS_TOWARD + 1, "what is not sent costs nothing");
-        work.octets(MAX_OCTETS_TOWARD as usize, &[there]).expect("one answer may be large");
+        work.response(MAX_OCTETS_TOWARD as usize, 1, &[there]).expect("one answer may be large");
         assert_eq!(work.packet(&[there]), Err(Failure::Limit(Limit::Network)));
     }
 }

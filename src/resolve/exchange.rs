@@ -2,6 +2,7 @@
 //! what comes back (RFC 5452, RFC 7873, 0x20).
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::clock::Moment;
 use crate::servers::Servers;
@@ -80,8 +81,8 @@ impl Board {
     }
 
     /// Takes what came back for `key`.
-    pub fn take_response(&mut self, key: AskKey, packet: &[u8], servers: &Servers) {
-        let now = self.now().mono;
+    pub fn take_response(&mut self, key: AskKey, packet: &[u8]) {
+        let (now, servers) = (self.now().mono, Arc::clone(&self.servers));
         let Some(slot) = self.slot_mut(key) else {
             self.counters.unexpected += 1;
             return;
@@ -91,7 +92,7 @@ impl Board {
             return;
         }
         let Some(sent) = &slot.sent else { return };
-        let reply = judge(&slot.ask, sent, packet, servers, now);
+        let reply = judge(&slot.ask, sent, packet, &servers, now);
         match reply {
             None => {
                 self.counters.unexpected += 1;

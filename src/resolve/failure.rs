@@ -11,6 +11,8 @@ use crate::wire::{Name, Rcode, Rtype, ede};
 pub enum Limit {
     Packets,
     Octets,
+    /// Time of the processor, as counted.
+    Cpu,
     /// Toward one network.
     Network,
     /// To the servers of one zone.
@@ -25,9 +27,10 @@ pub enum Limit {
 
 impl Limit {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Limit; 10] = [
+    pub const ALL: [Limit; 11] = [
         Limit::Packets,
         Limit::Octets,
+        Limit::Cpu,
         Limit::Network,
         Limit::Zone,
         Limit::Lookups,
@@ -45,6 +48,7 @@ impl Limit {
         match self {
             Limit::Packets => "packets",
             Limit::Octets => "octets",
+            Limit::Cpu => "cpu",
             Limit::Network => "network",
             Limit::Zone => "zone",
             Limit::Lookups => "lookups",
@@ -62,6 +66,7 @@ impl fmt::Display for Limit {
         f.write_str(match self {
             Limit::Packets => "packets to servers",
             Limit::Octets => "octets from servers",
+            Limit::Cpu => "time of the processor",
             Limit::Network => "packets toward one network",
             Limit::Zone => "packets to the servers of one zone",
             Limit::Lookups => "name-server look-ups",
@@ -81,6 +86,8 @@ pub enum Failure {
     Limit(Limit),
     /// No server of the zone has answered.
     Unreachable { zone: Name },
+    /// The zone's servers bear no more questions just now.
+    Busy { zone: Name },
     /// Servers answered, none of them usefully; the last one thus.
     Useless { zone: Name, server: SocketAddr, what: Useless },
     /// The zone's name servers have no address that can be found.
@@ -141,7 +148,7 @@ impl Failure {
             | Failure::Unreachable { .. }
             | Failure::NoAddress { .. }
             | Failure::NoFamily { .. } => ede::NO_REACHABLE_AUTHORITY,
-            Failure::Limit(_) | Failure::AliasLoop { .. } | Failure::Sentinel(_) => ede::OTHER,
+            Failure::Limit(_) | Failure::Busy { .. } | Failure::AliasLoop { .. } | Failure::Sentinel(_) => ede::OTHER,
             Failure::Useless {
                 what: Useless::Malformed | Useless::Mismatch | Useless::Fragments | Useless::Excessive,
                 ..
@@ -162,13 +169,13 @@ impl Failure {
     /// Does asking again soon make no sense? A question that ran out of its own account or time may
     /// have been unlucky; it is remembered all the same, or asking again would be cheap for an attacker.
     pub fn is_remembered(&self) -> bool {
-        !matches!(self, Failure::Remembered { .. } | Failure::Limit(Limit::Sockets))
+        !matches!(self, Failure::Remembered { .. } | Failure::Busy { .. } | Failure::Limit(Limit::Sockets))
     }
 
     /// Does it leave room for an answer whose time is over? Not where the new one was heard, and is wrong.
     pub fn leaves_stale(&self) -> bool {
         match self {
-            Failure::Limit(_) | Failure::Unreachable { .. } | Failure::Useless { .. } => true,
+            Failure::Limit(_) | Failure::Unreachable { .. } | Failure::Busy { .. } | Failure::Useless { .. } => true,
             Failure::NoAddress { .. } | Failure::NoFamily { .. } => true,
             Failure::Remembered { error, .. } => !is_of_validation(*error),
             Failure::AliasLoop { .. } | Failure::Bogus(_) | Failure::Sentinel(_) => false,
@@ -196,6 +203,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::Limit(limit) => write!(f, "the question used up its budget of {limit}"),
             Failure::Unreachable { zone } => write!(f, "no server of {zone} answers"),
+            Failure::Busy { zone } => write!(f, "the servers of {zone} bear no more questions just now"),
             Failure::Useless { zone, server, what } => {
                 write!(f, "no server of {zone} is of use; {} {what}", server.ip())
             }

@@ -46,7 +46,7 @@ pub use recover::is_failing;
 pub use stale::{Stale, StaleNote, StaleWhy, from_stale};
 pub use trace::{TraceStep, Traced};
 
-use crate::admission::Books;
+use crate::admission::{Books, Mode};
 use crate::cache::{Cache, Reach};
 use crate::clock::Now;
 use crate::dnssec;
@@ -183,6 +183,8 @@ pub struct Policy {
     pub upstreams: Vec<Upstream>,
     pub dnssec: Dnssec,
     pub stale: Stale,
+    /// Ask servers no more than they bear, as their answers and silences show.
+    pub server_quotas: Mode,
 }
 
 /// Validation.
@@ -238,6 +240,7 @@ impl Default for Policy {
             upstreams: Vec::new(),
             dnssec: Dnssec::default(),
             stale: Stale::default(),
+            server_quotas: Mode::Enforce,
         }
     }
 }

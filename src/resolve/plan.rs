@@ -40,6 +40,7 @@ pub struct Plan {
     pub ipv6: bool,
     pub dnssec: super::Dnssec,
     pub stale: super::Stale,
+    pub server_quotas: crate::admission::Mode,
     /// Is there anything to validate by?
     pub validates: bool,
     /// Are questions answered from proofs of what does not exist (RFC 8198)?
@@ -86,6 +87,7 @@ impl Plan {
             ipv6: policy.ipv6,
             dnssec: policy.dnssec.clone(),
             stale: policy.stale.clone(),
+            server_quotas: policy.server_quotas,
             validates: validates(policy),
             deduces: validates(policy) && policy.dnssec.aggressive,
             has_islands: validates(policy) && policy.dnssec.anchors.iter().any(|anchor| !anchor.zone.is_root()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::cache::{Failed, Failing};
 use crate::clock::Moment;
-use crate::servers::State;
+use crate::servers::{Claim, State};
 use crate::wire::{Name, Question, Rtype};
 
 use super::Cx;
@@ -84,7 +84,7 @@ pub fn is_failing(cx: &Cx, question: &Question) -> bool {
     let mut known = false;
     let usable = any_server(cx, &cut, |server| {
         known = true;
-        cx.servers.report(server, zone, now).state == State::Usable
+        cx.servers.report(server, zone, Claim::First, now).state == State::Usable
     });
     known && !usable
 }

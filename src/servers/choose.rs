@@ -75,6 +75,7 @@ mod tests {
             timeout: Duration::from_millis(400),
             plain: false,
             alive: false,
+            busy: None,
         };
         Candidate { server: SocketAddr::from(([192, 0, 2, 1], 53)), report, asked: 0 }
     }

@@ -2,8 +2,10 @@
 
 mod choose;
 mod outage;
+mod pace;
 mod table;
 
 pub use choose::{Candidate, Choice, choose, choose_lame};
 pub use outage::Outage;
-pub use table::{Cookie, Report, Servers, State};
+pub use pace::{Busy, Claim, Paced};
+pub use table::{Cookie, Known, Report, Servers, State};

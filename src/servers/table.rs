@@ -9,6 +9,7 @@ use siphasher::sip::SipHasher13;
 use smallvec::SmallVec;
 
 use super::outage::Outage;
+use super::pace::{Busy, Claim, Pace, Paced};
 use crate::clock::Moment;
 use crate::pack::{Fields, Pack, Passage};
 
@@ -55,6 +56,8 @@ pub struct Report {
     pub plain: bool,
     /// It has answered something lately, so that silence is loss, or a limit on its rate.
     pub alive: bool,
+    /// It would be more than it bears.
+    pub busy: Option<Busy>,
 }
 
 /// May a server be asked?
@@ -65,6 +68,8 @@ pub enum State {
     Probe,
     /// Silent lately: left alone.
     BackOff,
+    /// Asked as much as it bears.
+    Busy,
     /// Seemed not to serve the zone: asked when nobody else is left.
     Lame,
     /// Asked enough for this question.
@@ -88,6 +93,19 @@ struct Entry {
     plain_until: Moment,
     lame: [(u64, Moment); LAME_ZONES],
     server_cookie: SmallVec<[u8; 32]>,
+    pace: Pace,
+}
+
+/// What is told of a server.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Known {
+    pub server: SocketAddr,
+    pub rtt: Duration,
+    /// Silences in a row.
+    pub silences: u8,
+    /// It is left alone for them.
+    pub left_alone: bool,
+    pub pace: Paced,
 }
 
 /// The table, shared by all shards.
@@ -138,10 +156,18 @@ impl Servers {
         act(entry)
     }
 
+    fn there<T>(&self, server: SocketAddr, act: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        let set = (self.hash(0, server) % SETS as u64) as usize;
+        let mut ways = self.sets.get(set)?.lock().unwrap_or_else(PoisonError::into_inner);
+        ways.iter_mut().flatten().find(|entry| entry.server == server).map(act)
+    }
+
     /// What is known of `server`, of which `zone` (a hash of its name) is to be asked.
-    pub fn report(&self, server: SocketAddr, zone: u64, now: Moment) -> Report {
+    pub fn report(&self, server: SocketAddr, zone: u64, claim: Claim, now: Moment) -> Report {
         self.with(server, now, |entry| {
+            let alive = entry.answered_at != Moment::ZERO && now.since(entry.answered_at) < ALIVE_FOR;
             let mut doubtful = false;
+            entry.pace.excuse(self.outage.restored());
             let lame = entry.lame.iter().any(|&(z, until)| z == zone && until > now);
             let state = if lame {
                 State::Lame
@@ -162,7 +188,8 @@ impl Servers {
                 rtt: entry.heard.then(|| Duration::from_micros(entry.srtt as u64)),
                 timeout: entry.timeout(),
                 plain: entry.plain_until > now,
-                alive: entry.answered_at != Moment::ZERO && now.since(entry.answered_at) < ALIVE_FOR,
+                alive,
+                busy: entry.pace.busy(claim, alive, now),
             }
         })
     }
@@ -174,8 +201,8 @@ impl Servers {
         cookie
     }
 
-    /// `server` has answered after `rtt`.
-    pub fn answered(&self, server: SocketAddr, rtt: Duration, now: Moment) {
+    /// `server` has answered for `zone` after `rtt`.
+    pub fn answered(&self, server: SocketAddr, zone: u64, rtt: Duration, now: Moment) {
         self.outage.answered(now);
         self.with(server, now, |entry| {
             let sample = rtt.as_micros() as f32;
@@ -188,18 +215,20 @@ impl Servers {
             }
             entry.heard = true;
             entry.strikes = 0;
+            entry.pace.answered(zone, now);
             entry.answered_at = now;
             entry.alone_until = Moment::ZERO;
             entry.probe_at = Moment::ZERO;
         });
     }
 
-    /// `server` has not answered within its timeout what was sent at `sent`, or cannot be reached.
+    /// `server` has not answered for `zone` within its timeout what was sent at `sent`, or cannot be reached.
     ///
     /// Loss is not silence: a server that has answered something since is there, and of all that was lost together (a busy
     /// server, or one that limits its rate) only one counts.
-    pub fn timed_out(&self, server: SocketAddr, sent: Moment, now: Moment) {
+    pub fn timed_out(&self, server: SocketAddr, zone: u64, sent: Moment, now: Moment) {
         self.with(server, now, |entry| {
+            entry.pace.silent(zone, now);
             if entry.answered_at > sent {
                 return;
             }
@@ -226,6 +255,45 @@ impl Servers {
         });
     }
 
+    /// What seemed lost by `server` was late.
+    pub fn late(&self, server: SocketAddr, now: Moment) {
+        self.with(server, now, |entry| entry.pace.late());
+    }
+
+    /// A packet goes to `server`.
+    pub fn opened(&self, server: SocketAddr, claim: Claim, now: Moment) {
+        self.with(server, now, |entry| entry.pace.opened(claim, now));
+    }
+
+    /// Nothing more is awaited for a packet that went to `server`.
+    pub fn closed(&self, server: SocketAddr) {
+        self.there(server, |entry| entry.pace.closed());
+    }
+
+    /// What is known of the servers at an address.
+    pub fn at(&self, address: IpAddr, now: Moment) -> Vec<Known> {
+        self.all(|entry| entry.server.ip() == address, now)
+    }
+
+    fn all(&self, which: impl Fn(&Entry) -> bool, now: Moment) -> Vec<Known> {
+        let mut all = Vec::new();
+        for set in &self.sets {
+            let mut ways = set.lock().unwrap_or_else(PoisonError::into_inner);
+            all.extend(ways.iter_mut().flatten().filter(|entry| which(entry)).map(|entry| entry.tell(now)));
+        }
+        all
+    }
+
+    /// The servers that have a quota, those that are asked most first, at most `most`.
+    pub fn limited(&self, most: usize, now: Moment) -> Vec<Known> {
+        let mut all = self.all(|entry| entry.pace.is_limited(), now);
+        all.retain(|known| known.pace.quota.is_some());
+        let asked = |known: &Known| known.pace.answers + known.pace.losses;
+        all.sort_by(|a, b| asked(b).total_cmp(&asked(a)));
+        all.truncate(most);
+        all
+    }
+
     /// A probe goes to `server`: no other for a while.
     pub fn probing(&self, server: SocketAddr, now: Moment) {
         self.outage.probing(now);
@@ -234,9 +302,7 @@ impl Servers {
 
     /// Has `server` answered after `since`?
     pub fn heard_since(&self, server: SocketAddr, since: Moment) -> bool {
-        let set = (self.hash(0, server) % SETS as u64) as usize;
-        let ways = self.sets[set].lock().unwrap_or_else(PoisonError::into_inner);
-        ways.iter().flatten().any(|entry| entry.server == server && entry.answered_at > since)
+        self.there(server, |entry| entry.answered_at > since).unwrap_or(false)
     }
 
     /// Whether any server answers at all.
@@ -327,6 +393,17 @@ impl Entry {
             plain_until: Moment::ZERO,
             lame: [(0, Moment::ZERO); LAME_ZONES],
             server_cookie: SmallVec::new(),
+            pace: Pace::default(),
+        }
+    }
+
+    fn tell(&mut self, now: Moment) -> Known {
+        Known {
+            server: self.server,
+            rtt: Duration::from_micros(self.srtt as u64),
+            silences: self.strikes,
+            left_alone: self.alone_until > now,
+            pace: self.pace.tell(now),
         }
     }
 
@@ -390,12 +467,12 @@ mod tests {
     fn silence_leads_to_back_off_and_an_answer_ends_it() {
         let servers = Servers::new(&[1; 32]);
         for n in 0..5 {
-            assert_eq!(servers.report(server(1), 7, at(n)).state, State::Usable);
-            servers.timed_out(server(1), at(n), at(n));
+            assert_eq!(servers.report(server(1), 7, Claim::First, at(n)).state, State::Usable);
+            servers.timed_out(server(1), 7, at(n), at(n));
         }
-        assert_eq!(servers.report(server(1), 7, at(10)).state, State::BackOff);
-        servers.answered(server(1), Duration::from_millis(20), at(20));
-        let report = servers.report(server(1), 7, at(20));
+        assert_eq!(servers.report(server(1), 7, Claim::First, at(10)).state, State::BackOff);
+        servers.answered(server(1), 7, Duration::from_millis(20), at(20));
+        let report = servers.report(server(1), 7, Claim::First, at(20));
         assert_eq!((report.state, report.rtt), (State::Usable, Some(Duration::from_millis(20))));
     }
 
@@ -403,14 +480,14 @@ mod tests {
     fn what_is_lost_together_counts_once_and_not_at_all_after_an_answer() {
         let servers = Servers::new(&[1; 32]);
         for _ in 0..50 {
-            servers.timed_out(server(1), at(0), at(100));
+            servers.timed_out(server(1), 7, at(0), at(100));
         }
-        assert_eq!(servers.report(server(1), 7, at(101)).state, State::Usable);
+        assert_eq!(servers.report(server(1), 7, Claim::First, at(101)).state, State::Usable);
         for n in 1..50 {
-            servers.answered(server(1), Duration::from_millis(1), at(1000 * n + 1));
-            servers.timed_out(server(1), at(1000 * n), at(1000 * n + 100));
+            servers.answered(server(1), 7, Duration::from_millis(1), at(1000 * n + 1));
+            servers.timed_out(server(1), 7, at(1000 * n), at(1000 * n + 100));
         }
-        let report = servers.report(server(1), 7, at(50_000));
+        let report = servers.report(server(1), 7, Claim::First, at(50_000));
         assert_eq!((report.state, report.rtt), (State::Usable, Some(Duration::from_millis(1))));
     }
 
@@ -418,27 +495,27 @@ mod tests {
     fn a_dead_server_is_probed_once_a_second() {
         let servers = Servers::new(&[1; 32]);
         for n in 0..11 {
-            servers.timed_out(server(1), at(n), at(n));
+            servers.timed_out(server(1), 7, at(n), at(n));
         }
-        assert_eq!(servers.report(server(1), 7, at(1500)).state, State::Probe);
+        assert_eq!(servers.report(server(1), 7, Claim::First, at(1500)).state, State::Probe);
         servers.probing(server(1), at(1500));
-        assert_eq!(servers.report(server(1), 7, at(1600)).state, State::BackOff);
-        assert_eq!(servers.report(server(1), 7, at(2600)).state, State::Probe);
-        assert_eq!(servers.report(server(1), 7, at(60_000)).state, State::Usable);
+        assert_eq!(servers.report(server(1), 7, Claim::First, at(1600)).state, State::BackOff);
+        assert_eq!(servers.report(server(1), 7, Claim::First, at(2600)).state, State::Probe);
+        assert_eq!(servers.report(server(1), 7, Claim::First, at(60_000)).state, State::Usable);
     }
 
     #[test]
     fn after_its_time_a_silent_server_has_one_packet_at_a_time_until_it_answers() {
         let servers = Servers::new(&[1; 32]);
         for n in 0..5 {
-            servers.timed_out(server(1), at(n), at(n));
+            servers.timed_out(server(1), 7, at(n), at(n));
         }
-        let report = servers.report(server(1), 7, at(30_000));
+        let report = servers.report(server(1), 7, Claim::First, at(30_000));
         assert_eq!((report.state, report.doubtful), (State::Usable, true));
         servers.probing(server(1), at(30_000));
-        assert_eq!(servers.report(server(1), 7, at(30_001)).state, State::BackOff);
-        servers.answered(server(1), Duration::from_millis(20), at(30_020));
-        let report = servers.report(server(1), 7, at(30_021));
+        assert_eq!(servers.report(server(1), 7, Claim::First, at(30_001)).state, State::BackOff);
+        servers.answered(server(1), 7, Duration::from_millis(20), at(30_020));
+        let report = servers.report(server(1), 7, Claim::First, at(30_021));
         assert_eq!((report.state, report.doubtful), (State::Usable, false));
     }
 
@@ -446,9 +523,9 @@ mod tests {
     fn lameness_concerns_one_zone_and_passes() {
         let servers = Servers::new(&[1; 32]);
         servers.lame(server(1), 7, at(0));
-        assert_eq!(servers.report(server(1), 7, at(1)).state, State::Lame);
-        assert_eq!(servers.report(server(1), 8, at(1)).state, State::Usable);
-        assert_eq!(servers.report(server(1), 7, at(901_000)).state, State::Usable);
+        assert_eq!(servers.report(server(1), 7, Claim::First, at(1)).state, State::Lame);
+        assert_eq!(servers.report(server(1), 8, Claim::First, at(1)).state, State::Usable);
+        assert_eq!(servers.report(server(1), 7, Claim::First, at(901_000)).state, State::Usable);
     }
 
     #[test]
@@ -465,9 +542,9 @@ mod tests {
     #[test]
     fn what_is_known_of_a_server_is_known_after_a_restart() {
         let (before, after) = (Servers::new(&[1; 32]), Servers::new(&[1; 32]));
-        before.answered(server(1), Duration::from_millis(80), at(1000));
+        before.answered(server(1), 7, Duration::from_millis(80), at(1000));
         for n in 0..11 {
-            before.timed_out(server(2), at(1000 + n), at(1000 + n));
+            before.timed_out(server(2), 7, at(1000 + n), at(1000 + n));
         }
         let mut cookie = before.cookie_for(server(1), at(1000));
         cookie.extend_from_slice(&[9; 8]);
@@ -476,18 +553,18 @@ mod tests {
         // The machine has started anew, and it took three seconds.
         let passage = Passage::new(clocks(at(2000)), clocks(at(10_000)), Duration::from_secs(3));
         before.save(&mut |pack| after.load(Fields::of(pack.octets()), &passage).expect("a record"));
-        let report = after.report(server(1), 7, at(10_000));
+        let report = after.report(server(1), 7, Claim::First, at(10_000));
         assert_eq!((report.state, report.rtt, report.alive), (State::Usable, Some(Duration::from_millis(80)), true));
         assert_eq!(after.cookie_for(server(1), at(10_000)), cookie);
-        assert_eq!(after.report(server(2), 7, at(10_000)).state, State::Probe, "silent still");
-        assert_eq!(after.report(server(3), 7, at(10_000)).rtt, None);
+        assert_eq!(after.report(server(2), 7, Claim::First, at(10_000)).state, State::Probe, "silent still");
+        assert_eq!(after.report(server(3), 7, Claim::First, at(10_000)).rtt, None);
     }
 
     #[test]
     fn the_table_does_not_grow() {
         let servers = Servers::new(&[1; 32]);
         for n in 0..200_000u32 {
-            servers.answered(SocketAddr::from((n.to_be_bytes(), 53)), Duration::from_millis(1), at(u64::from(n)));
+            servers.answered(SocketAddr::from((n.to_be_bytes(), 53)), 7, Duration::from_millis(1), at(u64::from(n)));
         }
         assert!(Servers::memory() < 12 << 20, "{}", Servers::memory());
     }

@@ -7,6 +7,7 @@ mod client;
 mod dice;
 mod events;
 mod floods;
+mod flush;
 mod guesses;
 mod outage;
 mod scenario;

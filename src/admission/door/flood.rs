@@ -122,6 +122,25 @@ impl Door {
         false
     }
 
+    /// A client had a name, as it came, from the cache: what exists and others ask for as well is part of an ordinary
+    /// history.
+    #[cold]
+    pub(super) fn vouch(&self, now: Moment, admitted: &Admitted, name: &[u8]) {
+        if admitted.exempt || self.limits.zones == Mode::Off {
+            return;
+        }
+        self.books.0.zones.vouch(self.client(admitted.address), name, now);
+    }
+
+    /// A question of a client could not be asked, since the zone's servers bear no more; where that is only observed, it
+    /// was.
+    pub fn note_busy(&mut self, now: Moment, admitted: &Admitted, name: &[u8], observed: bool) {
+        match observed {
+            true => self.observe(now, admitted, name, Reason::ServerQuota),
+            false => self.keep(now, admitted.address, name, Reason::ServerQuota, Action::Failed),
+        }
+    }
+
     /// By whom a place is taken.
     pub fn holder(&self, admitted: &Admitted) -> u64 {
         self.client(admitted.address).0

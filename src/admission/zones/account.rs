@@ -62,9 +62,11 @@ pub enum Count {
     Silent,
     /// Of those: answered after all.
     Late,
+    /// Names that exist and were let through while others were refused: they say nothing of those.
+    Ahead,
 }
 
-const COUNTS: usize = 8;
+const COUNTS: usize = 9;
 
 /// What the floods evidence is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,7 +98,7 @@ pub enum Standing {
     Unknown,
 }
 
-/// An account. 320 octets.
+/// An account. 256 octets.
 #[derive(Default)]
 #[repr(align(64))]
 pub(super) struct Account {
@@ -285,8 +287,8 @@ impl Account {
         let counted = |what: Count| self.counts[what as usize].swap(0, Ordering::Relaxed) as f32;
         let asked = counted(Count::Asked) / 10.0;
         mix(&self.rates[Count::Asked as usize], asked);
-        for what in [Count::Begun, Count::Found, Count::Absent, Count::Failed, Count::Heard, Count::Silent, Count::Late]
-        {
+        let others = [Count::Begun, Count::Found, Count::Absent, Count::Failed, Count::Heard, Count::Silent];
+        for what in others.into_iter().chain([Count::Late, Count::Ahead]) {
             mix(&self.rates[what as usize], counted(what));
         }
         let empty: u32 = self.labels.iter().map(|word| word.swap(0, Ordering::Relaxed).count_zeros()).sum();
@@ -424,7 +426,7 @@ impl Account {
             why: Why::from_number(self.why.load(Ordering::Relaxed)).filter(|_| flooded),
             asked: rate(Count::Asked),
             distinct: self.distinct.get() * fade,
-            found: rate(Count::Found),
+            found: rate(Count::Found) + rate(Count::Ahead),
             absent: rate(Count::Absent),
             failed: rate(Count::Failed),
             heard: rate(Count::Heard),

@@ -4,9 +4,10 @@
 //! client's account tells of it. The zone's does: names never seen before, and nothing but NXDOMAIN, failures or
 //! silence for them. While that lasts, the zone has a quota that follows what its servers answer. Names that have
 //! resolved in the last days come first. The rest is for names never seen, a tenth at least, and among those for
-//! clients whose questions lead to names that exist and who have not asked for many here that do not.
+//! names like some that exist, and for clients whose questions lead to names that exist and who have not asked for many here that do not.
 
 mod account;
+mod pattern;
 mod suffix;
 
 use std::sync::atomic::Ordering;
@@ -21,6 +22,7 @@ use crate::meter::{Hash, Points, Secret, Seen, Table};
 use crate::pack::{Fields, Pack, Passage};
 use account::Account;
 pub use account::{Count, Standing, Told, Why};
+use pattern::{Patterns, pattern};
 use suffix::Suffixes;
 pub use suffix::{SuffixRules, registrable_domain};
 
@@ -38,6 +40,8 @@ const POINTS_FOR: Duration = Duration::from_secs(6 * 3600);
 const ONCE_IN: Duration = Duration::from_secs(3600);
 /// So many points make a client trusted.
 const TRUSTED: u32 = 2;
+/// Names from the cache earn no more than these: with fewer than that a client is trusted for half a day.
+const PLENTY: u32 = 4 * TRUSTED;
 /// A suffix is looked at below one that is asked so often for names never seen, a second.
 const DEEPER: f32 = 20.0;
 /// Names never seen that may be waited for in one zone at once, by whom nothing is known and by who is trusted. At a
@@ -45,17 +49,19 @@ const DEEPER: f32 = 20.0;
 const IN_FLIGHT: [u32; 2] = [1_000, 500];
 /// What a name costs that does not exist, of the account that a client has with a flooded zone: one a minute.
 const PRICE: Duration = Duration::from_secs(60);
+/// There is room for a pattern of names for so many clients.
+const CLIENTS_A_PATTERN: usize = 16;
 /// That account holds four such names.
 const ALLOWANCE: Duration = Duration::from_secs(240);
 
 /// How large the books of zones are, for good.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ZoneSizes {
-    /// Zones that have an account, 320 octets each.
+    /// Zones that have an account, 256 octets each.
     pub accounts: usize,
     /// Octets to remember names by that exist.
     pub learned: usize,
-    /// Clients that have points, 4 octets each.
+    /// Clients that have points, 4 octets each; a sixteenth as many patterns of names, 8 octets each.
     pub clients: usize,
     /// Accounts of a client with a zone, 8 octets each.
     pub pairs: usize,
@@ -64,7 +70,8 @@ pub struct ZoneSizes {
 impl ZoneSizes {
     /// Octets of memory but for learned names.
     pub fn octets(&self) -> u64 {
-        (self.accounts * size_of::<Account>() + self.clients * 5 + self.pairs * 8) as u64
+        let patterns = self.clients / CLIENTS_A_PATTERN * Patterns::OCTETS;
+        (self.accounts * size_of::<Account>() + self.clients * 5 + patterns + self.pairs * 8) as u64
     }
 }
 
@@ -88,6 +95,7 @@ pub struct Zones {
     points: Points,
     earned: Seen,
     pairs: Table,
+    patterns: Patterns,
     secret: Secret,
     rules: RwLock<Arc<SuffixRules>>,
 }
@@ -100,6 +108,7 @@ enum Kind {
     Name = 17,
     Earned = 18,
     Pair = 19,
+    Pattern = 20,
 }
 
 /// A question on its way to a zone.
@@ -112,6 +121,8 @@ pub struct Ticket {
     public: Option<(u32, u64)>,
     /// The account of the client with the zone, and what it was charged.
     charged: Option<(u64, Duration)>,
+    /// The pattern of the name, if it has one.
+    pattern: Option<u64>,
     /// The client has asked for too many names that do not exist, and that is not held against it.
     pub observed: bool,
 }
@@ -157,6 +168,7 @@ impl Zones {
             points: Points::new(sizes.clients, POINTS_FOR),
             earned: Seen::rolling(sizes.clients, ONCE_IN),
             pairs: Table::new(sizes.pairs),
+            patterns: Patterns::new(sizes.clients / CLIENTS_A_PATTERN),
             secret,
             rules: RwLock::default(),
         }
@@ -213,13 +225,18 @@ impl Zones {
                 over.map_or(Ok(()), |(account, zone)| Err(refusal(account, zone, name, Over::Zone, Standing::Learned))),
             );
         }
-        ticket.standing =
-            if ordinary || self.points.of(client, now) >= TRUSTED { Standing::Trusted } else { Standing::Unknown };
+        let domain = suffixes.within(name).nth(1).map(<[u8]>::len);
+        let pattern = domain.and_then(|zone| pattern(&self.secret, Kind::Pattern as u64, name, zone));
+        ticket.pattern = pattern.map(|Hash(pattern)| pattern);
+        let likely = pattern.is_some_and(|pattern| self.patterns.has(pattern, now));
+        let trusted = likely || ordinary || self.points.of(client, now) >= TRUSTED;
+        ticket.standing = if trusted { Standing::Trusted } else { Standing::Unknown };
         self.count(&mut ticket, &suffixes, name, hash, marks, now);
         if let Some((account, zone)) = self.flooded(&suffixes, name, marks, now) {
             let ahead = marks.clients != Mode::Off && self.charge(&mut ticket, client, weight, zone, now);
-            let held = ahead && marks.clients == Mode::Enforce;
-            ticket.observed = ahead && !held;
+            // Whoever lives behind the same address as a bot has the names that are likely to exist all the same.
+            let held = ahead && !likely && marks.clients == Mode::Enforce;
+            ticket.observed = ahead && marks.clients != Mode::Enforce;
             if held {
                 ticket.standing = Standing::Unknown;
             }
@@ -338,6 +355,7 @@ impl Zones {
             // A public suffix has done its part where it leads to somebody else.
             let own = |fault: Option<&[u8]>| !public || fault.is_some_and(|fault| fault.len() <= zone.len());
             let what = match end {
+                End::Found if ticket.standing == Standing::Trusted && account.is_flooded() => Count::Ahead,
                 End::Found => Count::Found,
                 End::Absent(fault) if own(fault) && blame(zone, fault) => Count::Absent,
                 End::Failed(fault) if own(fault) && blame(zone, fault) => Count::Failed,
@@ -345,6 +363,9 @@ impl Zones {
                 End::Dropped => continue,
             };
             account.count(what, 1);
+        }
+        if let Some(pattern) = ticket.pattern.filter(|_| end != End::Dropped) {
+            self.patterns.note(Hash(pattern), end == End::Found, now);
         }
         if end == End::Found {
             if let Some((pair, price)) = ticket.charged {
@@ -374,6 +395,15 @@ impl Zones {
         if !self.earned.has(key, now) {
             self.earned.note(key, now);
             self.points.add(client, now);
+        }
+    }
+
+    /// A client was given a name, in wire form as it came, from the cache. That earns it a point as well: where everybody
+    /// asks for the same popular names, only few of the questions for them are asked upstream.
+    pub fn vouch(&self, client: Hash, name: &[u8], now: Moment) {
+        if self.points.of(client, now) < PLENTY {
+            let lower: SmallVec<[u8; 64]> = name.iter().map(u8::to_ascii_lowercase).collect();
+            self.earn(client, &lower, now);
         }
     }
 
@@ -420,11 +450,12 @@ impl Zones {
         self.points.save(now, &mut |pack| put(2, pack));
         self.earned.save(&mut |pack| put(3, pack));
         self.pairs.save(now, least, &mut |pack| put(4, pack));
+        self.patterns.save(now, &mut |pack| put(5, pack));
     }
 
     /// How many kinds of records there are: accounts, learned names, points, what earned them, accounts of a client with
-    /// a zone.
-    pub const PARTS: u8 = 5;
+    /// a zone, patterns of names.
+    pub const PARTS: u8 = 6;
 
     /// Takes in a record, before anything is asked. `None`: it does not fit books like these.
     pub fn load(&self, part: u8, mut record: Fields<'_>, now: Moment, passage: &Passage) -> Option<()> {
@@ -438,6 +469,7 @@ impl Zones {
             2 => self.points.load(record, now, passage),
             3 => self.earned.load(record, passage),
             4 => self.pairs.load(record, now, passage),
+            5 => self.patterns.load(record, now, passage),
             _ => None,
         }
     }

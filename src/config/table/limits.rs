@@ -7,16 +7,19 @@ use crate::admission::{ClientClass, Mode};
 
 /// Whether a limit limits: the same three words everywhere.
 macro_rules! mode {
-    ($($place:ident).+) => {
+    ($place:ident) => {
+        mode!(at engine.access.limits.$place)
+    };
+    (at $($place:ident).+) => {
         Shape::Choice {
             of: &["enforce", "observe", "off"],
-            get: |s| match s.engine.access.limits.$($place).+ {
+            get: |s| match s.$($place).+ {
                 Mode::Enforce => "enforce",
                 Mode::Observe => "observe",
                 Mode::Off => "off",
             },
             set: |s, word| {
-                s.engine.access.limits.$($place).+ = match word {
+                s.$($place).+ = match word {
                     "observe" => Mode::Observe,
                     "off" => Mode::Off,
                     _ => Mode::Enforce,
@@ -26,7 +29,7 @@ macro_rules! mode {
     };
 }
 
-pub static LIMITS: [Setting<Settings>; 32] = [
+pub static LIMITS: [Setting<Settings>; 34] = [
     Setting {
         key: "clients",
         shape: mode!(clients),
@@ -273,6 +276,19 @@ pub static LIMITS: [Setting<Settings>; 32] = [
         example: r#""enforce""#,
     },
     Setting {
+        key: "servers",
+        shape: mode!(at engine.resolve.server_quotas),
+        default: None,
+        required: false,
+        doc: "Whether an authoritative server that loses packets is asked no more than it answers, a second and at once: \
+              names known to exist first, then clients whose questions lead to some, then others, who always have a \
+              tenth. Another server of the zone is asked, or a stale answer given, or SERVFAIL. enforce, observe or off, \
+              as with clients; it holds without pressure too.",
+        reason: "What is asked beyond it is lost, fills the server's queue, and makes real names fail with it. A quota begins \
+                 within a second and grows again within seconds; forwarders and stub servers have none.",
+        example: r#""enforce""#,
+    },
+    Setting {
         key: "places",
         shape: mode!(places),
         default: None,
@@ -282,6 +298,18 @@ pub static LIMITS: [Setting<Settings>; 32] = [
               half of them are taken. enforce, observe or off, as with clients; it holds without pressure too.",
         reason: "Questions that nobody answers hold their place for eight seconds: a few thousand of them a second must not \
                  take the places of everybody else.",
+        example: r#""enforce""#,
+    },
+    Setting {
+        key: "shares",
+        shape: mode!(shares),
+        default: None,
+        required: false,
+        doc: "Whether a cache that is nearly full takes no more of one registrable domain than a sixteenth of it in a quarter of \
+              an hour, and of all answers above 4 KiB together a quarter. enforce, observe or off, as with clients; \
+              `maeslant ctl status` counts what was not kept.",
+        reason: "Floods of large sets that nobody needs would push out what is in use (CacheFlush); few domains have as much \
+                 even at a large provider.",
         example: r#""enforce""#,
     },
     Setting {

@@ -38,7 +38,9 @@ impl Asking<'_> {
                     Ok(found) => found.into_iter().for_each(|address| self.add_address(address)),
                     // Its own account is spent: so is ours.
                     Err(
-                        failure @ Failure::Limit(Limit::Packets | Limit::Octets | Limit::Lookups | Limit::Deadline),
+                        failure @ Failure::Limit(
+                            Limit::Packets | Limit::Octets | Limit::Cpu | Limit::Lookups | Limit::Deadline,
+                        ),
                     ) => {
                         self.note_barren();
                         return Err(Silence::Failed(failure));

@@ -17,6 +17,8 @@ use crate::sim::dice::Dice;
 pub const SECOND: u64 = 1_000_000_000;
 const ROOT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const TLD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+/// What all the zones that have one server begin with.
+pub const HOSTED: &str = "hosted";
 /// What a client waits for an answer.
 const PATIENCE: u64 = 5 * SECOND;
 
@@ -226,7 +228,7 @@ impl Internet {
 
     fn serve(&mut self, apex: &str, labels: &[String], packet: &[u8]) -> Option<(Duration, Vec<u8>)> {
         let second = self.second();
-        let (servers, exists, ttl) = match self.zones.get_mut(apex) {
+        let (servers, exists, ttl) = match self.zones.get_mut(host_of(apex)) {
             None => (self.others.0, self.others.1, 300),
             Some(zone) => {
                 *entry(&mut zone.came, second) += 1;
@@ -369,10 +371,15 @@ fn refer(packet: &[u8], labels: &[String], depth: usize, address: Ipv4Addr) -> V
     response
 }
 
-/// Each zone has a server of its own.
+/// Who serves a zone: itself, but for those whose names begin with `hosted`, which have one server together.
+fn host_of(apex: &str) -> &str {
+    if apex.starts_with(HOSTED) { HOSTED } else { apex }
+}
+
+/// Each host has a server of its own.
 fn address_of(labels: &[String]) -> Ipv4Addr {
     let apex = labels.iter().rev().take(2).rev().cloned().collect::<Vec<_>>().join(".");
-    let hash = apex.bytes().fold(7u32, |sum, octet| sum.wrapping_mul(0x0100_0193) ^ u32::from(octet));
+    let hash = host_of(&apex).bytes().fold(7u32, |sum, octet| sum.wrapping_mul(0x0100_0193) ^ u32::from(octet));
     Ipv4Addr::from(0x6440_0000 | hash & 0x003f_ffff)
 }
 

@@ -1,7 +1,10 @@
 //! Floods of names that do not exist, and what customers notice of them.
 
+mod credit;
+mod detector;
 mod hour;
 mod internet;
+mod quotas;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -360,7 +363,11 @@ fn whoever_asks_for_dead_zones_leaves_room_for_newcomers() {
 #[test]
 fn without_the_zones_accounts_a_flood_reaches_the_servers() {
     let torture = Torture { zones: 1, servers: Servers::alive(500.0), rate: 1_500, bots: 1_500, seed: 11 };
-    let net = torture.run(|policy| policy.access.limits.zones = Mode::Observe);
+    let observe = |policy: &mut Policy| {
+        policy.access.limits.zones = Mode::Observe;
+        policy.resolve.server_quotas = Mode::Observe;
+    };
+    let net = torture.run(observe);
     let random = net.sum(RANDOM, BEGIN + FOUND_OUT, END);
     let busiest = net.came(&victim(0)).iter().take(END).skip(BEGIN + FOUND_OUT).max().copied().unwrap_or(0);
     assert!(busiest > 1_000 && random.refused() < 0.9, "{busiest} {random:?} {:?}", net.engine.counters());

@@ -1,0 +1,78 @@
+//! What an authoritative server bears, where no zone's account tells of the flood.
+
+use std::net::Ipv4Addr;
+
+use maeslant::admission::{Mode, Reason};
+use maeslant::engine::Policy;
+
+use super::internet::{HOSTED, Internet, Servers};
+use super::{Stream, customer, exists, play, popular, random_label};
+use crate::sim::dice::Dice;
+
+const LEARNED: usize = 1;
+const FRESH: usize = 2;
+const RANDOM: usize = 3;
+
+/// A provider's server has two thousand zones and answers 500 questions a second. From the eighth second until the
+/// twentieth each zone is asked for two random names a second, which no zone's account takes for a flood.
+fn hosted(seed: u64, change: impl FnOnce(&mut Policy)) -> Internet {
+    let mut net = Internet::new(seed, change);
+    net.zone(HOSTED, Servers::alive(500.0), exists, 30);
+    let zone = |dice: &mut Dice| format!("{HOSTED}{}.net", dice.below(2_000));
+    let mut fresh = 0;
+    let mut streams = [
+        Stream { rate: 200, span: (0, 30), ask: &mut |dice| (customer(dice), popular(dice)) },
+        Stream {
+            rate: 50,
+            span: (0, 30),
+            ask: &mut |dice| (customer(dice), format!("www.{HOSTED}{}.net", dice.below(100))),
+        },
+        Stream {
+            rate: 20,
+            span: (8, 30),
+            ask: &mut |dice| {
+                fresh += 1;
+                (customer(dice), format!("real{fresh}.{}", zone(dice)))
+            },
+        },
+        Stream {
+            rate: 4_000,
+            span: (8, 20),
+            ask: &mut |dice| {
+                let bot = Ipv4Addr::from(0x0a40_0000 | dice.below(4_000) as u32);
+                (bot, format!("{}.{}", random_label(dice), zone(dice)))
+            },
+        },
+    ];
+    play(&mut net, seed, 30, &mut streams, |_| {});
+    net
+}
+
+#[test]
+fn a_providers_server_is_asked_what_it_bears_and_known_names_first() {
+    let net = hosted(31, |_| {});
+    let sum = |stream, from, until| net.sum(stream, from, until);
+    let (people, flood) = (sum(0, 0, 30), sum(RANDOM, 11, 20));
+    let (learned, fresh, after) = (sum(LEARNED, 11, 20), sum(FRESH, 11, 20), sum(FRESH, 23, 30));
+    let came = net.came(HOSTED);
+    let story = format!("{people:?}\n{learned:?}\n{fresh:?}\n{flood:?}\n{came:?}\n{:?}", net.engine.counters());
+    println!("{story}");
+    assert!(people.success() >= 0.995, "{story}");
+    assert!(learned.success() >= 0.99, "known names {}\n{story}", learned.success());
+    assert!(fresh.success() >= 0.8, "new names {}\n{story}", fresh.success());
+    assert!(after.success() >= 0.99, "three seconds after the flood {}\n{story}", after.success());
+    let average = came[11..20].iter().sum::<u32>() / 9;
+    assert!((300..=600).contains(&average), "{average} questions a second\n{story}");
+    assert!(net.engine.counters().door.turned[Reason::ServerQuota as usize] > 10_000, "{story}");
+    assert_eq!((net.engine.in_flight(), net.flooded()), (0, vec![]), "{story}");
+}
+
+#[test]
+fn without_its_quota_a_providers_server_is_pushed_over() {
+    let net = hosted(32, |policy| policy.resolve.server_quotas = Mode::Observe);
+    let (learned, flood) = (net.sum(LEARNED, 11, 20), net.sum(RANDOM, 11, 20));
+    let story = format!("{learned:?}\n{flood:?}\n{:?}\n{:?}", net.came(HOSTED), net.engine.counters());
+    println!("{story}");
+    assert!(net.came(HOSTED)[11..20].iter().sum::<u32>() / 9 > 2_000, "{story}");
+    assert!(net.engine.counters().door.observed[Reason::ServerQuota as usize] > 1_000, "{story}");
+}
