@@ -136,7 +136,8 @@ fn clients_of_ipv6_have_addresses_of_their_own_in_a_network_of_its_own() {
     // An interrupt outside reaches the run inside, which writes its report.
     let file = scratch.write("t.toml", &text.replace("\"2s\"", "\"60s\""));
     let mut long = Command::new(env!("CARGO_BIN_EXE_maeslant"));
-    long.args(["load", "run", &file, "--own-network", "--json", &json]).stdout(Stdio::null());
+    long.args(["load", "run", &file, "--own-network", "--listen", "[fd00::53]:5397", "--json", &json])
+        .stdout(Stdio::null());
     let mut long = Running::start(&mut long);
     long.says("of 60 s");
     assert!(Command::new("kill").args(["-INT", &long.0.id().to_string()]).status().is_ok_and(|done| done.success()));
