@@ -464,7 +464,7 @@ impl Loop {
             let right = known.map_or([0, 3].contains(&seen.rcode), |known| known.is_met(&seen, packet));
             let answer = Answer {
                 rcode: seen.rcode,
-                right: right && !(seen.truncated && known.is_some_and(|k| k.records)),
+                right: right && !seen.truncated,
                 known: known.is_some() && !seen.truncated,
                 stale: seen.stale,
                 octets: packet.len(),
