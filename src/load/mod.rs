@@ -8,6 +8,7 @@
 //! Nothing here knows who answers. Whoever starts a run also measures what the scenario wants to know of the servers
 //! behind the resolver ([`outcome::Sample`]).
 
+mod cap;
 pub mod capture;
 mod craft;
 mod dice;
@@ -16,7 +17,6 @@ pub mod ledger;
 pub mod moved;
 pub mod outcome;
 pub mod own;
-mod pace;
 pub mod packet;
 pub mod process;
 pub mod report;
@@ -32,6 +32,5 @@ mod wheel;
 pub use feed::Popular;
 pub use ledger::Ledger;
 pub use outcome::Outcome;
-
 pub use run::{Permit, Refusal, Run};
 pub use scenario::Scenario;

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::cap::Cap;
 use super::feed::{Feed, Popular};
 use super::ledger::Ledger;
 use super::own::Own;
-use super::pace::Pace;
 use super::scenario::{Scenario, Stream, Traffic};
 use super::sender::{Loop, Manners, Work};
 use super::streams;
@@ -177,14 +177,14 @@ impl Run {
         let asked = Arc::new(AtomicU64::new(0));
         let (jobs, waiting) = streams::channel();
         let target = permit.target;
-        let pace = permit.cap.map(|cap| Arc::new(Pace::new(cap)));
+        let cap = permit.cap.map(|most| Arc::new(Cap::new(most)));
         let count = feeds.len();
         let own = permit.leaves.then(|| Arc::new(Own::read()));
         let work = |feeds: Vec<(Feed, Manners)>, preferred: bool| {
             let ledger = Arc::new(Mutex::new(Ledger::new(count)));
-            let (asked, stop, jobs, pace) = (Arc::clone(&asked), Arc::clone(&stop), jobs.clone(), pace.clone());
+            let (asked, stop, jobs, cap) = (Arc::clone(&asked), Arc::clone(&stop), jobs.clone(), cap.clone());
             let own = own.clone();
-            Work { target, feeds, late_after, most, asked, preferred, pace, own, ledger, stop, jobs }
+            Work { target, feeds, late_after, most, asked, preferred, cap, own, ledger, stop, jobs }
         };
         // As fast as it goes without taking time from the others.
         let mut works = Vec::new();
@@ -207,9 +207,9 @@ impl Run {
             ready.push(prepare(work, &mut threads)?);
         }
         let start = crate::net::clock::read(false).mono + Duration::from_millis(20);
-        let (shared, stopped, pace) = (Arc::clone(&ledger), Arc::clone(&stop), pace.clone());
+        let (shared, stopped, cap) = (Arc::clone(&ledger), Arc::clone(&stop), cap.clone());
         threads.push(named("load-tcp").spawn(move || {
-            if let Err(error) = streams::work(target, start, waiting, Arc::clone(&shared), pace, &stopped) {
+            if let Err(error) = streams::work(target, start, waiting, Arc::clone(&shared), cap, &stopped) {
                 let mut ledger = shared.lock().unwrap_or_else(PoisonError::into_inner);
                 ledger.cut_short = Some(format!("no thread for TCP: {error}"));
             }

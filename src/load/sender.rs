@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::cap::Cap;
 use super::feed::{Due, Feed};
 use super::ledger::{Answer, Ledger};
 use super::own::Own;
-use super::pace::Pace;
 use super::packet::{HEADER, question_print, read_response};
 use super::streams::{Job, Jobs};
 use super::wheel::Wheel;
@@ -65,7 +65,7 @@ pub struct Work {
     /// This loop goes before other threads.
     pub preferred: bool,
     /// What bounds the packets of a second, of all loops; the schedule alone where none.
-    pub pace: Option<Arc<Pace>>,
+    pub cap: Option<Arc<Cap>>,
     /// Addresses that questions may come from; any where what is sent does not leave this machine.
     pub own: Option<Arc<Own>>,
     pub ledger: Arc<Mutex<Ledger>>,
@@ -277,7 +277,7 @@ impl Loop {
 
     /// Whether the bounds of the run allow one more question.
     fn may_ask(&mut self, now: u64, ledger: &mut Ledger) -> May {
-        if self.work.pace.as_ref().is_some_and(|pace| !pace.may(now)) {
+        if self.work.cap.as_ref().is_some_and(|cap| !cap.may(now)) {
             return May::Skip;
         }
         if self.work.asked.fetch_add(1, Relaxed) >= self.work.most {
@@ -455,7 +455,7 @@ impl Loop {
             let mut job = Job::new(stream, due, question.source, &question.packet, known.cloned(), manners);
             job.follows = true;
             account.second(second).octets_in += packet.len() as u64;
-            let may = self.work.pace.as_ref().is_none_or(|pace| pace.may(now));
+            let may = self.work.cap.as_ref().is_none_or(|cap| cap.may(now));
             ledger.capped += u64::from(!may);
             if !may || !self.work.jobs.give(job) {
                 account.second(second).unanswered += 1;
@@ -510,7 +510,7 @@ impl Loop {
         question.attempt += 1;
         let wait = manners.retry.get(attempt).unwrap_or(&manners.timeout);
         self.wheel.add(now + wait.as_nanos() as u64, key);
-        if self.work.pace.as_ref().is_some_and(|pace| !pace.may(now)) {
+        if self.work.cap.as_ref().is_some_and(|cap| !cap.may(now)) {
             ledger.capped += 1;
             return;
         }

@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::cap::Cap;
 use super::ledger::{Answer, Ledger};
-use super::pace::Pace;
 use super::packet::{HEADER, Known, question_print, read_response};
 use super::scenario::Holding;
 use super::sender::Manners;
@@ -85,7 +85,7 @@ struct Floor {
     target: SocketAddr,
     start: Moment,
     ledger: Arc<Mutex<Ledger>>,
-    pace: Option<Arc<Pace>>,
+    cap: Option<Arc<Cap>>,
 }
 
 /// Works until the other end of the way is gone and all has ended, or until it is stopped.
@@ -94,12 +94,12 @@ pub fn work(
     start: Moment,
     mut jobs: mpsc::Receiver<Job>,
     ledger: Arc<Mutex<Ledger>>,
-    pace: Option<Arc<Pace>>,
+    cap: Option<Arc<Cap>>,
     stop: &AtomicBool,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let most = MOST.min(usize::try_from(raise_descriptors() / 2).unwrap_or(MOST));
-    let floor = Arc::new(Floor { target, start, ledger, pace });
+    let floor = Arc::new(Floor { target, start, ledger, cap });
     runtime.block_on(async move {
         let mut tasks = JoinSet::new();
         // Tasks by stream.
@@ -258,7 +258,7 @@ async fn flood(floor: &Floor, job: &Job, stream: &mut TcpStream) {
     frame(&job.packet, &mut framed);
     loop {
         let now = crate::net::clock::read(false).mono.as_nanos().saturating_sub(floor.start.as_nanos());
-        if floor.pace.as_ref().is_none_or(|pace| pace.may(now)) {
+        if floor.cap.as_ref().is_none_or(|cap| cap.may(now)) {
             if stream.write_all(&framed).await.is_err() {
                 return;
             }

@@ -7,17 +7,17 @@ const BURST: u64 = 100_000_000;
 
 /// So many packets a second, whoever sends them.
 #[derive(Debug)]
-pub struct Pace {
+pub struct Cap {
     /// Nanoseconds from one packet to the next.
     gap: u64,
     /// When the next one would be due if they were evenly spaced.
     next: Mutex<u64>,
 }
 
-impl Pace {
+impl Cap {
     /// At most `cap` packets a second.
-    pub fn new(cap: u32) -> Pace {
-        Pace { gap: 1_000_000_000 / u64::from(cap.max(1)), next: Mutex::new(0) }
+    pub fn new(cap: u32) -> Cap {
+        Cap { gap: 1_000_000_000 / u64::from(cap.max(1)), next: Mutex::new(0) }
     }
 
     /// Whether one more packet may leave, so many nanoseconds after the start; if so, it is counted.
@@ -39,8 +39,8 @@ mod tests {
     #[test]
     fn in_no_second_more_leaves_than_the_cap_and_a_tenth() {
         for cap in [1u32, 7, 10, 100, 5_000] {
-            let pace = Pace::new(cap);
-            let sent: Vec<u64> = (0..5_000_000u64).map(|tick| tick * 1_000).filter(|now| pace.may(*now)).collect();
+            let bound = Cap::new(cap);
+            let sent: Vec<u64> = (0..5_000_000u64).map(|tick| tick * 1_000).filter(|now| bound.may(*now)).collect();
             let most = (0..4)
                 .map(|second| sent.iter().filter(|at| (second..second + 1).contains(&(**at / 1_000_000_000))).count())
                 .max();
