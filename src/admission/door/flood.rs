@@ -125,11 +125,12 @@ impl Door {
     /// A client had a name, as it came, from the cache: what exists and others ask for as well is part of an ordinary
     /// history.
     #[cold]
-    pub(super) fn vouch(&self, now: Moment, admitted: &Admitted, name: &[u8]) {
+    pub(super) fn vouch(&mut self, now: Moment, admitted: &Admitted, name: &[u8]) {
         if admitted.exempt || self.limits.zones == Mode::Off {
             return;
         }
-        self.books.0.zones.vouch(self.client(admitted.address), name, now);
+        let client = self.client(admitted.address);
+        self.books.0.zones.vouch(client, name, &mut self.domains, now);
     }
 
     /// A question of a client could not be asked, since the zone's servers bear no more; where that is only observed, it

@@ -54,6 +54,30 @@ const CLIENTS_A_PATTERN: usize = 16;
 /// That account holds four such names.
 const ALLOWANCE: Duration = Duration::from_secs(240);
 
+/// Names whose domain one shard remembers, 16 octets each.
+const DOMAINS: usize = 1024;
+
+/// The registrable domains of names that were asked for lately: finding one out takes a lock, and a walk through the public
+/// suffix list.
+#[derive(Debug)]
+pub struct Domains(Box<[(u64, u64); DOMAINS]>);
+
+impl Default for Domains {
+    fn default() -> Domains {
+        Domains(Box::new([(0, 0); DOMAINS]))
+    }
+}
+
+impl Domains {
+    fn get(&mut self, Hash(name): Hash, find: impl FnOnce() -> Hash) -> Hash {
+        let place = &mut self.0[name as usize % DOMAINS];
+        if place.0 != name {
+            *place = (name, find().0);
+        }
+        Hash(place.1)
+    }
+}
+
 /// How large the books of zones are, for good.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ZoneSizes {
@@ -389,8 +413,15 @@ impl Zones {
 
     /// A question of a client has led to a name that exists: that earns it a point, once for each registrable domain.
     pub fn earn(&self, client: Hash, name: &[u8], now: Moment) {
-        let suffixes = self.suffixes(name);
-        let Hash(domain) = self.zone(suffixes.within(name).nth(1).unwrap_or(name));
+        self.earn_in(client, self.domain(name), now);
+    }
+
+    /// The registrable domain of a name in lower-case wire form, by the operator's rules and the list.
+    fn domain(&self, name: &[u8]) -> Hash {
+        self.zone(self.suffixes(name).within(name).nth(1).unwrap_or(name))
+    }
+
+    fn earn_in(&self, client: Hash, Hash(domain): Hash, now: Moment) {
         let key = self.secret.triple(Kind::Earned as u64, client.0, domain);
         if !self.earned.has(key, now) {
             self.earned.note(key, now);
@@ -399,11 +430,15 @@ impl Zones {
     }
 
     /// A client was given a name, in wire form as it came, from the cache. That earns it a point as well: where everybody
-    /// asks for the same popular names, only few of the questions for them are asked upstream.
-    pub fn vouch(&self, client: Hash, name: &[u8], now: Moment) {
+    /// asks for the same popular names, only few of the questions for them are asked upstream. This is on the way of an
+    /// answer from the cache, so that the domains of such names are remembered in `domains`.
+    pub fn vouch(&self, client: Hash, name: &[u8], domains: &mut Domains, now: Moment) {
         if self.points.of(client, now) < PLENTY {
-            let lower: SmallVec<[u8; 64]> = name.iter().map(u8::to_ascii_lowercase).collect();
-            self.earn(client, &lower, now);
+            // No name is longer: nothing is allocated.
+            let mut lower: SmallVec<[u8; 255]> = SmallVec::from_slice(name);
+            lower.make_ascii_lowercase();
+            let domain = domains.get(self.name(&lower), || self.domain(&lower));
+            self.earn_in(client, domain, now);
         }
     }
 
