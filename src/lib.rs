@@ -9,9 +9,9 @@
 pub mod clock;
 pub mod wire;
 
-// what the processor is told beforehand
+// where tables lie, and what the processor is told beforehand
 #[allow(unsafe_code)]
-pub mod fetch;
+pub mod memory;
 
 // records of what is kept over a restart
 pub mod pack;

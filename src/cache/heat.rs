@@ -3,6 +3,8 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use crate::memory;
+
 /// Octets of cache for each counter, which is about one for each RRset; never more than so many counters.
 const OCTETS: u64 = 512;
 const MOST: u64 = 1 << 22;
@@ -14,7 +16,7 @@ impl Heat {
     /// Counters for a cache of so many octets.
     pub fn new(octets: u64) -> Heat {
         let count = (octets / OCTETS).clamp(1 << 10, MOST).next_power_of_two();
-        Heat((0..count).map(|_| AtomicU8::new(0)).collect())
+        Heat(memory::table(usize::try_from(count).unwrap_or(1 << 10), || AtomicU8::new(0)))
     }
 
     fn place(&self, key: u64) -> Option<&AtomicU8> {

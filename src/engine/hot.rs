@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use crate::cache::RrSet;
 use crate::clock::Moment;
-use crate::fetch;
+use crate::memory;
 use crate::resolve::{Keyed, Life, Outcome};
 use crate::wire::{Flags, HEADER, QueryView, Rtype, option};
 
@@ -193,14 +193,14 @@ impl Hot {
     /// Has that fetched which says where an answer is.
     pub fn fetch_place(&self, sought: Sought) {
         if let Some(place) = self.places.get(self.place(sought.hash)) {
-            fetch::soon(place);
+            memory::soon(place);
         }
     }
 
     /// Has an answer fetched, if it is here; reads what [`fetch_place`](Self::fetch_place) has asked for.
     pub fn fetch(&self, sought: Sought) {
         if let Some(Some(known)) = self.places.get(self.place(sought.hash)) {
-            fetch::soon(&**known);
+            memory::soon(&**known);
         }
     }
 

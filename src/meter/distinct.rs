@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Hash;
 use crate::clock::Moment;
+use crate::memory;
 
 /// Entries among which a key has its place.
 const WAYS: usize = 4;
@@ -35,7 +36,7 @@ impl Distinct {
     /// Room for at least `keys`, 64 octets each. What was noted counts for one to two spans.
     pub fn new(keys: usize, span: Duration) -> Distinct {
         let count = keys.next_power_of_two().max(WAYS);
-        let entries: Box<[Entry]> = (0..count).map(|_| Entry::default()).collect();
+        let entries = memory::table(count, Entry::default);
         for entry in &entries {
             entry.head.store(1, Ordering::Relaxed);
             entry.head.store(0, Ordering::Relaxed);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Hash;
 use crate::clock::Moment;
+use crate::memory;
 use crate::pack::{Fields, Pack, Passage};
 
 /// Keys in a line, which is a cache line.
@@ -27,7 +28,7 @@ pub struct Points {
 impl Points {
     /// Room for at least `keys`, in memory that is touched now and stays the same.
     pub fn new(keys: usize, span: Duration) -> Points {
-        let lines: Box<[Line]> = (0..keys.div_ceil(WAYS).next_power_of_two()).map(|_| Line::default()).collect();
+        let lines = memory::table(keys.div_ceil(WAYS).next_power_of_two(), Line::default);
         for line in &lines {
             line.0[0].store(1, Ordering::Relaxed);
             line.0[0].store(0, Ordering::Relaxed);

@@ -26,7 +26,7 @@ use governor::{Quota, RateLimiter};
 
 use super::Hash;
 use crate::clock::Moment;
-use crate::fetch;
+use crate::memory;
 use crate::pack::{Fields, Pack, Passage};
 
 /// Accounts in a line, which is a cache line.
@@ -69,7 +69,7 @@ impl Table {
     /// Room for at least `accounts`, in memory that is touched now and stays the same.
     pub fn new(accounts: usize) -> Table {
         let lines = accounts.div_ceil(WAYS).next_power_of_two();
-        let lines: Box<[Line]> = (0..lines).map(|_| Line::default()).collect();
+        let lines = memory::table(lines, Line::default);
         // Writing makes the pages ours now; under attack is too late to learn that there are none.
         for line in &lines {
             line.0[0].store(1, Ordering::Relaxed);
@@ -86,7 +86,7 @@ impl Table {
     /// Has the line of a key fetched.
     #[inline]
     pub fn fetch(&self, key: Hash) {
-        fetch::soon(self.line(key));
+        memory::soon(self.line(key));
     }
 
     #[inline(always)]

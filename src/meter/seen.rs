@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Hash;
 use crate::clock::Moment;
-use crate::fetch;
+use crate::memory;
 use crate::pack::{Fields, Pack, Passage};
 
 /// Words in a cache line: a key has all its bits in one.
@@ -49,7 +49,7 @@ impl Seen {
     fn made(octets: usize, span: Duration, early: bool) -> Seen {
         let words = (octets / 16).next_power_of_two().max(WORDS);
         let generation = || {
-            let words: Box<[AtomicU64]> = (0..words).map(|_| AtomicU64::new(0)).collect();
+            let words = memory::table(words, || AtomicU64::new(0));
             for word in words.iter().step_by(WORDS) {
                 word.store(1, Ordering::Relaxed);
                 word.store(0, Ordering::Relaxed);
@@ -76,7 +76,7 @@ impl Seen {
     pub fn fetch(&self, key: Hash) {
         let young = (self.epoch.load(Ordering::Relaxed) % 2) as usize;
         if let Some(line) = line(key, &self.generations[young]) {
-            fetch::soon(line);
+            memory::soon(line);
         }
     }
 

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use super::outage::Outage;
 use super::pace::{Busy, Claim, Pace, Paced};
 use crate::clock::Moment;
+use crate::memory;
 use crate::pack::{Fields, Pack, Passage};
 
 /// Sets of [`WAYS`] servers: 32,768 in all, several times what an ISP's resolver meets in an hour.
@@ -119,11 +120,7 @@ impl Servers {
     /// An empty table; `seed` keys its hashes and the client cookies.
     pub fn new(seed: &[u8; 32]) -> Servers {
         let word = |at: usize| seed.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes);
-        Servers {
-            outage: Outage::default(),
-            sets: (0..SETS).map(|_| Mutex::new(Default::default())).collect(),
-            keys: (word(0), word(8)),
-        }
+        Servers { outage: Outage::default(), sets: memory::table(SETS, Default::default), keys: (word(0), word(8)) }
     }
 
     /// Octets the table takes.

@@ -18,6 +18,7 @@ use smallvec::SmallVec;
 
 use super::policy::Mode;
 use crate::clock::Moment;
+use crate::memory;
 use crate::meter::{Hash, Points, Secret, Seen, Table};
 use crate::pack::{Fields, Pack, Passage};
 use account::Account;
@@ -520,7 +521,7 @@ struct Accounts(Box<[Account]>);
 
 impl Accounts {
     fn new(count: usize) -> Accounts {
-        Accounts((0..count.next_power_of_two().max(WAYS)).map(|_| Account::default()).collect())
+        Accounts(memory::table(count.next_power_of_two().max(WAYS), Account::default))
     }
 
     fn all(&self) -> impl Iterator<Item = &Account> {
