@@ -19,7 +19,7 @@ use super::pressure::{Controller, Level, Pressure};
 use super::reason::Reason;
 use super::refusals::Meter;
 use super::trial::First;
-use super::zones::Domains;
+use super::zones::Vouching;
 use crate::clock::{Moment, Now};
 use crate::meter::{Hash, Loudest, Rate, Secret};
 
@@ -189,7 +189,7 @@ pub struct Door {
     controller: Controller,
     pen: Pen,
     loud: Loudest,
-    domains: Domains,
+    vouching: Vouching,
     /// The burst in nanoseconds.
     burst: u64,
     swept: Moment,
@@ -253,7 +253,7 @@ impl Door {
             controller: Controller::new(limits.calm),
             pen: Pen::default(),
             loud: Loudest::default(),
-            domains: Domains::default(),
+            vouching: Vouching::default(),
             burst: u64::try_from(burst.as_nanos()).unwrap_or(u64::MAX),
             swept: Moment::ZERO,
             dice: books.0.seed | 1,

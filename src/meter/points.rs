@@ -41,6 +41,12 @@ impl Points {
         self.lines.len() * size_of::<Line>()
     }
 
+    /// Has that fetched which asking for a key takes.
+    #[inline]
+    pub fn fetch(&self, key: Hash) {
+        memory::soon(self.line(key));
+    }
+
     /// The points of a key.
     pub fn of(&self, key: Hash, now: Moment) -> u32 {
         let (line, tag, epoch) = self.find(key, now);
@@ -104,10 +110,13 @@ impl Points {
         (now.as_nanos() / self.span) as u32 & 0xff
     }
 
+    fn line(&self, key: Hash) -> &Line {
+        &self.lines[(key.0 >> 24) as usize & (self.lines.len() - 1)]
+    }
+
     fn find(&self, key: Hash, now: Moment) -> (&Line, u32, u32) {
-        let line = &self.lines[(key.0 >> 24) as usize & (self.lines.len() - 1)];
         // 256 spans later it comes round: what is as old as that has been written over long before.
-        (line, (key.0 as u32 & 0xffff).max(1), self.epoch(now))
+        (self.line(key), (key.0 as u32 & 0xffff).max(1), self.epoch(now))
     }
 }
 

@@ -80,6 +80,14 @@ impl Seen {
         }
     }
 
+    /// Has all that fetched which asking for a key may take.
+    #[inline]
+    pub fn fetch_all(&self, key: Hash) {
+        for line in self.generations.iter().filter_map(|words| line(key, words)) {
+            memory::soon(line);
+        }
+    }
+
     /// Notes a key.
     pub fn note(&self, key: Hash, now: Moment) {
         let mut young = self.turn(now);

@@ -15,7 +15,7 @@ use generator::{Drive, Latency, Volume};
 use peers::authority::Authority;
 use peers::internet::{Internet, package_file};
 use peers::process::{fresh_dir, require_own_network};
-use servers::Server;
+use servers::{Server, Serving};
 
 /// How much is done.
 struct Plan {
@@ -52,6 +52,8 @@ struct Refused {
 const EASY: f64 = 0.6;
 /// Questions a second to those who answer none: what any of them can take.
 const REFUSED_RATE: f64 = 150_000.0;
+/// How long a server is driven before anything is measured in a round.
+const LEAD: Duration = Duration::from_millis(100);
 /// More than any of them can take, so that it is pressed.
 const RUSH: f64 = 2_000_000.0;
 /// A server that is busy for less of the time waits for the generator.
@@ -81,36 +83,40 @@ fn main() {
     let plan = if smoke {
         Plan { names: 200, rounds: 1, span: Duration::from_millis(300), chosen, write: false }
     } else {
-        Plan { names: 1_000, rounds: 5, span: Duration::from_secs(3), chosen, write: all }
+        Plan { names: 1_000, rounds: 31, span: Duration::from_millis(400), chosen, write: all }
     };
     require_own_network();
     let internet = servers::internet(&fresh_dir("hit"));
     let _serving = Authority::Nsd.serve(&internet);
     generator::pin();
-    let pace = plan.pace(&internet);
+    let meet = |servers: &[Server]| -> Vec<Contender> {
+        servers.iter().map(|server| Contender::new(*server, &internet, &plan)).collect()
+    };
+    let mut contenders = meet(&plan.chosen);
+    let mut turning_away = meet(if all || refusals { &TURNING_AWAY } else { &[] });
+    let pace = contenders.iter_mut().map(|one| one.drive.full(LEAD).rate()).fold(f64::INFINITY, f64::min) * EASY;
     println!("latencies at {pace:.0} questions a second");
     let (mut measured, mut refused) = (Vec::new(), Vec::new());
     for round in 0..plan.rounds {
-        for turn in 0..plan.chosen.len() {
+        for turn in 0..contenders.len() {
             // Each goes first, second and last in turn.
-            let server = plan.chosen[(turn + round) % plan.chosen.len()];
-            let one = measure(server, &internet, &plan, pace);
+            let one = contenders[(turn + round) % plan.chosen.len()].measure(&plan, pace);
             println!("round {}: {}", round + 1, line(&one));
             measured.push(one);
         }
-        if all || refusals {
-            for server in TURNING_AWAY {
-                let one = refuse(server, &internet, &plan);
-                println!(
-                    "round {}: {:<14} {:>6.0} ns CPU a question, dropped {:.3} %",
-                    round + 1,
-                    server.name(),
-                    one.cpu_nanos,
-                    one.dropped * 100.0
-                );
-                refused.push(one);
-            }
+        for one in turning_away.iter_mut().map(|contender| contender.refuse(&plan)) {
+            println!(
+                "round {}: {:<14} {:>6.0} ns CPU a question, dropped {:.3} %",
+                round + 1,
+                one.server.name(),
+                one.cpu_nanos,
+                one.dropped * 100.0
+            );
+            refused.push(one);
         }
+    }
+    for contender in contenders.iter_mut().chain(&mut turning_away) {
+        contender.serving.running.stop();
     }
     let report = report(&plan, pace, &measured, &refused);
     println!("\n{report}");
@@ -124,55 +130,53 @@ fn main() {
     assert!(measured.iter().all(|one| one.volume.answered > 0), "a server answered nothing");
 }
 
-impl Plan {
-    /// Questions a second that every server carries easily.
-    fn pace(&self, internet: &Internet) -> f64 {
-        let rate = |server: &Server| {
-            let mut serving = server.start(internet);
-            let mut drive = Drive::new(serving.address, self.names, *server == Server::Echo);
-            drive.warm(*server == Server::Maeslant);
-            let rate = drive.full(self.span / 4).rate();
-            serving.running.stop();
-            rate
-        };
-        EASY * self.chosen.iter().map(rate).fold(f64::INFINITY, f64::min)
-    }
+/// A server that is up for as long as anything is measured, and who asks it. They are driven one at a time, each for a
+/// moment: what else happens to the machine, which is more than they differ by, happens to all of them.
+struct Contender {
+    server: Server,
+    serving: Serving,
+    drive: Drive,
 }
 
-fn measure(server: Server, internet: &Internet, plan: &Plan, pace: f64) -> Measured {
-    let mut serving = server.start(internet);
-    let mut drive = Drive::new(serving.address, plan.names, server == Server::Echo);
-    drive.warm(server == Server::Maeslant);
-    // The first moments are not those of a server that has been up for long.
-    drive.full(plan.span / 4);
-    let before = serving.running.cpu_nanos();
-    let volume = drive.full(plan.span);
-    let cpu = (serving.running.cpu_nanos() - before) as f64;
-    let paced = drive.paced(pace, plan.span);
-    serving.running.stop();
-    let busy = cpu / volume.span.as_nanos() as f64;
-    Measured { server, cpu_nanos: cpu / volume.answered.max(1) as f64, busy, volume, paced }
-}
+impl Contender {
+    /// With a warm cache.
+    fn new(server: Server, internet: &Internet, plan: &Plan) -> Contender {
+        let serving = server.start(internet);
+        let silent = matches!(server, Server::Echo | Server::Drain | Server::Refusing);
+        let mut drive = Drive::new(serving.address, plan.names, silent);
+        drive.warm(matches!(server, Server::Maeslant | Server::Limiting));
+        Contender { server, serving, drive }
+    }
 
-fn refuse(server: Server, internet: &Internet, plan: &Plan) -> Refused {
-    let mut serving = server.start(internet);
-    let mut drive = Drive::new(serving.address, plan.names, server != Server::Limiting);
-    drive.warm(server == Server::Limiting);
-    if server == Server::Limiting {
-        // Limits hold under pressure only.
-        drive.blast(RUSH, plan.span / 3);
+    fn measure(&mut self, plan: &Plan, pace: f64) -> Measured {
+        // The first moments are not those of a server that has been busy for long.
+        self.drive.full(LEAD);
+        let before = self.serving.running.cpu_nanos();
+        let volume = self.drive.full(plan.span);
+        let cpu = (self.serving.running.cpu_nanos() - before) as f64;
+        let paced = self.drive.paced(pace, plan.span);
+        let busy = cpu / volume.span.as_nanos() as f64;
+        let cpu_nanos = cpu / volume.answered.max(1) as f64;
+        Measured { server: self.server, cpu_nanos, busy, volume, paced }
     }
-    drive.blast(REFUSED_RATE, plan.span / 4);
-    let (dropped, cpu) = (kernel_drops(), serving.running.cpu_nanos());
-    let (asked, came) = drive.blast(REFUSED_RATE, plan.span);
-    let (dropped, cpu) = (kernel_drops() - dropped, serving.running.cpu_nanos() - cpu);
-    serving.running.stop();
-    if came >= asked / 4 {
-        println!("{}: {came} of {asked} were not turned away", server.name());
-        assert!(!plan.write, "that is not what is to be measured");
+
+    fn refuse(&mut self, plan: &Plan) -> Refused {
+        if self.server == Server::Limiting {
+            // Limits hold under pressure only.
+            self.drive.blast(RUSH, LEAD);
+        }
+        self.drive.blast(REFUSED_RATE, LEAD);
+        let (dropped, cpu) = (kernel_drops(), self.serving.running.cpu_nanos());
+        let (asked, came) = self.drive.blast(REFUSED_RATE, plan.span);
+        let (dropped, cpu) = (kernel_drops() - dropped, self.serving.running.cpu_nanos() - cpu);
+        if came >= asked / 4 {
+            println!("{}: {came} of {asked} were not turned away", self.server.name());
+            assert!(!plan.write, "that is not what is to be measured");
+        }
+        let taken = asked.saturating_sub(dropped).max(1);
+        let dropped = dropped as f64 / asked.max(1) as f64;
+        Refused { server: self.server, cpu_nanos: cpu as f64 / taken as f64, dropped }
     }
-    let taken = asked.saturating_sub(dropped).max(1);
-    Refused { server, cpu_nanos: cpu as f64 / taken as f64, dropped: dropped as f64 / asked.max(1) as f64 }
 }
 
 /// Datagrams that the kernel had no room for in any socket of this network so far.
@@ -210,11 +214,11 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 fn report(plan: &Plan, pace: f64, all: &[Measured], refused: &[Refused]) -> String {
     let mut text = format!(
         "{}\n\n{} names with one address each in a warm cache, asked over UDP from 10,000 addresses; every server alone on \
-         one core with one worker, the generator ({} questions in flight, {} at once from a client) on the other. The echo sends back what it gets with \
+         one core with one worker while it is driven, the generator ({} questions in flight, {} at once from a client) on the other. The echo sends back what it gets with \
          recvmmsg and sendmmsg, and does nothing else; maeslant has been connected to by every client once, since it puts \
          addresses never seen before to the test. CPU is the server's, user and system; \"of the echo\" compares it \
          with the echo's in the same round. Latency at {pace:.0} questions a second, six tenths of what the slowest can do, from the \
-         moment a question should have left; one that was lost took forever. Medians of {} runs of {} s, in turns.\n\n",
+         moment a question should have left; one that was lost took forever. Medians of {} runs of {} s, in turns that change from round to round.\n\n",
         peers::results::circumstances(),
         plan.names,
         generator::WINDOW,
@@ -255,8 +259,10 @@ fn report(plan: &Plan, pace: f64, all: &[Measured], refused: &[Refused]) -> Stri
              | server | ns | of receive-and-drop |\n|---|---:|---:|\n"
         );
         for server in TURNING_AWAY {
-            let (nanos, least) = (of(server), of(Server::Drain));
-            let _ = writeln!(text, "| {} | {nanos:.0} | {:.2} × |", server.title(), nanos / least);
+            let drained = refused.iter().filter(|one| one.server == Server::Drain);
+            let ratios = refused.iter().filter(|one| one.server == server).zip(drained);
+            let ratio = median(ratios.map(|(one, drain)| one.cpu_nanos / drain.cpu_nanos));
+            let _ = writeln!(text, "| {} | {:.0} | {ratio:.2} × |", server.title(), of(server));
         }
     }
     text

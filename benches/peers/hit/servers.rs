@@ -123,8 +123,8 @@ impl Server {
             Server::Bind => answering(begin(self, &fresh_dir("named"), &CORE, &bind(internet, 5305), 5305)),
             Server::Dnsdist => {
                 // Hits never reach what is behind it.
-                let words = powerdns(internet, 5304);
-                let behind = answering(begin(Server::PowerDns, &fresh_dir("behind"), &[], &words, 5304));
+                let words = powerdns(internet, 5309);
+                let behind = answering(begin(Server::PowerDns, &fresh_dir("behind"), &[], &words, 5309));
                 let mut serving = answering(begin(self, &fresh_dir("dnsdist"), &CORE, &dnsdist(5306), 5306));
                 serving._behind = Some(behind.running);
                 serving
@@ -182,7 +182,7 @@ pub fn internet(dir: &Path) -> Internet {
 
 /// One worker and no distributor, so that one thread does everything, with its packet cache.
 fn powerdns(internet: &Internet, port: u16) -> Vec<String> {
-    let dir = fresh_dir("pdns-state");
+    let dir = fresh_dir(&format!("pdns-state-{port}"));
     let settings = [
         format!("local-address=127.0.0.1:{port}"),
         format!("hint-file={}", internet.root_hints.display()),
@@ -227,7 +227,7 @@ fn bind(internet: &Internet, port: u16) -> Vec<String> {
 fn dnsdist(port: u16) -> Vec<String> {
     let dir = fresh_dir("dnsdist-state");
     let text = format!(
-        "setLocal('127.0.0.1:{port}')\nsetACL('127.0.0.0/8')\nnewServer({{address='127.0.0.1:5304', \
+        "setLocal('127.0.0.1:{port}')\nsetACL('127.0.0.0/8')\nnewServer({{address='127.0.0.1:5309', \
          checkInterval=60}})\npc = newPacketCache(100000, {{maxTTL=86400}})\ngetPool(''):setCache(pc)\nsetSecurityPollSuffix('')\n"
     );
     let file = write(&dir, "dnsdist.conf", &text);

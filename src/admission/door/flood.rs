@@ -130,7 +130,7 @@ impl Door {
             return;
         }
         let client = self.client(admitted.address);
-        self.books.0.zones.vouch(client, name, &mut self.domains, now);
+        self.books.0.zones.vouch(client, name, &mut self.vouching, now);
     }
 
     /// A question of a client could not be asked, since the zone's servers bear no more; where that is only observed, it

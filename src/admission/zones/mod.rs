@@ -58,20 +58,25 @@ const ALLOWANCE: Duration = Duration::from_secs(240);
 /// Names whose domain one shard remembers, 16 octets each.
 const DOMAINS: usize = 1024;
 
-/// The registrable domains of names that were asked for lately: finding one out takes a lock, and a walk through the public
-/// suffix list.
+/// What one shard keeps so that points for names from the cache cost an answer little.
 #[derive(Debug)]
-pub struct Domains(Box<[(u64, u64); DOMAINS]>);
+pub struct Vouching {
+    /// The registrable domains of names that were asked for lately: finding one out takes a lock, and a walk through the
+    /// public suffix list.
+    domains: Box<[(u64, u64); DOMAINS]>,
+    /// The client who comes next, and what for: he waits for the memory in which that is looked up.
+    next: Option<(Hash, Hash)>,
+}
 
-impl Default for Domains {
-    fn default() -> Domains {
-        Domains(Box::new([(0, 0); DOMAINS]))
+impl Default for Vouching {
+    fn default() -> Vouching {
+        Vouching { domains: Box::new([(0, 0); DOMAINS]), next: None }
     }
 }
 
-impl Domains {
-    fn get(&mut self, Hash(name): Hash, find: impl FnOnce() -> Hash) -> Hash {
-        let place = &mut self.0[name as usize % DOMAINS];
+impl Vouching {
+    fn domain(&mut self, Hash(name): Hash, find: impl FnOnce() -> Hash) -> Hash {
+        let place = &mut self.domains[name as usize % DOMAINS];
         if place.0 != name {
             *place = (name, find().0);
         }
@@ -414,7 +419,7 @@ impl Zones {
 
     /// A question of a client has led to a name that exists: that earns it a point, once for each registrable domain.
     pub fn earn(&self, client: Hash, name: &[u8], now: Moment) {
-        self.earn_in(client, self.domain(name), now);
+        self.earn_once(client, self.earned_key(client, self.domain(name)), now);
     }
 
     /// The registrable domain of a name in lower-case wire form, by the operator's rules and the list.
@@ -422,8 +427,11 @@ impl Zones {
         self.zone(self.suffixes(name).within(name).nth(1).unwrap_or(name))
     }
 
-    fn earn_in(&self, client: Hash, Hash(domain): Hash, now: Moment) {
-        let key = self.secret.triple(Kind::Earned as u64, client.0, domain);
+    fn earned_key(&self, Hash(client): Hash, Hash(domain): Hash) -> Hash {
+        self.secret.triple(Kind::Earned as u64, client, domain)
+    }
+
+    fn earn_once(&self, client: Hash, key: Hash, now: Moment) {
         if !self.earned.has(key, now) {
             self.earned.note(key, now);
             self.points.add(client, now);
@@ -432,14 +440,18 @@ impl Zones {
 
     /// A client was given a name, in wire form as it came, from the cache. That earns it a point as well: where everybody
     /// asks for the same popular names, only few of the questions for them are asked upstream. This is on the way of an
-    /// answer from the cache, so that the domains of such names are remembered in `domains`.
-    pub fn vouch(&self, client: Hash, name: &[u8], domains: &mut Domains, now: Moment) {
-        if self.points.of(client, now) < PLENTY {
-            // No name is longer: nothing is allocated.
-            let mut lower: SmallVec<[u8; 255]> = SmallVec::from_slice(name);
-            lower.make_ascii_lowercase();
-            let domain = domains.get(self.name(&lower), || self.domain(&lower));
-            self.earn_in(client, domain, now);
+    /// answer from the cache, so that nothing here waits for memory: the client gets his point when the next one comes.
+    pub fn vouch(&self, client: Hash, name: &[u8], vouching: &mut Vouching, now: Moment) {
+        // No name is longer: nothing is allocated.
+        let mut lower: SmallVec<[u8; 255]> = SmallVec::from_slice(name);
+        lower.make_ascii_lowercase();
+        let key = self.earned_key(client, vouching.domain(self.name(&lower), || self.domain(&lower)));
+        self.points.fetch(client);
+        self.earned.fetch_all(key);
+        if let Some((client, key)) = vouching.next.replace((client, key))
+            && self.points.of(client, now) < PLENTY
+        {
+            self.earn_once(client, key, now);
         }
     }
 
