@@ -20,6 +20,9 @@ use super::types::{RespondPolicy, Transport};
 
 /// Places a shard has at most. The hottest names of an ISP are some thousands.
 const PLACES: usize = 1 << 14;
+/// Places in which an answer may be: with one alone, of a thousand names in sixteen thousand places sixty would drive each
+/// other out for ever. What says which it is stands beside, and all of it is one cache line.
+const WAYS: usize = 4;
 /// Octets there are for a place and what is in it, on average: an answer of the usual size takes half of that.
 const ROOM: usize = 512;
 /// Octets an answer takes beside itself and its record of ages: what the allocator keeps of it.
@@ -64,7 +67,6 @@ struct Age {
 }
 
 struct Encoded {
-    hash: u64,
     form: Form,
     /// Answers of the usual size lie right here: one place less to fetch. The name of its question is in lower case.
     packet: SmallVec<[u8; INLINE]>,
@@ -134,10 +136,30 @@ fn is_name(known: &[u8], name: &[u8]) -> bool {
         && words.into_iter().all(|(word, known)| lower(u64::from_le_bytes(*word)) == u64::from_le_bytes(*known))
 }
 
+/// An answer, and the hash of its question.
+#[derive(Default)]
+struct Place {
+    hash: u64,
+    known: Option<Box<Encoded>>,
+}
+
+/// Those where an answer may be.
+#[derive(Default)]
+#[repr(align(64))]
+struct Set([Place; WAYS]);
+
+impl Set {
+    /// What is kept under a hash.
+    fn find(&self, hash: u64) -> Option<&Encoded> {
+        let place = self.0.iter().find(|place| place.hash == hash)?;
+        place.known.as_deref()
+    }
+}
+
 /// The table.
 pub(super) struct Hot {
     factors: Factors,
-    places: Box<[Option<Box<Encoded>>]>,
+    sets: Box<[Set]>,
     /// Octets that answers may take, and take.
     most: usize,
     used: usize,
@@ -148,15 +170,26 @@ pub(super) struct Hot {
 impl Hot {
     /// An empty table of so many octets, whose hashes are keyed.
     pub fn new(keyed: Keyed, octets: usize) -> Hot {
-        let places = (octets / ROOM).clamp(1, PLACES);
-        let most = octets.min(PLACES * ROOM).saturating_sub(places * size_of::<Option<Box<Encoded>>>());
-        Hot { factors: Factors::new(keyed), places: (0..places).map(|_| None).collect(), most, used: 0, hand: 0 }
+        let sets = (octets / ROOM / WAYS).clamp(1, PLACES / WAYS);
+        let most = octets.min(PLACES * ROOM).saturating_sub(sets * size_of::<Set>());
+        Hot { factors: Factors::new(keyed), sets: (0..sets).map(|_| Set::default()).collect(), most, used: 0, hand: 0 }
     }
 
     /// Octets its answers take.
     #[cfg(test)]
     pub fn octets(&self) -> usize {
-        self.places.iter().flatten().map(|encoded| encoded.octets()).sum()
+        self.known().map(Encoded::octets).sum()
+    }
+
+    /// How many answers it has.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.known().count()
+    }
+
+    #[cfg(test)]
+    fn known(&self) -> impl Iterator<Item = &Encoded> {
+        self.sets.iter().flat_map(|set| &set.0).filter_map(|place| place.known.as_deref())
     }
 
     /// Room for so many octets, where there is or can be made some.
@@ -165,22 +198,25 @@ impl Hot {
             if self.used + octets <= self.most {
                 break;
             }
-            self.hand = (self.hand + 1) % self.places.len();
-            if let Some(gone) = self.places.get_mut(self.hand).and_then(Option::take) {
-                self.used -= gone.octets();
-            }
+            self.hand = (self.hand + 1) % (self.sets.len() * WAYS);
+            let gone = self.sets.get_mut(self.hand / WAYS).and_then(|set| set.0[self.hand % WAYS].known.take());
+            self.used -= gone.map_or(0, |gone| gone.octets());
         }
         self.used + octets <= self.most
     }
 
     /// Where an answer belongs: by the upper bits of its hash, without a division.
     fn place(&self, hash: u64) -> usize {
-        ((u128::from(hash) * self.places.len() as u128) >> 64) as usize
+        ((u128::from(hash) * self.sets.len() as u128) >> 64) as usize
+    }
+
+    fn set(&self, hash: u64) -> Option<&Set> {
+        self.sets.get(self.place(hash))
     }
 
     /// Forgets everything: the policy or the caches have changed.
     pub fn clear(&mut self) {
-        self.places.iter_mut().for_each(|place| *place = None);
+        self.sets.iter_mut().for_each(|set| *set = Set::default());
         self.used = 0;
     }
 
@@ -192,15 +228,15 @@ impl Hot {
 
     /// Has that fetched which says where an answer is.
     pub fn fetch_place(&self, sought: Sought) {
-        if let Some(place) = self.places.get(self.place(sought.hash)) {
-            memory::soon(place);
+        if let Some(set) = self.set(sought.hash) {
+            memory::soon(set);
         }
     }
 
     /// Has an answer fetched, if it is here; reads what [`fetch_place`](Self::fetch_place) has asked for.
     pub fn fetch(&self, sought: Sought) {
-        if let Some(Some(known)) = self.places.get(self.place(sought.hash)) {
-            memory::soon(&**known);
+        if let Some(known) = self.set(sought.hash).and_then(|set| set.find(sought.hash)) {
+            memory::soon(known);
         }
     }
 
@@ -215,10 +251,8 @@ impl Hot {
         age: Moment,
         out: &mut Vec<u8>,
     ) -> bool {
-        let Some(known) = self.places.get(self.place(sought.hash)).and_then(Option::as_ref) else {
-            return false;
-        };
-        if known.hash != sought.hash || known.form != sought.form || age >= known.until {
+        let Some(known) = self.set(sought.hash).and_then(|set| set.find(sought.hash)) else { return false };
+        if known.form != sought.form || age >= known.until {
             return false;
         }
         let end = HEADER + usize::from(known.question);
@@ -271,17 +305,20 @@ impl Hot {
         if let Some(name) = packet.get_mut(HEADER..HEADER + view.name().len()) {
             name.make_ascii_lowercase();
         }
-        let encoded = Encoded { hash, form, packet, question, ages, until };
-        let at = self.place(hash);
+        let encoded = Encoded { form, packet, question, ages, until };
         let octets = encoded.octets();
-        if let Some(before) = self.places.get_mut(at).and_then(Option::take) {
-            self.used -= before.octets();
-        }
+        // In the place of its predecessor, or where there is none, or of any.
+        let at = self.place(hash);
+        let Some(set) = self.sets.get_mut(at) else { return };
+        let place = set.0.iter().position(|place| place.hash == hash && place.known.is_some());
+        let place = place.or_else(|| set.0.iter().position(|place| place.known.is_none()));
+        let way = place.unwrap_or((hash % WAYS as u64) as usize);
+        self.used -= set.0[way].known.take().map_or(0, |before| before.octets());
         if self.make_room(octets)
-            && let Some(place) = self.places.get_mut(at)
+            && let Some(set) = self.sets.get_mut(at)
         {
             self.used += octets;
-            *place = Some(Box::new(encoded));
+            set.0[way] = Place { hash, known: Some(Box::new(encoded)) };
         }
     }
 }

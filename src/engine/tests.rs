@@ -291,6 +291,27 @@ fn hot_answers_take_no_more_than_their_part_of_the_memory() {
 }
 
 #[test]
+fn hot_answers_do_not_drive_each_other_out_while_there_is_room() {
+    let policy = crate::cache::Policy { memory: 64 << 20, ..Default::default() };
+    let shared = Shared::sized(&policy, &Sizes::small(), 1, [5; 32]);
+    let mut engine = engine(&shared);
+    let mut out = Vec::new();
+    for number in 0..1_000u16 {
+        let owner = name(&format!("n{number}.example.nl"));
+        let set =
+            RrSet::new(owner.clone(), Rtype::A, 300, Rank::AuthoritativeAnswer, Moment::ZERO, [&[192, 0, 2, 1][..]]);
+        shared.cache.keep(set.judged(Security::Insecure, 300), Moment::ZERO);
+        let mut packet = Vec::new();
+        let mut composer = Composer::new(&mut packet, number, Flags::RD, 512);
+        composer.question(&[owner.wire(), &[0, 1, 0, 1]].concat());
+        composer.finish();
+        engine.handle_query(Now::simulated(SECOND), client(), &packet, &mut out);
+    }
+    // There are eight times as many places: hardly ever do five names want the same four.
+    assert!(engine.hot.len() >= 998, "{} of 1,000 are hot", engine.hot.len());
+}
+
+#[test]
 fn a_negative_answer_without_an_soa_ends_too() {
     let shared = filled();
     let mut engine = engine(&shared);

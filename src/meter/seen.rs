@@ -130,8 +130,8 @@ impl Seen {
 
     /// Was it noted lately?
     pub fn has(&self, key: Hash, now: Moment) -> bool {
-        self.turn(now);
-        (0..2).any(|generation| self.is_in(generation, key))
+        let young = self.turn(now);
+        self.is_in(young, key) || self.is_in(1 - young, key)
     }
 
     /// The generation being filled; a new one is begun when a span is over.

@@ -67,6 +67,12 @@ pub struct Latency {
 }
 
 impl Latency {
+    /// In a line.
+    pub fn line(&self) -> String {
+        let [half, most, nearly_all] = [0.5, 0.99, 0.999].map(|part| self.micros(part));
+        format!("at the pace of all p50 {half:.0}, p99 {most:.0}, p99.9 {nearly_all:.0} µs, lost {}", self.lost)
+    }
+
     /// Microseconds at this part of all questions; one without an answer took forever.
     pub fn micros(&self, part: f64) -> f64 {
         let last = (self.taken.len() + self.lost as usize).saturating_sub(1);

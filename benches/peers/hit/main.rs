@@ -36,7 +36,20 @@ struct Measured {
     cpu_nanos: f64,
     /// Of the time it was driven as fast as it goes.
     busy: f64,
-    paced: Latency,
+}
+
+impl Measured {
+    fn line(&self) -> String {
+        format!(
+            "{:<14} {:>8.0} answers/s, {:>6.0} ns CPU an answer, lost {:.3} %; busy: server {:.0} %, generator {:.0} %",
+            self.server.name(),
+            self.volume.rate(),
+            self.cpu_nanos,
+            self.volume.loss() * 100.0,
+            self.busy * 100.0,
+            self.volume.busy * 100.0,
+        )
+    }
 }
 
 /// One that turns everybody away, in one round.
@@ -53,7 +66,7 @@ const EASY: f64 = 0.6;
 /// Questions a second to those who answer none: what any of them can take.
 const REFUSED_RATE: f64 = 150_000.0;
 /// How long a server is driven before anything is measured in a round.
-const LEAD: Duration = Duration::from_millis(100);
+const LEAD: Duration = Duration::from_millis(200);
 /// More than any of them can take, so that it is pressed.
 const RUSH: f64 = 2_000_000.0;
 /// A server that is busy for less of the time waits for the generator.
@@ -83,7 +96,7 @@ fn main() {
     let plan = if smoke {
         Plan { names: 200, rounds: 1, span: Duration::from_millis(300), chosen, write: false }
     } else {
-        Plan { names: 1_000, rounds: 31, span: Duration::from_millis(400), chosen, write: all }
+        Plan { names: 1_000, rounds: 21, span: Duration::from_millis(400), chosen, write: all }
     };
     require_own_network();
     let internet = servers::internet(&fresh_dir("hit"));
@@ -96,13 +109,20 @@ fn main() {
     let mut turning_away = meet(if all || refusals { &TURNING_AWAY } else { &[] });
     let pace = contenders.iter_mut().map(|one| one.drive.full(LEAD).rate()).fold(f64::INFINITY, f64::min) * EASY;
     println!("latencies at {pace:.0} questions a second");
-    let (mut measured, mut refused) = (Vec::new(), Vec::new());
+    let (mut measured, mut paced, mut refused) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..plan.rounds {
-        for turn in 0..contenders.len() {
-            // Each goes first, second and last in turn.
-            let one = contenders[(turn + round) % plan.chosen.len()].measure(&plan, pace);
-            println!("round {}: {}", round + 1, line(&one));
+        // Each goes first, second and last in turn.
+        if let Some(first) = contenders.len().checked_sub(1) {
+            contenders.rotate_left(1.min(first));
+        }
+        for one in contenders.iter_mut().map(|contender| contender.measure(&plan)) {
+            println!("round {}: {}", round + 1, one.line());
             measured.push(one);
+        }
+        for contender in &mut contenders {
+            let latency = contender.drive.paced(pace, plan.span);
+            println!("round {}: {:<14} {}", round + 1, contender.server.name(), latency.line());
+            paced.push((contender.server, latency));
         }
         for one in turning_away.iter_mut().map(|contender| contender.refuse(&plan)) {
             println!(
@@ -118,7 +138,7 @@ fn main() {
     for contender in contenders.iter_mut().chain(&mut turning_away) {
         contender.serving.running.stop();
     }
-    let report = report(&plan, pace, &measured, &refused);
+    let report = report(&plan, pace, &measured, &paced, &refused);
     println!("\n{report}");
     if plan.write {
         let file = package_file("benches/peers/RESULTS.md");
@@ -148,22 +168,22 @@ impl Contender {
         Contender { server, serving, drive }
     }
 
-    fn measure(&mut self, plan: &Plan, pace: f64) -> Measured {
+    /// As fast as it goes.
+    fn measure(&mut self, plan: &Plan) -> Measured {
         // The first moments are not those of a server that has been busy for long.
         self.drive.full(LEAD);
         let before = self.serving.running.cpu_nanos();
         let volume = self.drive.full(plan.span);
         let cpu = (self.serving.running.cpu_nanos() - before) as f64;
-        let paced = self.drive.paced(pace, plan.span);
         let busy = cpu / volume.span.as_nanos() as f64;
         let cpu_nanos = cpu / volume.answered.max(1) as f64;
-        Measured { server: self.server, cpu_nanos, busy, volume, paced }
+        Measured { server: self.server, cpu_nanos, busy, volume }
     }
 
     fn refuse(&mut self, plan: &Plan) -> Refused {
         if self.server == Server::Limiting {
-            // Limits hold under pressure only.
-            self.drive.blast(RUSH, LEAD);
+            // Limits hold under pressure only, and everybody has had his share.
+            self.drive.blast(RUSH, plan.span);
         }
         self.drive.blast(REFUSED_RATE, LEAD);
         let (dropped, cpu) = (kernel_drops(), self.serving.running.cpu_nanos());
@@ -188,30 +208,13 @@ fn kernel_drops() -> u64 {
     of.and_then(|(_, value)| value.parse().ok()).expect("RcvbufErrors is counted")
 }
 
-fn line(one: &Measured) -> String {
-    format!(
-        "{:<14} {:>8.0} answers/s, {:>6.0} ns CPU an answer, lost {:.3} %; at the pace of all p50 {:.0}, p99 {:.0}, p99.9 {:.0} µs, lost {}; \
-         busy: server {:.0} %, generator {:.0} %",
-        one.server.name(),
-        one.volume.rate(),
-        one.cpu_nanos,
-        one.volume.loss() * 100.0,
-        one.paced.micros(0.5),
-        one.paced.micros(0.99),
-        one.paced.micros(0.999),
-        one.paced.lost,
-        one.busy * 100.0,
-        one.volume.busy * 100.0,
-    )
-}
-
 fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = values.collect();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn report(plan: &Plan, pace: f64, all: &[Measured], refused: &[Refused]) -> String {
+fn report(plan: &Plan, pace: f64, all: &[Measured], paced: &[(Server, Latency)], refused: &[Refused]) -> String {
     let mut text = format!(
         "{}\n\n{} names with one address each in a warm cache, asked over UDP from 10,000 addresses; every server alone on \
          one core with one worker while it is driven, the generator ({} questions in flight, {} at once from a client) on the other. The echo sends back what it gets with \
@@ -234,20 +237,26 @@ fn report(plan: &Plan, pace: f64, all: &[Measured], refused: &[Refused]) -> Stri
     for &server in &plan.chosen {
         let rows: Vec<&Measured> = all.iter().filter(|one| one.server == server).collect();
         let of = |value: &dyn Fn(&Measured) -> f64| median(rows.iter().map(|one| value(one)));
+        let latencies = || paced.iter().filter(|(who, _)| *who == server).map(|(_, latency)| latency);
+        let micros = |part| median(latencies().map(|latency| latency.micros(part)));
+        let (lost, asked) =
+            rows.iter().fold((0, 0), |(lost, asked), one| (lost + one.volume.lost, asked + one.volume.asked));
+        let all_lost =
+            (100.0 * lost as f64 / asked.max(1) as f64, latencies().map(|latency| latency.lost).sum::<u64>());
         let ratio = median(rows.iter().zip(&echoes).map(|(one, echo)| one.cpu_nanos / echo));
         let _ = writeln!(
             text,
-            "| {} | {:.0}{} | {:.0} | {:.2} × | {:.0} | {:.0} | {:.0} | {:.3} % | {:.0} |",
+            "| {} | {:.0}{} | {:.0} | {:.2} × | {:.0} | {:.0} | {:.0} | {:.3} % | {} |",
             server.title(),
             of(&|one| one.volume.rate()),
             if of(&|one| one.busy) < BUSY { " (generator)" } else { "" },
             of(&|one| one.cpu_nanos),
             ratio,
-            of(&|one| one.paced.micros(0.5)),
-            of(&|one| one.paced.micros(0.99)),
-            of(&|one| one.paced.micros(0.999)),
-            of(&|one| one.volume.loss() * 100.0),
-            of(&|one| one.paced.lost as f64),
+            micros(0.5),
+            micros(0.99),
+            micros(0.999),
+            all_lost.0,
+            all_lost.1,
         );
     }
     text.push_str("\n\"(generator)\": the server had time to spare: the generator was the limit.\n");

@@ -99,8 +99,9 @@ impl Server {
             Server::Echo | Server::Drain => {
                 let program = std::env::current_exe().expect("this program").display().to_string();
                 let dir = fresh_dir(self.name());
-                let words = [program, format!("--{}", self.name()), "5303".to_owned()];
-                let mut serving = begin(self, &dir, &CORE, &words, 5303);
+                let port = if self == Server::Echo { 5303 } else { 5310 };
+                let words = [program, format!("--{}", self.name()), port.to_string()];
+                let mut serving = begin(self, &dir, &CORE, &words, port);
                 serving.running.wait_until("ready", |running| running.log().contains("ready"));
                 serving
             }
