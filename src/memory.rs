@@ -2,38 +2,105 @@
 //! one `unsafe` outside of [`net`](crate::net): the pure modules must be able to ask for both, and neither changes what
 //! they compute.
 
-/// A table smaller than this, which is a large page, stays in small ones.
-const LARGE: usize = 2 << 20;
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
 
-/// A table of `count` values, whose memory is touched now. Where it is large it lies in large pages, if the system has any to
-/// give: looking up a place in one of thousands of small pages costs more than the place itself, above all in virtual
-/// machines.
-pub fn table<T>(count: usize, make: impl FnMut() -> T) -> Box<[T]> {
-    let mut table: Vec<T> = Vec::with_capacity(count);
-    let room = table.spare_capacity_mut();
-    if size_of_val(room) >= LARGE {
-        in_large_pages(room.as_mut_ptr().cast(), size_of_val(room));
-    }
-    table.resize_with(count, make);
-    table.into_boxed_slice()
+/// Octets of a large page, on which large slabs begin.
+const PAGE: usize = 2 << 20;
+/// A slab smaller than this stays in small pages: it would leave most of a large one empty.
+const LARGE: usize = PAGE / 2;
+
+/// A number of values that stays the same, whose memory is touched when it is made. Where they are many they lie in large
+/// pages, if the system has any to give: looking up one of thousands of small pages costs more than reading what is in it,
+/// above all in virtual machines.
+pub struct Slab<T> {
+    start: NonNull<T>,
+    count: usize,
 }
 
-/// Asks for large pages in `octets` of memory from `start`, none of which has been touched.
-fn in_large_pages(start: *mut u8, octets: usize) {
-    #[cfg(target_os = "linux")]
-    {
-        let skipped = start.align_offset(PAGE);
-        let length = octets.saturating_sub(skipped) / PAGE * PAGE;
-        // SAFETY: the range lies within memory that the caller has borrowed for writing, and the advice changes neither what
-        // is in it nor how it may be used. Where it is not taken, nothing happens.
-        let _ = unsafe { libc::madvise(start.wrapping_add(skipped).cast(), length, libc::MADV_HUGEPAGE) };
+// SAFETY: it owns its values, as a box does.
+unsafe impl<T: Send> Send for Slab<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Slab<T> {}
+
+impl<T> Slab<T> {
+    /// So many values.
+    pub fn new(count: usize, mut make: impl FnMut() -> T) -> Slab<T> {
+        let layout = layout::<T>(count);
+        if layout.size() == 0 {
+            return Slab { start: NonNull::dangling(), count };
+        }
+        // SAFETY: the size is not zero.
+        let memory = unsafe { alloc(layout) };
+        let Some(start) = NonNull::new(memory.cast::<T>()) else { handle_alloc_error(layout) };
+        if layout.align() == PAGE {
+            ask_for_large_pages(memory, layout.size());
+        }
+        for at in 0..count {
+            // SAFETY: there is room for `count` values at `start`, in the right alignment. Where `make` panics, the memory is
+            // lost, and nothing else.
+            unsafe { start.add(at).write(make()) };
+        }
+        Slab { start, count }
     }
+}
+
+fn layout<T>(count: usize) -> Layout {
+    let plain = Layout::array::<T>(count).unwrap_or_else(|_| handle_alloc_error(Layout::new::<T>()));
+    if plain.size() < LARGE {
+        return plain;
+    }
+    plain.align_to(PAGE).map_or(plain, |layout| layout.pad_to_align())
+}
+
+/// Asks for large pages in memory that has not been touched.
+fn ask_for_large_pages(start: *mut u8, octets: usize) {
+    #[cfg(target_os = "linux")]
+    // SAFETY: the caller owns the whole range, which begins and ends with a page; the advice changes neither what is in it nor
+    // how it may be used. Where it is not taken, nothing happens.
+    let _ = unsafe { libc::madvise(start.cast(), octets, libc::MADV_HUGEPAGE) };
     #[cfg(not(target_os = "linux"))]
     let _ = (start, octets);
 }
 
-/// Octets of a small page, or several.
-const PAGE: usize = 4096;
+impl<T> Deref for Slab<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: all of them were written when it was made.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.count) }
+    }
+}
+
+impl<T> DerefMut for Slab<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as above, and nobody else has it.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.count) }
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Slab<T> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl<T> Drop for Slab<T> {
+    fn drop(&mut self) {
+        let layout = layout::<T>(self.count);
+        // SAFETY: they are dropped once, here; the memory was allocated with this layout.
+        unsafe {
+            std::ptr::drop_in_place::<[T]>(&mut **self);
+            if layout.size() > 0 {
+                dealloc(self.start.as_ptr().cast(), layout);
+            }
+        }
+    }
+}
 
 /// Octets that the processor fetches at once.
 const LINE: usize = 64;
@@ -56,4 +123,33 @@ fn line(place: *const i8) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = place;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::rc::Rc;
+
+    #[test]
+    fn a_slab_has_its_values_and_drops_them_once() {
+        let value = Rc::new(());
+        for count in [0, 1, 3, LARGE / 8 - 1, LARGE / 8, PAGE / 8 + 1] {
+            let mut numbers = 0;
+            let mut slab = Slab::new(count, || {
+                numbers += 1;
+                (Rc::clone(&value), numbers)
+            });
+            assert_eq!((slab.len(), slab.first().map(|one| one.1)), (count, (count > 0).then_some(1)));
+            assert!(slab.iter().zip(1..).all(|((_, number), expected)| *number == expected));
+            slab.reverse();
+            assert_eq!(slab.first().map_or(0, |one| one.1), count);
+            assert_eq!(Rc::strong_count(&value), count + 1);
+            drop(slab);
+            assert_eq!(Rc::strong_count(&value), 1);
+        }
+        // What is of no size, or begins at no odd place.
+        assert_eq!(Slab::new(5, || ()).len(), 5);
+        let large = Slab::new(PAGE, || 7u8);
+        assert_eq!((large.as_ptr() as usize % PAGE, large.iter().all(|octet| *octet == 7)), (0, true));
+    }
 }

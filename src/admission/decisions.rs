@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use super::pressure::Level;
 use super::reason::Reason;
 use crate::clock::Moment;
-use crate::memory;
+use crate::memory::Slab;
 use crate::meter::{Hash, Secret};
 
 /// Octets of a name that are kept to be shown.
@@ -57,7 +57,7 @@ pub struct Decision {
 
 /// The ring. 32 octets each, taken at birth.
 pub struct Decisions {
-    entries: Box<[[AtomicU64; WORDS]]>,
+    entries: Slab<[AtomicU64; WORDS]>,
     next: AtomicUsize,
     secret: Secret,
 }
@@ -66,7 +66,7 @@ impl Decisions {
     /// Room for `count`, rounded up to a power of two.
     pub fn new(count: usize, secret: Secret) -> Decisions {
         let count = count.next_power_of_two().max(BLOCK);
-        let entries = memory::table(count, || [const { AtomicU64::new(0) }; WORDS]);
+        let entries = Slab::new(count, || [const { AtomicU64::new(0) }; WORDS]);
         for entry in &entries {
             entry[0].store(1, Ordering::Relaxed);
         }

@@ -3,20 +3,20 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::memory;
+use crate::memory::Slab;
 
 /// Octets of cache for each counter, which is about one for each RRset; never more than so many counters.
 const OCTETS: u64 = 512;
 const MOST: u64 = 1 << 22;
 
 /// Counters by key, which halve with every snapshot. Two keys may share one.
-pub(super) struct Heat(Box<[AtomicU8]>);
+pub(super) struct Heat(Slab<AtomicU8>);
 
 impl Heat {
     /// Counters for a cache of so many octets.
     pub fn new(octets: u64) -> Heat {
         let count = (octets / OCTETS).clamp(1 << 10, MOST).next_power_of_two();
-        Heat(memory::table(usize::try_from(count).unwrap_or(1 << 10), || AtomicU8::new(0)))
+        Heat(Slab::new(usize::try_from(count).unwrap_or(1 << 10), || AtomicU8::new(0)))
     }
 
     fn place(&self, key: u64) -> Option<&AtomicU8> {

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use crate::cache::RrSet;
 use crate::clock::Moment;
-use crate::memory;
+use crate::memory::{self, Slab};
 use crate::resolve::{Keyed, Life, Outcome};
 use crate::wire::{Flags, HEADER, QueryView, Rtype, option};
 
@@ -159,7 +159,7 @@ impl Set {
 /// The table.
 pub(super) struct Hot {
     factors: Factors,
-    sets: Box<[Set]>,
+    sets: Slab<Set>,
     /// Octets that answers may take, and take.
     most: usize,
     used: usize,
@@ -172,7 +172,7 @@ impl Hot {
     pub fn new(keyed: Keyed, octets: usize) -> Hot {
         let sets = (octets / ROOM / WAYS).clamp(1, PLACES / WAYS);
         let most = octets.min(PLACES * ROOM).saturating_sub(sets * size_of::<Set>());
-        Hot { factors: Factors::new(keyed), sets: (0..sets).map(|_| Set::default()).collect(), most, used: 0, hand: 0 }
+        Hot { factors: Factors::new(keyed), sets: Slab::new(sets, Set::default), most, used: 0, hand: 0 }
     }
 
     /// Octets its answers take.

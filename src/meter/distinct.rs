@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Hash;
 use crate::clock::Moment;
-use crate::memory;
+use crate::memory::Slab;
 
 /// Entries among which a key has its place.
 const WAYS: usize = 4;
@@ -28,7 +28,7 @@ struct Entry {
 /// Estimates of distinct counts for a fixed number of keys, within 15 % (one standard deviation). A key that is noted
 /// takes the place of the one of four that has been silent longest or has shown least.
 pub struct Distinct {
-    entries: Box<[Entry]>,
+    entries: Slab<Entry>,
     span: Duration,
 }
 
@@ -36,7 +36,7 @@ impl Distinct {
     /// Room for at least `keys`, 64 octets each. What was noted counts for one to two spans.
     pub fn new(keys: usize, span: Duration) -> Distinct {
         let count = keys.next_power_of_two().max(WAYS);
-        let entries = memory::table(count, Entry::default);
+        let entries = Slab::new(count, Entry::default);
         for entry in &entries {
             entry.head.store(1, Ordering::Relaxed);
             entry.head.store(0, Ordering::Relaxed);

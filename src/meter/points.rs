@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Hash;
 use crate::clock::Moment;
-use crate::memory;
+use crate::memory::{self, Slab};
 use crate::pack::{Fields, Pack, Passage};
 
 /// Keys in a line, which is a cache line.
@@ -21,14 +21,14 @@ struct Line([AtomicU32; WAYS]);
 /// bits). They halve with every span. A key that finds no room takes the place of the one of sixteen that has least,
 /// so that a crowd of newcomers pushes out newcomers. A key is taken for another with a probability of 16/2¹⁶.
 pub struct Points {
-    lines: Box<[Line]>,
+    lines: Slab<Line>,
     span: u64,
 }
 
 impl Points {
     /// Room for at least `keys`, in memory that is touched now and stays the same.
     pub fn new(keys: usize, span: Duration) -> Points {
-        let lines = memory::table(keys.div_ceil(WAYS).next_power_of_two(), Line::default);
+        let lines = Slab::new(keys.div_ceil(WAYS).next_power_of_two(), Line::default);
         for line in &lines {
             line.0[0].store(1, Ordering::Relaxed);
             line.0[0].store(0, Ordering::Relaxed);

@@ -26,7 +26,7 @@ use governor::{Quota, RateLimiter};
 
 use super::Hash;
 use crate::clock::Moment;
-use crate::memory;
+use crate::memory::{self, Slab};
 use crate::pack::{Fields, Pack, Passage};
 
 /// Accounts in a line, which is a cache line.
@@ -49,7 +49,7 @@ struct Line([AtomicU64; WAYS]);
 
 /// The accounts, 8 octets each.
 pub struct Table {
-    lines: Box<[Line]>,
+    lines: Slab<Line>,
     /// Until when the table has been swept, in nanoseconds.
     swept: AtomicU64,
 }
@@ -69,7 +69,7 @@ impl Table {
     /// Room for at least `accounts`, in memory that is touched now and stays the same.
     pub fn new(accounts: usize) -> Table {
         let lines = accounts.div_ceil(WAYS).next_power_of_two();
-        let lines = memory::table(lines, Line::default);
+        let lines = Slab::new(lines, Line::default);
         // Writing makes the pages ours now; under attack is too late to learn that there are none.
         for line in &lines {
             line.0[0].store(1, Ordering::Relaxed);

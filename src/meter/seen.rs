@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Hash;
 use crate::clock::Moment;
-use crate::memory;
+use crate::memory::{self, Slab};
 use crate::pack::{Fields, Pack, Passage};
 
 /// Words in a cache line: a key has all its bits in one.
@@ -18,7 +18,7 @@ const BITS: u32 = 4;
 /// noted in a span than there are octets in the filter, and never rises above `FULL`⁴ = 6 %: a generation as full
 /// as that takes no more, or gives way to a new one before its time.
 pub struct Seen {
-    generations: [Box<[AtomicU64]>; 2],
+    generations: [Slab<AtomicU64>; 2],
     /// How many bits are set in each.
     set: [AtomicU64; 2],
     /// In nanoseconds.
@@ -49,7 +49,7 @@ impl Seen {
     fn made(octets: usize, span: Duration, early: bool) -> Seen {
         let words = (octets / 16).next_power_of_two().max(WORDS);
         let generation = || {
-            let words = memory::table(words, || AtomicU64::new(0));
+            let words = Slab::new(words, || AtomicU64::new(0));
             for word in words.iter().step_by(WORDS) {
                 word.store(1, Ordering::Relaxed);
                 word.store(0, Ordering::Relaxed);

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::outage::Outage;
 use super::pace::{Busy, Claim, Pace, Paced};
 use crate::clock::Moment;
-use crate::memory;
+use crate::memory::Slab;
 use crate::pack::{Fields, Pack, Passage};
 
 /// Sets of [`WAYS`] servers: 32,768 in all, several times what an ISP's resolver meets in an hour.
@@ -112,7 +112,7 @@ pub struct Known {
 /// The table, shared by all shards.
 pub struct Servers {
     outage: Outage,
-    sets: Box<[Mutex<[Option<Entry>; WAYS]>]>,
+    sets: Slab<Mutex<[Option<Entry>; WAYS]>>,
     keys: (u64, u64),
 }
 
@@ -120,7 +120,7 @@ impl Servers {
     /// An empty table; `seed` keys its hashes and the client cookies.
     pub fn new(seed: &[u8; 32]) -> Servers {
         let word = |at: usize| seed.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes);
-        Servers { outage: Outage::default(), sets: memory::table(SETS, Default::default), keys: (word(0), word(8)) }
+        Servers { outage: Outage::default(), sets: Slab::new(SETS, Default::default), keys: (word(0), word(8)) }
     }
 
     /// Octets the table takes.

@@ -18,7 +18,7 @@ use smallvec::SmallVec;
 
 use super::policy::Mode;
 use crate::clock::Moment;
-use crate::memory;
+use crate::memory::Slab;
 use crate::meter::{Hash, Points, Secret, Seen, Table};
 use crate::pack::{Fields, Pack, Passage};
 use account::Account;
@@ -529,11 +529,11 @@ fn refusal(account: &Account, zone: &[u8], name: &[u8], over: Over, standing: St
 }
 
 /// The accounts of zones.
-struct Accounts(Box<[Account]>);
+struct Accounts(Slab<Account>);
 
 impl Accounts {
     fn new(count: usize) -> Accounts {
-        Accounts(memory::table(count.next_power_of_two().max(WAYS), Account::default))
+        Accounts(Slab::new(count.next_power_of_two().max(WAYS), Account::default))
     }
 
     fn all(&self) -> impl Iterator<Item = &Account> {
