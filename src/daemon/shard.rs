@@ -298,11 +298,12 @@ impl Shard {
         self.tell();
         if level != self.level.get() {
             info!(
-                "pressure {} after {}: busy {:.0} %, dropped by the kernel {:.1} %, longest turn {:?}",
+                "pressure {} after {}: busy {:.0} %, dropped by the kernel {:.1} %, queue {:.0} % full, longest turn {:?}",
                 level.name(),
                 self.level.get().name(),
                 pressure.busy * 100.0,
                 pressure.dropped * 100.0,
+                pressure.queue * 100.0,
                 pressure.delay
             );
             self.level.set(level);
