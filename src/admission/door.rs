@@ -34,6 +34,9 @@ const SAMPLED_LIGHT: usize = 4;
 const OPEN_SAMPLE: usize = 4;
 /// Where strictly rationed, one answer in so many is not even sent truncated: what saves more than the rest exceeds.
 const SILENT: usize = 8;
+/// Where nothing is owed, one stranger among forged ones in so many still hears nothing: the filter of known addresses takes
+/// a few in a hundred thousand for known, whose answers are longer than what they sent.
+const SELDOM: usize = 256;
 /// Accounts are never charged further ahead than this after the fact: who has been expensive waits so long.
 const CEILING: Duration = Duration::from_secs(8);
 
@@ -634,7 +637,7 @@ impl Door {
         }
         let silent = match first {
             // Who is real among the forged comes by TCP as long as he hears anything.
-            First::Turned => self.books.0.trial.owes() && self.one_in(SILENT),
+            First::Turned => self.one_in(if self.books.0.trial.owes() { SILENT } else { SELDOM }),
             _ if !(admitted.strict && admitted.busy) => false,
             _ => self.one_in(if level >= Level::Guard { self.limits.slip } else { SILENT }),
         };
