@@ -28,15 +28,16 @@ impl<T> Slab<T> {
     /// So many values.
     pub fn new(count: usize, mut make: impl FnMut() -> T) -> Slab<T> {
         let layout = layout::<T>(count);
-        if layout.size() == 0 {
-            return Slab { start: NonNull::dangling(), count };
-        }
-        // SAFETY: the size is not zero.
-        let memory = unsafe { alloc(layout) };
-        let Some(start) = NonNull::new(memory.cast::<T>()) else { handle_alloc_error(layout) };
-        if layout.align() == PAGE {
-            ask_for_large_pages(memory, layout.size());
-        }
+        let start = if layout.size() == 0 {
+            NonNull::dangling()
+        } else {
+            // SAFETY: the size is not zero.
+            let memory = unsafe { alloc(layout) };
+            if layout.size() >= LARGE && !memory.is_null() {
+                ask_for_large_pages(memory, layout.size());
+            }
+            NonNull::new(memory.cast::<T>()).unwrap_or_else(|| handle_alloc_error(layout))
+        };
         for at in 0..count {
             // SAFETY: there is room for `count` values at `start`, in the right alignment. Where `make` panics, the memory is
             // lost, and nothing else.
@@ -129,6 +130,7 @@ fn line(place: *const i8) {
 mod tests {
     use super::*;
     use std::rc::Rc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
     fn a_slab_has_its_values_and_drops_them_once() {
@@ -147,8 +149,19 @@ mod tests {
             drop(slab);
             assert_eq!(Rc::strong_count(&value), 1);
         }
-        // What is of no size, or begins at no odd place.
-        assert_eq!(Slab::new(5, || ()).len(), 5);
+        // What is of no size is made and dropped too; what is large begins with a page.
+        struct Counted;
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        impl Drop for Counted {
+            fn drop(&mut self) {
+                MADE.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        let made = || {
+            MADE.fetch_add(1, Ordering::Relaxed);
+            Counted
+        };
+        assert_eq!((Slab::new(5, made).len(), MADE.load(Ordering::Relaxed)), (5, 0));
         let large = Slab::new(PAGE, || 7u8);
         assert_eq!((large.as_ptr() as usize % PAGE, large.iter().all(|octet| *octet == 7)), (0, true));
     }

@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+/// Where the system is told how memory is to lie.
+const MEMORY: &str = "src/memory.rs";
 /// The last pure group: it and all above it.
 const LAST_PURE: &str = "engine";
 
@@ -247,7 +249,9 @@ fn pure_offences(groups: &[Vec<String>], files: &[Source]) -> Vec<String> {
             if line.contains("type Instant") {
                 continue;
             }
-            for word in IMPURE.iter().filter(|word| names(line, word)) {
+            // How memory lies changes nothing that is computed in it.
+            let lets = |word: &str| file.path == MEMORY && word == "libc";
+            for word in IMPURE.iter().filter(|word| names(line, word) && !lets(word)) {
                 offences.push(format!("{}:{}: a pure module names `{word}`", file.path, number + 1));
             }
         }
@@ -267,7 +271,7 @@ fn first_line_offences(files: &[Source]) -> Vec<String> {
 
 fn unsafe_offences(files: &[Source]) -> Vec<String> {
     let mut offences = Vec::new();
-    let may = |file: &&Source| file.path.starts_with("src/net/") || file.path == "src/memory.rs";
+    let may = |file: &&Source| file.path.starts_with("src/net/") || file.path == MEMORY;
     for file in files.iter().filter(|file| !may(file)) {
         for (number, line) in code_only(&file.text).lines().enumerate() {
             if names(line, "unsafe") {

@@ -10,6 +10,9 @@ use crate::net::socket::Queue;
 /// Over so long a time it is measured.
 const WINDOW: Duration = Duration::from_millis(50);
 
+/// Others have the processor now and then; if they have it for so long, in seconds, there is less than is needed.
+const LASTING: f32 = 2.0;
+
 /// The measurement under way.
 #[derive(Debug, Default)]
 pub struct Strain {
@@ -22,6 +25,8 @@ pub struct Strain {
     cpu_before: Duration,
     /// What the kernel had dropped in all when it began.
     dropped_before: u32,
+    /// The part of the time that turns have taken lately, whoever had the processor in them.
+    taken: f32,
 }
 
 /// What a window told.
@@ -50,9 +55,8 @@ impl Strain {
     /// queue is, and what the kernel has dropped since the start; with `filtered` that was on our word, and no sign of
     /// pressure. `cpu` is the processor time that this thread has had.
     ///
-    /// A long turn may be one in which others had the processor, on this machine or on the one it is a guest of: only work
-    /// of our own counts. Where others have it for so long that it hurts, queues grow and the kernel drops, which counts
-    /// whoever is to blame; refusing questions would give nobody a processor back.
+    /// A long turn may be one in which others had the processor, on this machine or on the one it is a guest of: that alone
+    /// refuses nobody a question. Where they have it for seconds, it counts like work of our own, since there is no more for us.
     pub fn take(
         &mut self,
         now: Moment,
@@ -69,14 +73,16 @@ impl Strain {
         let lost = if filtered { 0 } else { missing };
         let cpu = cpu();
         let own = cpu.saturating_sub(self.cpu_before);
+        let part = |time: Duration| (time.as_secs_f32() / span.as_secs_f32()).min(1.0);
+        let taken = part(self.worked) + (self.taken - part(self.worked)) * (-span.as_secs_f32() / LASTING).exp();
         let pressure = Pressure {
-            busy: (self.worked.min(own).as_secs_f32() / span.as_secs_f32()).min(1.0),
+            busy: part(self.worked.min(own)).max(taken),
             dropped: lost as f32 / (lost + self.received).max(1) as f32,
             queue: filled,
             delay: self.longest.min(own),
             ..Pressure::default()
         };
-        *self = Strain { since: now, cpu_before: cpu, dropped_before: dropped, ..Strain::default() };
+        *self = Strain { since: now, cpu_before: cpu, dropped_before: dropped, taken, ..Strain::default() };
         Some(Felt { pressure, missing, span })
     }
 }
@@ -98,12 +104,29 @@ mod tests {
             strain.note(at(1000), at(1200));
             strain.received(received);
             let cpu = Duration::from_secs(1) + Duration::from_millis(cpu);
-            let felt = strain.take(at(1200), false, || cpu, || Queue { filled, dropped }).expect("a window");
+            let queue = || Queue { filled, dropped };
+            let felt = strain.take(at(1200), false, || cpu, queue).expect("a window");
             (felt.pressure.busy > 0.5, felt.pressure.delay > Duration::from_millis(20))
         };
         assert_eq!(late(3, 0.0, 0, 1), (false, false), "others had the processor");
         assert_eq!(late(2_000, 0.1, 0, 15), (false, false), "others had the processor, and there is traffic");
         assert_eq!(late(3, 0.0, 0, 190), (true, true), "it worked");
+    }
+
+    #[test]
+    fn others_who_keep_the_processor_for_seconds_count() {
+        let mut strain = Strain::default();
+        let mut busy = |millis: u64, turn: u64| {
+            strain.note(at(millis), at(millis + turn));
+            let worked = Duration::from_millis(millis / 5);
+            let queue = || Queue { filled: 0.0, dropped: 0 };
+            strain.take(at(millis + 50), false, || worked, queue).map(|felt| felt.pressure.busy)
+        };
+        busy(950, 0);
+        // Nine tenths of the time in turns, of which a fifth is work of our own.
+        let windows = (1..=100).find(|window| busy(950 + window * 50, 45).is_some_and(|busy| busy > 0.75));
+        let windows = windows.expect("it shows");
+        assert!((25..=60).contains(&windows), "after {windows} windows of 50 ms");
     }
 
     #[test]

@@ -307,11 +307,12 @@ impl Hot {
         }
         let encoded = Encoded { form, packet, question, ages, until };
         let octets = encoded.octets();
-        // In the place of its predecessor, or where there is none, or of any.
+        // In the place of its predecessor, or in one that is empty or over, or in any.
         let at = self.place(hash);
         let Some(set) = self.sets.get_mut(at) else { return };
         let place = set.0.iter().position(|place| place.hash == hash && place.known.is_some());
-        let place = place.or_else(|| set.0.iter().position(|place| place.known.is_none()));
+        let free = |place: &Place| place.known.as_ref().is_none_or(|known| age >= known.until);
+        let place = place.or_else(|| set.0.iter().position(free));
         let way = place.unwrap_or((hash % WAYS as u64) as usize);
         self.used -= set.0[way].known.take().map_or(0, |before| before.octets());
         if self.make_room(octets)
