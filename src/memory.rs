@@ -161,7 +161,10 @@ mod tests {
             MADE.fetch_add(1, Ordering::Relaxed);
             Counted
         };
-        assert_eq!((Slab::new(5, made).len(), MADE.load(Ordering::Relaxed)), (5, 0));
+        let empty = Slab::new(5, made);
+        assert_eq!((empty.len(), MADE.load(Ordering::Relaxed)), (5, 5));
+        drop(empty);
+        assert_eq!(MADE.load(Ordering::Relaxed), 0);
         let large = Slab::new(PAGE, || 7u8);
         assert_eq!((large.as_ptr() as usize % PAGE, large.iter().all(|octet| *octet == 7)), (0, true));
     }
