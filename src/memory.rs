@@ -8,8 +8,6 @@ use std::ptr::NonNull;
 
 /// Octets of a large page, on which large slabs begin.
 const PAGE: usize = 2 << 20;
-/// A slab smaller than this stays in small pages: it would leave most of a large one empty.
-const LARGE: usize = PAGE / 2;
 
 /// A number of values that stays the same, whose memory is touched when it is made. Where they are many they lie in large
 /// pages, if the system has any to give: looking up one of thousands of small pages costs more than reading what is in it,
@@ -33,7 +31,7 @@ impl<T> Slab<T> {
         } else {
             // SAFETY: the size is not zero.
             let memory = unsafe { alloc(layout) };
-            if layout.size() >= LARGE && !memory.is_null() {
+            if layout.align() >= PAGE && !memory.is_null() {
                 ask_for_large_pages(memory, layout.size());
             }
             NonNull::new(memory.cast::<T>()).unwrap_or_else(|| handle_alloc_error(layout))
@@ -49,7 +47,8 @@ impl<T> Slab<T> {
 
 fn layout<T>(count: usize) -> Layout {
     let plain = Layout::array::<T>(count).unwrap_or_else(|_| handle_alloc_error(Layout::new::<T>()));
-    if plain.size() < LARGE {
+    // What would leave a part of a large page empty stays in small ones.
+    if plain.size() < PAGE {
         return plain;
     }
     plain.align_to(PAGE).map_or(plain, |layout| layout.pad_to_align())
@@ -135,7 +134,7 @@ mod tests {
     #[test]
     fn a_slab_has_its_values_and_drops_them_once() {
         let value = Rc::new(());
-        for count in [0, 1, 3, LARGE / 8 - 1, LARGE / 8, PAGE / 8 + 1] {
+        for count in [0, 1, 3, PAGE / 16 - 1, PAGE / 16, PAGE / 8 + 1] {
             let mut numbers = 0;
             let mut slab = Slab::new(count, || {
                 numbers += 1;

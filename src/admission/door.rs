@@ -635,13 +635,15 @@ impl Door {
             self.observe(now, admitted, name, reason);
             return Parting::Send;
         }
+        let owes = first == First::Turned && self.books.0.trial.owes();
         let silent = match first {
-            // Who is real among the forged comes by TCP as long as he hears anything.
-            First::Turned => self.one_in(if self.books.0.trial.owes() { SILENT } else { SELDOM }),
+            // Who is real among the forged comes by TCP if he hears anything, as he nearly always does.
+            First::Turned => self.one_in(if owes { SILENT } else { SELDOM }),
             _ if !(admitted.strict && admitted.busy) => false,
             _ => self.one_in(if level >= Level::Guard { self.limits.slip } else { SILENT }),
         };
-        if silent && first == First::Turned {
+        // What is saved beyond that makes up for those who are taken for known, of whom nobody keeps a tally.
+        if silent && owes {
             self.books.0.trial.repay(received);
         }
         let (parting, turned) = if silent {

@@ -41,13 +41,13 @@ impl Level {
 /// What a shard feels, since it was last asked.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Pressure {
-    /// The part of the time that it was at work, 0 to 1.
+    /// The part of the time that it was at work, or would have been if others had not had the processor for seconds, 0 to 1.
     pub busy: f32,
     /// The part of the packets that the kernel dropped because nobody took them, 0 to 1.
     pub dropped: f32,
     /// The part of the room for waiting packets that is taken, 0 to 1.
     pub queue: f32,
-    /// How long the longest turn of its loop took: so long did a packet wait at least.
+    /// How long the longest turn of its loop took, as far as that was work of its own: so long did a packet wait at least.
     pub delay: Duration,
     /// The part of the places for questions in flight that are taken, 0 to 1.
     pub in_flight: f32,

@@ -13,6 +13,10 @@ const WINDOW: Duration = Duration::from_millis(50);
 /// Others have the processor now and then; if they have it for about so long, in seconds, there is less than is needed.
 const LASTING: f32 = 1.0;
 
+/// One turn that took longer counts as one of this length: a machine that was stopped for a while goes on as if nothing
+/// had been.
+const LONGEST: Duration = Duration::from_millis(250);
+
 /// The measurement under way.
 #[derive(Debug, Default)]
 pub struct Strain {
@@ -56,7 +60,8 @@ impl Strain {
     /// pressure. `cpu` is the processor time that this thread has had.
     ///
     /// A long turn may be one in which others had the processor, on this machine or on the one it is a guest of: that alone
-    /// refuses nobody a question. Where they have it for a second or two, it counts like work of our own, since there is no more for us.
+    /// refuses nobody a question. Where they have it for a second or two, it counts like work of our own, since there is no
+    /// more for us.
     pub fn take(
         &mut self,
         now: Moment,
@@ -74,7 +79,10 @@ impl Strain {
         let cpu = cpu();
         let own = cpu.saturating_sub(self.cpu_before);
         let part = |time: Duration| (time.as_secs_f32() / span.as_secs_f32()).min(1.0);
-        let taken = part(self.worked) + (self.taken - part(self.worked)) * (-span.as_secs_f32() / LASTING).exp();
+        let stopped = self.longest.saturating_sub(LONGEST).min(span);
+        let (turns, during) = (self.worked.saturating_sub(stopped).as_secs_f32(), (span - stopped).as_secs_f32());
+        let lately = (turns / during.max(f32::MIN_POSITIVE)).min(1.0);
+        let taken = lately + (self.taken - lately) * (-during / LASTING).exp();
         let pressure = Pressure {
             busy: part(self.worked.min(own)).max(taken),
             dropped: lost as f32 / (lost + self.received).max(1) as f32,
@@ -111,6 +119,16 @@ mod tests {
         assert_eq!(late(3, 0.0, 0, 1), (false, false), "others had the processor");
         assert_eq!(late(2_000, 0.1, 0, 15), (false, false), "others had the processor, and there is traffic");
         assert_eq!(late(3, 0.0, 0, 190), (true, true), "it worked");
+    }
+
+    #[test]
+    fn a_machine_that_was_stopped_for_long_has_no_pressure() {
+        let mut strain = Strain::default();
+        let queue = || Queue { filled: 0.0, dropped: 0 };
+        strain.take(at(1_000), false, || Duration::ZERO, queue);
+        strain.note(at(1_000), at(61_000));
+        let felt = strain.take(at(61_000), false, || Duration::from_millis(3), queue).expect("a window");
+        assert!(felt.pressure.busy < 0.5, "{:?}", felt.pressure);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Sockets and system calls; the only `unsafe`, but for [`fetch`](crate::fetch).
+//! Sockets and system calls; the only `unsafe`, but for [`memory`](crate::memory).
 //!
 //! Nothing here knows what a resolver is: [`socket`] makes sockets with the options a resolver
 //! wants, [`batch`] moves many datagrams in one system call, [`epoll`] watches many short-lived

@@ -215,7 +215,7 @@ pub static LIMITS: [Setting<Settings>; 34] = [
               what came from them. Above it a sample of them, 64 at a time, is told to come by TCP. If at least half does, \
               they are new customers, and all are served; if less than a quarter does, the others are forged, and \
               every such address gets a truncated response no larger than its question, one in eight nothing as \
-              long as more went out than came in. It holds without pressure too; see `rations`.",
+              long as more went out than came in, and one in 256 later on. It holds without pressure too; see `rations`.",
         reason: "Some 600 first answers a second, far more than new clients come to a large network but for its first day. \
                  Forged addresses are new ones each time, and none of them comes back by TCP.",
         example: r#""64KiB""#,
