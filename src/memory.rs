@@ -3,11 +3,14 @@
 //! they compute.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
 /// Octets of a large page, on which large slabs begin.
 const PAGE: usize = 2 << 20;
+/// Octets of a small page, or less.
+const SMALL_PAGE: usize = 4096;
 
 /// A number of values that stays the same, whose memory is touched when it is made. Where they are many they lie in large
 /// pages, if the system has any to give: looking up one of thousands of small pages costs more than reading what is in it,
@@ -40,6 +43,14 @@ impl<T> Slab<T> {
             // SAFETY: there is room for `count` values at `start`, in the right alignment. Where `make` panics, the memory is
             // lost, and nothing else.
             unsafe { start.add(at).write(make()) };
+        }
+        // Whatever became of writing zeros, every page is ours now: under attack is too late to learn that there is none.
+        for at in (0..layout.size()).step_by(SMALL_PAGE) {
+            // SAFETY: within what was allocated, written back as it was, and nobody else has it yet.
+            unsafe {
+                let octet = start.cast::<MaybeUninit<u8>>().add(at);
+                octet.write_volatile(octet.read_volatile());
+            }
         }
         Slab { start, count }
     }

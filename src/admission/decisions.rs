@@ -67,9 +67,6 @@ impl Decisions {
     pub fn new(count: usize, secret: Secret) -> Decisions {
         let count = count.next_power_of_two().max(BLOCK);
         let entries = Slab::new(count, || [const { AtomicU64::new(0) }; WORDS]);
-        for entry in &entries {
-            entry[0].store(1, Ordering::Relaxed);
-        }
         Decisions { entries, next: AtomicUsize::new(0), secret }
     }
 

@@ -248,6 +248,15 @@ fn what_follows_from_ranges_is_answered_while_they_last() {
     assert_eq!(told, 7);
 }
 
+/// Asks in the first second, and only that.
+fn ask(engine: &mut Engine, owner: &Name, rtype: Rtype) -> Disposition {
+    let (mut packet, mut out) = (Vec::new(), Vec::new());
+    let mut composer = Composer::new(&mut packet, 1, Flags::RD, 512);
+    composer.question(&[owner.wire(), &rtype.0.to_be_bytes(), &[0, 1]].concat());
+    composer.finish();
+    engine.handle_query(Now::simulated(SECOND), client(), &packet, &mut out)
+}
+
 #[test]
 fn types_that_look_like_letters_are_not_taken_for_each_other() {
     // HTTPS is 65, which is the letter A; 97 is a.
@@ -256,14 +265,7 @@ fn types_that_look_like_letters_are_not_taken_for_each_other() {
     let set =
         RrSet::new(name("www.example.be"), Rtype(65), 300, Rank::AuthoritativeAnswer, Moment::ZERO, [&b"\0\0\0"[..]]);
     shared.cache.keep(set.judged(Security::Insecure, 300), Moment::ZERO);
-    let mut out = Vec::new();
-    let mut ask = |rtype: u16| {
-        let mut composer = Composer::new(&mut out, 1, Flags::RD, 512);
-        composer.question(&[name("www.example.be").wire(), &rtype.to_be_bytes(), &[0, 1]].concat());
-        composer.finish();
-        let packet = out.clone();
-        engine.handle_query(Now::simulated(SECOND), client(), &packet, &mut out)
-    };
+    let mut ask = |rtype: u16| ask(&mut engine, &name("www.example.be"), Rtype(rtype));
     assert_eq!([ask(65), ask(65), ask(97)], [Disposition::Answered, Disposition::Answered, Disposition::Pending]);
 }
 
@@ -272,7 +274,6 @@ fn hot_answers_take_no_more_than_their_part_of_the_memory() {
     let policy = crate::cache::Policy { memory: 4 << 20, ..Default::default() };
     let shared = Shared::sized(&policy, &Sizes::small(), 2, [5; 32]);
     let mut engine = engine(&shared);
-    let mut out = Vec::new();
     for number in 0..4_000u16 {
         let owner = name(&format!("n{number}.example.nl"));
         let data = vec![b'x'; usize::from(number % 40) * 10];
@@ -280,11 +281,7 @@ fn hot_answers_take_no_more_than_their_part_of_the_memory() {
         let set =
             RrSet::new(owner.clone(), Rtype::TXT, 300, Rank::AuthoritativeAnswer, Moment::ZERO, [data.as_slice()]);
         shared.cache.keep(set.judged(Security::Insecure, 300), Moment::ZERO);
-        let mut packet = Vec::new();
-        let mut composer = Composer::new(&mut packet, number, Flags::RD, 512);
-        composer.question(&[owner.wire(), &[0, 16, 0, 1]].concat());
-        composer.finish();
-        engine.handle_query(Now::simulated(SECOND), client(), &packet, &mut out);
+        ask(&mut engine, &owner, Rtype::TXT);
         assert!(engine.hot.octets() <= (4 << 20) / 16 / 2, "{} octets after {number}", engine.hot.octets());
     }
     assert!(engine.hot.octets() > 50_000, "{} octets", engine.hot.octets());
@@ -295,17 +292,12 @@ fn hot_answers_do_not_drive_each_other_out_while_there_is_room() {
     let policy = crate::cache::Policy { memory: 64 << 20, ..Default::default() };
     let shared = Shared::sized(&policy, &Sizes::small(), 1, [5; 32]);
     let mut engine = engine(&shared);
-    let mut out = Vec::new();
     for number in 0..1_000u16 {
         let owner = name(&format!("n{number}.example.nl"));
         let set =
             RrSet::new(owner.clone(), Rtype::A, 300, Rank::AuthoritativeAnswer, Moment::ZERO, [&[192, 0, 2, 1][..]]);
         shared.cache.keep(set.judged(Security::Insecure, 300), Moment::ZERO);
-        let mut packet = Vec::new();
-        let mut composer = Composer::new(&mut packet, number, Flags::RD, 512);
-        composer.question(&[owner.wire(), &[0, 1, 0, 1]].concat());
-        composer.finish();
-        engine.handle_query(Now::simulated(SECOND), client(), &packet, &mut out);
+        ask(&mut engine, &owner, Rtype::A);
     }
     // There are eight times as many places: hardly ever do five names want the same four.
     assert!(engine.hot.len() >= 998, "{} of 1,000 are hot", engine.hot.len());

@@ -37,10 +37,6 @@ impl Distinct {
     pub fn new(keys: usize, span: Duration) -> Distinct {
         let count = keys.next_power_of_two().max(WAYS);
         let entries = Slab::new(count, Entry::default);
-        for entry in &entries {
-            entry.head.store(1, Ordering::Relaxed);
-            entry.head.store(0, Ordering::Relaxed);
-        }
         Distinct { entries, span: span.max(Duration::from_millis(1)) }
     }
 

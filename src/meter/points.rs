@@ -29,10 +29,6 @@ impl Points {
     /// Room for at least `keys`, in memory that is touched now and stays the same.
     pub fn new(keys: usize, span: Duration) -> Points {
         let lines = Slab::new(keys.div_ceil(WAYS).next_power_of_two(), Line::default);
-        for line in &lines {
-            line.0[0].store(1, Ordering::Relaxed);
-            line.0[0].store(0, Ordering::Relaxed);
-        }
         Points { lines, span: u64::try_from(span.as_nanos()).unwrap_or(u64::MAX).max(1) }
     }
 

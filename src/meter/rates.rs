@@ -68,13 +68,7 @@ struct Found<'a> {
 impl Table {
     /// Room for at least `accounts`, in memory that is touched now and stays the same.
     pub fn new(accounts: usize) -> Table {
-        let lines = accounts.div_ceil(WAYS).next_power_of_two();
-        let lines = Slab::new(lines, Line::default);
-        // Writing makes the pages ours now; under attack is too late to learn that there are none.
-        for line in &lines {
-            line.0[0].store(1, Ordering::Relaxed);
-            line.0[0].store(0, Ordering::Relaxed);
-        }
+        let lines = Slab::new(accounts.div_ceil(WAYS).next_power_of_two(), Line::default);
         Table { lines, swept: AtomicU64::new(0) }
     }
 

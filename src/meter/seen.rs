@@ -48,14 +48,7 @@ impl Seen {
 
     fn made(octets: usize, span: Duration, early: bool) -> Seen {
         let words = (octets / 16).next_power_of_two().max(WORDS);
-        let generation = || {
-            let words = Slab::new(words, || AtomicU64::new(0));
-            for word in words.iter().step_by(WORDS) {
-                word.store(1, Ordering::Relaxed);
-                word.store(0, Ordering::Relaxed);
-            }
-            words
-        };
+        let generation = || Slab::new(words, || AtomicU64::new(0));
         Seen {
             generations: [generation(), generation()],
             set: [AtomicU64::new(0), AtomicU64::new(0)],

@@ -107,17 +107,14 @@ fn main() {
     };
     let mut contenders = meet(&plan.chosen);
     let mut turning_away = meet(if all || refusals { &TURNING_AWAY } else { &[] });
-    let pace = contenders
-        .iter_mut()
-        .map(|one| [one.drive.full(LEAD), one.drive.full(plan.span)][1].rate())
-        .fold(f64::INFINITY, f64::min)
-        * EASY;
+    let speeds = contenders.iter_mut().map(|contender| contender.measure(&plan).volume.rate());
+    let pace = EASY * speeds.fold(f64::INFINITY, f64::min);
     println!("latencies at {pace:.0} questions a second");
     let (mut measured, mut paced, mut refused) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..plan.rounds {
         // Each goes first, second and last in turn.
-        if let Some(first) = contenders.len().checked_sub(1) {
-            contenders.rotate_left(1.min(first));
+        if !contenders.is_empty() {
+            contenders.rotate_left(1);
         }
         for one in contenders.iter_mut().map(|contender| contender.measure(&plan)) {
             println!("round {}: {}", round + 1, one.line());
