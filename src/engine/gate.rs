@@ -111,7 +111,9 @@ impl Engine {
         let zone = name.get(refused.left..).and_then(Name::from_wire).unwrap_or_else(Name::root);
         let text = match (refused.over, refused.standing) {
             (Over::InFlight, _) => format!("too many questions wait for the servers of {zone}"),
-            (Over::Client, _) => format!("{zone} is flooded, and names were asked for here that it does not have"),
+            (Over::Client, _) => {
+                format!("{zone} is flooded, and names were asked for here that such zones do not have")
+            }
             (Over::Zone, Standing::Learned) => format!("{zone} is flooded, and its servers bear no more questions"),
             (Over::Zone, _) => format!("{zone} is flooded: names known to exist come first"),
         };
@@ -212,8 +214,11 @@ fn end_of(outcome: &Outcome) -> End<'_> {
         ) => End::Failed(Some(zone.wire())),
         Some(Failure::Limit(Limit::Sockets) | Failure::Busy { .. }) => End::Dropped,
         Some(_) => End::Failed(None),
-        None if outcome.answer.is_empty() => End::Absent(outcome.soa.as_ref().map(|soa| soa.set.owner.wire())),
-        None => End::Found,
+        None if !outcome.answer.is_empty() => End::Found,
+        None => {
+            let fault = outcome.soa.as_ref().map(|soa| soa.set.owner.wire());
+            if outcome.rcode == Rcode::NXDOMAIN { End::Absent(fault) } else { End::Empty(fault) }
+        }
     }
 }
 

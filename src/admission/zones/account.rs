@@ -394,9 +394,9 @@ impl Account {
         match standing {
             Standing::Learned => whole(0.0),
             Standing::Trusted => whole(0.3) || take(&self.rest, unseen, 1.0, now),
-            // Where little is asked for, a tenth of the quota would be all of it.
+            // Where little is asked for, a tenth of the quota would be all of it: half a tenth of what is asked, then.
             Standing::Unknown => {
-                take(&self.rest, unseen.min((UNSEEN * 0.8 * self.asking()).max(LEAST_UNSEEN)), 0.6, now)
+                take(&self.rest, unseen.min((UNSEEN * 0.5 * self.asking()).max(LEAST_UNSEEN)), 0.6, now)
             }
         }
     }

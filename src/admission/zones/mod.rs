@@ -48,11 +48,15 @@ const DEEPER: f32 = 20.0;
 /// Names never seen that may be waited for in one zone at once, by whom nothing is known and by who is trusted. At a
 /// round trip of 100 ms that is 5,000 and 10,000 a second.
 const IN_FLIGHT: [u32; 2] = [1_000, 500];
-/// What a name costs that does not exist, of the account that a client has with a flooded zone: one a minute.
+/// What a name costs that does not exist, of the account that a client has with a flooded zone, and of the one that he has
+/// with all of them: one a minute.
 const PRICE: Duration = Duration::from_secs(60);
+/// What a question costs of both before its answer is known, or where the name exists but has no such records: stubs ask for
+/// A, AAAA and HTTPS of a name at once, most of which have only the first.
+const HELD: Duration = Duration::from_secs(15);
 /// There is room for a pattern of names for so many clients.
 const CLIENTS_A_PATTERN: usize = 16;
-/// That account holds four such names.
+/// Such an account holds four such names.
 const ALLOWANCE: Duration = Duration::from_secs(240);
 
 /// Names whose domain one shard remembers, 16 octets each.
@@ -93,7 +97,7 @@ pub struct ZoneSizes {
     pub learned: usize,
     /// Clients that have points, 4 octets each; a sixteenth as many patterns of names, 8 octets each.
     pub clients: usize,
-    /// Accounts of a client with a zone, 8 octets each.
+    /// Accounts of a client with a zone, or with all, 8 octets each.
     pub pairs: usize,
 }
 
@@ -139,6 +143,7 @@ enum Kind {
     Earned = 18,
     Pair = 19,
     Pattern = 20,
+    Floods = 21,
 }
 
 /// A question on its way to a zone.
@@ -149,8 +154,8 @@ pub struct Ticket {
     places: SmallVec<[(u32, u64); 3]>,
     /// The public suffix's, if the registrable domain has never been seen.
     public: Option<(u32, u64)>,
-    /// The account of the client with the zone, and what it was charged.
-    charged: Option<(u64, Duration)>,
+    /// The accounts of the client with the flooded zone and with all such, and how many shares he has.
+    charged: Option<([u64; 2], u32)>,
     /// The pattern of the name, if it has one.
     pattern: Option<u64>,
     /// The client has asked for too many names that do not exist, and that is not held against it.
@@ -181,8 +186,10 @@ pub struct Refused {
 pub enum End<'a> {
     /// It has an answer.
     Found,
-    /// It has none; the zone that said so, in wire form, if that is known.
+    /// There is no such name; the zone that said so, in wire form, if that is known.
     Absent(Option<&'a [u8]>),
+    /// The name has no such records (NODATA, RFC 2308 section 2.2); the zone that said so.
+    Empty(Option<&'a [u8]>),
     /// Nobody said anything of use; the zone whose fault that was, if that is known.
     Failed(Option<&'a [u8]>),
     /// It was not asked after all.
@@ -288,14 +295,32 @@ impl Zones {
         (ticket, Ok(()))
     }
 
-    /// Takes a name out of the account that a client has with a flooded zone; true if there was nothing left.
-    fn charge(&self, ticket: &mut Ticket, client: Hash, weight: u32, zone: &[u8], now: Moment) -> bool {
-        let pair = self.secret.triple(Kind::Pair as u64, client.0, self.zone(zone).0);
-        let price = PRICE / weight.max(1);
-        let spent = Duration::from_nanos(self.pairs.read(pair, now).0);
-        self.pairs.charge(pair, now, price, ALLOWANCE);
-        ticket.charged = Some((pair.0, price));
-        spent + price > ALLOWANCE
+    /// Takes a question out of the accounts that a client has with a flooded zone and with all of them; true if nothing was
+    /// left for a name that does not exist.
+    fn charge(&self, ticket: &mut Ticket, Hash(client): Hash, weight: u32, zone: &[u8], now: Moment) -> bool {
+        let pair = self.secret.triple(Kind::Pair as u64, client, self.zone(zone).0);
+        let floods = self.secret.triple(Kind::Floods as u64, client, 0);
+        let weight = weight.max(1);
+        ticket.charged = Some(([pair.0, floods.0], weight));
+        [pair, floods].into_iter().fold(false, |ahead, account| {
+            let spent = Duration::from_nanos(self.pairs.read(account, now).0);
+            self.pairs.charge(account, now, HELD / weight, ALLOWANCE);
+            ahead | (spent + PRICE / weight > ALLOWANCE)
+        })
+    }
+
+    /// What a question costs is known by its end.
+    fn settle(&self, ticket: &Ticket, end: End<'_>, now: Moment) {
+        let Some((accounts, weight)) = ticket.charged else { return };
+        for account in accounts.map(Hash) {
+            match end {
+                End::Found => self.pairs.refund(account, now, HELD / weight),
+                End::Absent(_) | End::Failed(_) => {
+                    self.pairs.charge(account, now, (PRICE - HELD) / weight, ALLOWANCE);
+                }
+                End::Empty(_) | End::Dropped => {}
+            }
+        }
     }
 
     /// Counts a question for a name never seen in the accounts on the way to it.
@@ -387,20 +412,19 @@ impl Zones {
             let what = match end {
                 End::Found if ticket.standing == Standing::Trusted && account.is_flooded() => Count::Ahead,
                 End::Found => Count::Found,
-                End::Absent(fault) if own(fault) && blame(zone, fault) => Count::Absent,
+                End::Absent(fault) | End::Empty(fault) if own(fault) && blame(zone, fault) => Count::Absent,
                 End::Failed(fault) if own(fault) && blame(zone, fault) => Count::Failed,
-                End::Absent(_) | End::Failed(_) => Count::Found,
+                End::Absent(_) | End::Empty(_) | End::Failed(_) => Count::Found,
                 End::Dropped => continue,
             };
             account.count(what, 1);
         }
-        if let Some(pattern) = ticket.pattern.filter(|_| end != End::Dropped) {
+        // That a name has no records of one type says nothing of the names like it.
+        if let Some(pattern) = ticket.pattern.filter(|_| !matches!(end, End::Dropped | End::Empty(_))) {
             self.patterns.note(Hash(pattern), end == End::Found, now);
         }
+        self.settle(ticket, end, now);
         if end == End::Found {
-            if let Some((pair, price)) = ticket.charged {
-                self.pairs.refund(Hash(pair), now, price);
-            }
             self.learn(ticket, &suffixes, name, now);
         }
     }
@@ -501,8 +525,8 @@ impl Zones {
         self.patterns.save(now, &mut |pack| put(5, pack));
     }
 
-    /// How many kinds of records there are: accounts, learned names, points, what earned them, accounts of a client with
-    /// a zone, patterns of names.
+    /// How many kinds of records there are: accounts, learned names, points, what earned them, accounts of clients with
+    /// flooded zones, patterns of names.
     pub const PARTS: u8 = 6;
 
     /// Takes in a record, before anything is asked. `None`: it does not fit books like these.

@@ -270,7 +270,7 @@ pub static LIMITS: [Setting<Settings>; 34] = [
         shape: mode!(zone_clients),
         default: None,
         required: false,
-        doc: "Whether a client that asks for names of a flooded zone that do not exist, four at once and one a minute \
+        doc: "Whether a client that asks for names of flooded zones that do not exist, in all four at once and one a minute \
               after that, comes last there. Its other questions do not notice. enforce, observe or off, as with clients.",
         reason: "Who takes part in the flood pays for it, there and nowhere else; a slip of the pen is forgiven.",
         example: r#""enforce""#,

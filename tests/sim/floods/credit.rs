@@ -154,3 +154,49 @@ fn bots_at_customers_addresses_cannot_use_what_those_have_earned() {
     assert!(during(3).refused() >= 0.9, "{story}");
     assert!(net.came("bank.com").iter().skip(19).all(|came| *came <= 500), "{story}");
 }
+
+/// Ten zones are flooded by bots that ask each for less than what a client may have there in vain, at the addresses of
+/// households whose stubs ask for AAAA and HTTPS as well.
+#[test]
+fn bots_gain_nothing_by_many_zones_and_stubs_lose_nothing_by_many_types() {
+    let mut net = Internet::new(25, |_| {});
+    let zone = |dice: &mut Dice| format!("bank{}.com", dice.below(10));
+    (0..10).for_each(|number| net.zone(&format!("bank{number}.com"), Servers::alive(500.0), exists, 300));
+    let mut fresh = 0;
+    net.also(0, &[28, 65]);
+    net.also(1, &[28, 65]);
+    let infected = |dice: &mut Dice| Ipv4Addr::from(0x0a0a_0000 | dice.below(250) as u32);
+    let mut streams = [
+        Stream { rate: 300, span: (0, 44), ask: &mut |dice| (household(dice), site(dice, 400.0)) },
+        Stream {
+            rate: 10,
+            span: (14, 44),
+            ask: &mut |dice| {
+                fresh += 1;
+                // A page with five of them.
+                let address = Ipv4Addr::from(0x0a0a_0000 + 250 + fresh / 5);
+                // No pattern of names helps.
+                (address, format!("real{}.{}", random_label(dice), zone(dice)))
+            },
+        },
+        // One question a second each, and others without a history.
+        Stream {
+            rate: 250,
+            span: (16, 44),
+            ask: &mut |dice| (infected(dice), format!("{}.{}", random_label(dice), zone(dice))),
+        },
+        Stream {
+            rate: 2_000,
+            span: (16, 44),
+            ask: &mut |dice| (bot(dice), format!("{}.{}", random_label(dice), zone(dice))),
+        },
+    ];
+    play(&mut net, 25, 44, &mut streams, |_| {});
+    let during = |stream: usize| net.sum(stream, 24, 44);
+    let story = format!("{:?} came {:?} {:?}", net.tallies, net.came("bank1.com"), net.engine.counters());
+    assert!(during(0).success() >= 0.995, "people {} {story}", during(0).success());
+    assert!(during(1).success() >= 0.8, "new names {} {story}", during(1).success());
+    for flood in [2, 3] {
+        assert!(during(flood).refused() >= 0.9, "{} {story}", during(flood).refused());
+    }
+}

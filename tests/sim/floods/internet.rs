@@ -93,6 +93,8 @@ pub struct Internet {
     next: u64,
     /// By stream and second.
     pub tallies: Vec<Vec<Tally>>,
+    /// What streams ask for before A of the same name, where that is anything.
+    also: HashMap<usize, &'static [u16]>,
     /// The longest waits of answered questions by stream, for quantiles.
     pub waits: Vec<Vec<u64>>,
     out: Vec<u8>,
@@ -119,6 +121,7 @@ impl Internet {
             waiting: HashMap::new(),
             next: 0,
             tallies: Vec::new(),
+            also: HashMap::new(),
             waits: Vec::new(),
             out: Vec::new(),
         }
@@ -155,20 +158,34 @@ impl Internet {
         self.shared.books.zones().list(1000, Moment::from_nanos(self.now))
     }
 
-    /// A question for A now.
+    /// A stream asks for these types before A of each name; only what came of A is counted.
+    pub fn also(&mut self, stream: usize, types: &'static [u16]) {
+        self.also.insert(stream, types);
+    }
+
+    /// A question for A now, after those for what the stream asks as well.
     pub fn ask(&mut self, stream: usize, from: Ipv4Addr, name: &str) {
+        for rtype in self.also.get(&stream).copied().unwrap_or_default() {
+            self.ask_type(None, from, name, *rtype);
+        }
+        self.ask_type(Some(stream), from, name, 1);
+    }
+
+    fn ask_type(&mut self, stream: Option<usize>, from: Ipv4Addr, name: &str, rtype: u16) {
         let number = self.next;
         self.next += 1;
-        let packet = question(name, number as u16);
+        let packet = question(name, rtype, number as u16);
         let client = Client {
             addr: SocketAddr::new(from.into(), 4000),
             transport: Transport::Udp,
             route: Route { socket: number, local: None },
         };
-        self.waiting.insert(number, (stream, self.now));
-        let second = self.second();
-        let tallies = entry(&mut self.tallies, stream);
-        entry(tallies, second).asked += 1;
+        if let Some(stream) = stream {
+            self.waiting.insert(number, (stream, self.now));
+            let second = self.second();
+            let tallies = entry(&mut self.tallies, stream);
+            entry(tallies, second).asked += 1;
+        }
         let mut out = std::mem::take(&mut self.out);
         match self.engine.handle_query(Now::simulated(self.now), client, &packet, &mut out) {
             Disposition::Answered => self.answered(number, &out),
@@ -313,11 +330,12 @@ fn wire(name: &str) -> Vec<u8> {
     wire
 }
 
-fn question(name: &str, id: u16) -> Vec<u8> {
+fn question(name: &str, rtype: u16, id: u16) -> Vec<u8> {
     let [high, low] = id.to_be_bytes();
     let mut packet = vec![high, low, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     packet.extend(wire(name));
-    packet.extend([0, 1, 0, 1]);
+    packet.extend(rtype.to_be_bytes());
+    packet.extend([0, 1]);
     packet
 }
 
