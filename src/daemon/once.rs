@@ -175,7 +175,7 @@ async fn drive(
             () = tokio::time::sleep(pause) => {}
         }
         let now = clock::read(wall);
-        upstream.receive(now.mono, PORTION, |key, arrival| match arrival {
+        upstream.receive(now.mono, false, PORTION, |key, arrival| match arrival {
             Ok(packet) => engine.handle_response(now, key, packet),
             Err(error) => engine.handle_link_error(now, key, error),
         });

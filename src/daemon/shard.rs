@@ -18,7 +18,9 @@ use tracing::{debug, info};
 
 use super::Error;
 use super::anchors::Follows;
+use super::lookout::Lookout;
 use super::notices::Notices;
+use super::orders::{Order, Orders};
 use super::seat::Seat;
 use super::sieve::Sieve;
 use super::strain::{Felt, Strain};
@@ -91,6 +93,9 @@ pub struct Shard {
     /// Asks that failed at once.
     failed: Vec<(AskKey, LinkError)>,
     alarm: Alarm,
+    lookout: Lookout,
+    /// When the last turn ended.
+    ended: Moment,
     strain: Strain,
     sieve: Sieve,
     told: Arc<Told>,
@@ -158,10 +163,13 @@ impl Shard {
             follows.rollovers.into_iter().for_each(|rollover| engine.follow(now, rollover));
             follows.seen
         });
+        let upstream = Upstream::new(&site.upstream, site.upstream_sockets, site.port_seed)?;
+        let sockets: Vec<Socket> = site.doors.udp.into_iter().map(Socket::new).collect::<io::Result<_>>()?;
         Ok(Shard {
             engine,
-            upstream: Upstream::new(&site.upstream, site.upstream_sockets, site.port_seed)?,
-            sockets: site.doors.udp.into_iter().map(Socket::new).collect::<io::Result<_>>()?,
+            lookout: Lookout::new(&sockets, &upstream),
+            upstream,
+            sockets,
             batch: Receiver::new(),
             desk,
             counters: site.counters,
@@ -171,6 +179,7 @@ impl Shard {
             response: Vec::new(),
             failed: Vec::new(),
             alarm: Alarm::new(),
+            ended: Moment::ZERO,
             strain: Strain::default(),
             sieve: Sieve::default(),
             told: site.told,
@@ -182,24 +191,27 @@ impl Shard {
 
     /// Turns until told to stop. While there is work, other tasks of this thread only have their
     /// turn between ours; without work all wait.
-    async fn serve(&mut self, mut stop: watch::Receiver<bool>, mut rules: watch::Receiver<Rules>) {
-        while !*stop.borrow() {
-            // Without a sender nothing changes any more.
-            if rules.has_changed().unwrap_or(false) {
-                let rules = rules.borrow_and_update().clone();
-                self.connections.borrow_mut().set_policy(&rules.policy.access);
-                self.told.set_policy(&rules.policy.access);
-                self.engine.set_rules(rules);
+    async fn serve(&mut self, stop: watch::Receiver<bool>, rules: watch::Receiver<Rules>) {
+        let mut orders = Orders::listen(stop, rules);
+        loop {
+            match orders.take() {
+                Some(Order::Stop) => return,
+                Some(Order::Follow(rules)) => {
+                    self.connections.borrow_mut().set_policy(&rules.policy.access);
+                    self.told.set_policy(&rules.policy.access);
+                    self.engine.set_rules(rules);
+                }
+                None => {}
             }
-            if self.turn(true) {
+            let more = self.turn(true);
+            if !more && self.lookout.stay(self.ended) {
+                continue;
+            }
+            self.lookout.leave();
+            if more {
                 tokio::task::yield_now().await;
             } else {
-                tokio::select! {
-                    biased;
-                    _ = stop.wait_for(|stop| *stop) => {}
-                    Ok(()) = changed(&mut rules) => {}
-                    () = self.idle(true, Moment::NEVER) => {}
-                }
+                self.idle(Some(&orders), Moment::NEVER).await;
             }
         }
     }
@@ -208,18 +220,18 @@ impl Shard {
     async fn drain(&mut self) {
         // What had arrived when the signal came is still taken, a batch from each socket.
         let mut more = self.turn(true);
-        let end = clock::read(false).mono + DRAIN_LIMIT;
+        let end = clock::mono() + DRAIN_LIMIT;
         loop {
             if self.engine.counters().waiting == 0 && self.desk.connections() == 0 {
                 return;
             }
-            if clock::read(false).mono >= end {
+            if clock::mono() >= end {
                 return self.give_up().await;
             }
             if more {
                 tokio::task::yield_now().await;
             } else {
-                self.idle(false, end).await;
+                self.idle(None, end).await;
             }
             more = self.turn(false);
         }
@@ -243,6 +255,7 @@ impl Shard {
     /// flood of questions does not starve the work in hand. True if there may be more to do.
     fn turn(&mut self, receiving: bool) -> bool {
         let now = clock::read(self.age_is_wall);
+        self.lookout.begin(now.mono);
         self.feel(now);
         let mut more = self.take_responses(now);
         if self.engine.poll_timeout().is_some_and(|due| due <= now.mono) {
@@ -250,8 +263,9 @@ impl Shard {
         }
         self.upstream.handle_timeout(now.mono);
         self.transmit(now);
+        let mut received = 0;
         if receiving {
-            more |= self.take_datagrams(now);
+            received = self.take_datagrams(now, &mut more);
         }
         more |= self.take_streamed(now);
         self.transmit(now);
@@ -267,8 +281,10 @@ impl Shard {
                 let _ = seen.send(followed);
             }
         }
-        let end = clock::read(false).mono;
+        let end = clock::mono();
         self.strain.note(now.mono, end);
+        self.lookout.end(received, end);
+        self.ended = end;
         // Resolutions that rested go on at once, and not when an alarm rings.
         more || self.engine.poll_timeout().is_some_and(|due| due <= end)
     }
@@ -318,18 +334,20 @@ impl Shard {
 
     fn take_responses(&mut self, now: Now) -> bool {
         let engine = &mut self.engine;
-        self.upstream.receive(now.mono, RESPONSES, |key, arrival| match arrival {
+        let seen = self.lookout.sees_upstream();
+        self.upstream.receive(now.mono, seen, RESPONSES, |key, arrival| match arrival {
             Ok(packet) => engine.handle_response(now, key, packet),
             Err(error) => engine.handle_link_error(now, key, error),
         })
     }
 
-    /// A batch of queries from each UDP socket.
-    fn take_datagrams(&mut self, now: Now) -> bool {
-        let mut more = false;
+    /// A batch of queries from each UDP socket; how many.
+    fn take_datagrams(&mut self, now: Now, more: &mut bool) -> usize {
+        let mut received = 0;
         for (number, socket) in self.sockets.iter_mut().enumerate() {
-            let count = socket.receive(&mut self.batch, &self.counters);
+            let count = socket.receive(&mut self.batch, self.lookout.sees(number), &self.counters);
             self.strain.received(count);
+            received += count;
             for start in (0..count).step_by(READ) {
                 let mut arrived = SmallVec::<[_; READ]>::new();
                 for index in start..count.min(start + READ) {
@@ -350,9 +368,9 @@ impl Shard {
                     }
                 }
             }
-            more |= count == BATCH;
+            *more |= count == BATCH;
         }
-        more
+        received
     }
 
     /// Queries that came by connections, and connections that went.
@@ -411,25 +429,26 @@ impl Shard {
         }
     }
 
-    /// Waits until there is something to do, or it is `latest`.
-    async fn idle(&mut self, receiving: bool, latest: Moment) {
+    /// Waits until there is something to do, or it is `latest`. Without orders to wait for, no queries are taken any more.
+    async fn idle(&mut self, orders: Option<&Orders>, latest: Moment) {
         self.tell();
         let due = [self.engine.poll_timeout(), self.upstream.poll_timeout()];
         let mut due = due.into_iter().flatten().fold(latest, Moment::min);
         if !self.sieve.is_empty() {
             // Whoever is thinned out may be done, and hardly anything of it arrives to tell.
-            due = due.min(clock::read(false).mono + SIFT);
+            due = due.min(clock::mono() + SIFT);
         }
         self.alarm.set(due);
         // Connections that close while nobody waits are news only to whoever waits for the end.
-        let ending = !receiving && self.engine.counters().waiting == 0;
+        let ending = orders.is_none() && self.engine.counters().waiting == 0;
         let (sockets, upstream, desk, alarm) = (&self.sockets, &mut self.upstream, &self.desk, &mut self.alarm);
         let work = poll_fn(|context| {
             let mut found = upstream.poll_ready(context).is_ready();
             found |= desk.poll_ready(context).is_ready();
             found |= alarm.poll_ringing(context).is_ready();
             found |= ending && desk.connections() == 0;
-            if receiving {
+            if let Some(orders) = orders {
+                found |= orders.poll_ready(context);
                 for socket in sockets {
                     found |= socket.poll_ready(context).is_ready();
                 }
@@ -440,19 +459,14 @@ impl Shard {
     }
 }
 
-/// Waits for a change without taking it.
-async fn changed(rules: &mut watch::Receiver<Rules>) -> Result<(), watch::error::RecvError> {
-    rules.changed().await?;
-    rules.mark_changed();
-    Ok(())
-}
-
 /// A timer that is set only to ring earlier: setting it costs a system call, and every question has
 /// a deadline that is hardly ever reached. It may ring too early, never too late.
 struct Alarm {
     sleep: Pin<Box<Sleep>>,
     /// `NEVER` while it is not set.
     rings: Moment,
+    /// The task is woken when it rings.
+    heard: bool,
 }
 
 impl Alarm {
@@ -460,21 +474,26 @@ impl Alarm {
     const FAR: Duration = Duration::from_secs(86_400);
 
     fn new() -> Alarm {
-        Alarm { sleep: Box::pin(sleep(Alarm::FAR)), rings: Moment::NEVER }
+        Alarm { sleep: Box::pin(sleep(Alarm::FAR)), rings: Moment::NEVER, heard: false }
     }
 
     /// Has it ring at `due`, if it would not ring before.
     fn set(&mut self, due: Moment) {
         if due < self.rings {
-            let wait = due.since(clock::read(false).mono).min(Alarm::FAR);
+            let wait = due.since(clock::mono()).min(Alarm::FAR);
             self.sleep.as_mut().reset(Instant::now() + wait);
-            self.rings = due;
+            (self.rings, self.heard) = (due, false);
         }
     }
 
     /// Ready once after each time it was set.
     fn poll_ringing(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.rings == Moment::NEVER || self.sleep.as_mut().poll(context).is_pending() {
+        if self.rings == Moment::NEVER || self.heard && !self.sleep.is_elapsed() {
+            return Poll::Pending;
+        }
+        // It is always the same task that waits.
+        if self.sleep.as_mut().poll(context).is_pending() {
+            self.heard = true;
             return Poll::Pending;
         }
         self.rings = Moment::NEVER;

@@ -208,7 +208,10 @@ impl Desk {
     pub fn poll_ready(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.inner.borrow_mut();
         if inner.queries.is_empty() && inner.gone.is_empty() && !inner.broken {
-            inner.waker = Some(context.waker().clone());
+            match inner.waker.as_mut() {
+                Some(waker) => waker.clone_from(context.waker()),
+                None => inner.waker = Some(context.waker().clone()),
+            }
             return Poll::Pending;
         }
         Poll::Ready(())

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll};
 
 use tokio::io::Interest;
@@ -25,9 +25,15 @@ impl Socket {
         Ok(Socket { socket: into_awaitable(socket)?, replies: Sender::new() })
     }
 
-    /// Takes a batch of what waits here; how many, none if there is nothing.
-    pub fn receive(&mut self, batch: &mut Receiver, counters: &Counters) -> usize {
+    /// Takes a batch of what waits here; how many, none if there is nothing. `seen`: somebody else than the runtime has seen
+    /// that there is something.
+    pub fn receive(&mut self, batch: &mut Receiver, seen: bool, counters: &Counters) -> usize {
         let mut count = 0;
+        if seen {
+            count = batch.receive(self.descriptor()).unwrap_or(0);
+            Counters::add(&counters.udp_received, count);
+            return count;
+        }
         // A batch that is not full has emptied the socket, and what comes later wakes us anew: that
         // is worth as much as an empty one, and saves asking for it.
         let _ = self.socket.try_io(Interest::READABLE, |socket| {
@@ -68,6 +74,11 @@ impl Socket {
     /// Has the kernel thin out some sources, and no others any more.
     pub fn thin_out(&self, thinned: &[Thinned]) -> io::Result<()> {
         filter::thin_out(self.socket.get_ref(), thinned)
+    }
+
+    /// To be watched.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.socket.get_ref().as_fd()
     }
 
     /// Ready when there may be something to receive.

@@ -1,9 +1,11 @@
 //! Many datagrams in one system call, without an allocation a packet.
 
+use std::alloc::{self, Layout};
 use std::io;
 use std::mem::{self, MaybeUninit};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr::NonNull;
 
 /// Datagrams in a batch. Larger batches win little on system calls and delay the first reply.
 pub const BATCH: usize = 64;
@@ -32,12 +34,19 @@ pub struct Datagram<'a> {
 
 /// Buffers for receiving up to [`BATCH`] datagrams at once.
 pub struct Receiver {
-    data: Box<[u8]>,
-    names: Box<[libc::sockaddr_storage]>,
-    controls: Box<[Control]>,
-    vectors: Box<[libc::iovec]>,
-    headers: Box<[libc::mmsghdr]>,
+    /// Made once, and freed with it: the headers point into it for good.
+    slots: NonNull<Slots>,
     filled: usize,
+}
+
+/// Where datagrams arrive.
+#[repr(C)]
+struct Slots {
+    headers: [libc::mmsghdr; BATCH],
+    vectors: [libc::iovec; BATCH],
+    names: [libc::sockaddr_storage; BATCH],
+    controls: [Control; BATCH],
+    data: [[u8; STRIDE]; BATCH],
 }
 
 impl Default for Receiver {
@@ -47,47 +56,56 @@ impl Default for Receiver {
 }
 
 impl Receiver {
-    /// Empty buffers, 276 KiB in all.
+    /// Empty buffers, 286 KiB in all.
     pub fn new() -> Receiver {
-        // SAFETY: all three are plain C structures for which zeros are a valid value.
-        let (name, vector, header) = unsafe { (mem::zeroed(), mem::zeroed(), mem::zeroed()) };
-        Receiver {
-            data: vec![0; BATCH * STRIDE].into_boxed_slice(),
-            names: vec![name; BATCH].into_boxed_slice(),
-            controls: vec![EMPTY; BATCH].into_boxed_slice(),
-            vectors: vec![vector; BATCH].into_boxed_slice(),
-            headers: vec![header; BATCH].into_boxed_slice(),
-            filled: 0,
+        // SAFETY: all of it are plain C structures and octets, for which zeros are a valid value; where there is no memory,
+        // the process ends as it does for every other allocation.
+        let slots = unsafe {
+            let layout = Layout::new::<Slots>();
+            NonNull::new(alloc::alloc_zeroed(layout).cast::<Slots>())
+                .unwrap_or_else(|| alloc::handle_alloc_error(layout))
+        };
+        let mut receiver = Receiver { slots, filled: BATCH };
+        let all = receiver.slots.as_ptr();
+        for index in 0..BATCH {
+            // SAFETY: `index` is below BATCH, the number of entries in each array, and the octets of each have room for
+            // QUERY_ROOM. Nothing else refers to any of it yet.
+            unsafe {
+                let data = (&raw mut (*all).data[index]).cast();
+                (*all).vectors[index] = libc::iovec { iov_base: data, iov_len: QUERY_ROOM };
+                let header = &mut (*all).headers[index].msg_hdr;
+                header.msg_name = (&raw mut (*all).names[index]).cast();
+                header.msg_iov = &raw mut (*all).vectors[index];
+                header.msg_iovlen = 1;
+                header.msg_control = (&raw mut (*all).controls[index]).cast();
+            }
+        }
+        receiver.renew();
+        receiver
+    }
+
+    /// Says anew how much room there is where datagrams came last: the kernel has written there how much it used.
+    fn renew(&mut self) {
+        let filled = mem::take(&mut self.filled);
+        // SAFETY: the slots live as long as this, and while it is borrowed like this nothing else refers to their headers.
+        let headers = unsafe { &mut (*self.slots.as_ptr()).headers };
+        // One more, which may have failed half-way.
+        for header in headers.iter_mut().take(filled + 1) {
+            header.msg_len = 0;
+            header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+            header.msg_hdr.msg_controllen = size_of::<Control>() as _;
+            header.msg_hdr.msg_flags = 0;
         }
     }
 
     /// Takes what waits in `socket`, without waiting for more; how many, at most [`BATCH`].
     pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
-        self.filled = 0;
-        let data = self.data.as_mut_ptr();
-        let names = self.names.as_mut_ptr();
-        let controls = self.controls.as_mut_ptr();
-        let vectors = self.vectors.as_mut_ptr();
-        for (index, header) in self.headers.iter_mut().enumerate() {
-            // SAFETY: `index` is below BATCH, the number of entries in each buffer, and `data` has
-            // STRIDE octets for each of them, which is more than QUERY_ROOM.
-            unsafe {
-                *vectors.add(index) = libc::iovec { iov_base: data.add(index * STRIDE).cast(), iov_len: QUERY_ROOM };
-                header.msg_len = 0;
-                header.msg_hdr.msg_name = names.add(index).cast();
-                header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-                header.msg_hdr.msg_iov = vectors.add(index);
-                header.msg_hdr.msg_iovlen = 1;
-                header.msg_hdr.msg_control = controls.add(index).cast();
-                header.msg_hdr.msg_controllen = size_of::<Control>() as _;
-                header.msg_hdr.msg_flags = 0;
-            }
-        }
-        // SAFETY: every header points to live buffers of the lengths it tells, see above; no timeout.
+        self.renew();
+        // SAFETY: every header points to live buffers of the lengths it tells, see `new` and `renew`; no timeout.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
-                self.headers.as_mut_ptr(),
+                (&raw mut (*self.slots.as_ptr()).headers).cast(),
                 BATCH as libc::c_uint,
                 libc::MSG_DONTWAIT as _,
                 std::ptr::null_mut(),
@@ -104,14 +122,22 @@ impl Receiver {
 
     /// The `index`th datagram of the last batch; none if it was longer than [`QUERY_ROOM`].
     pub fn datagram(&self, index: usize) -> Option<Datagram<'_>> {
-        let header = self.headers[..self.filled].get(index)?;
+        // SAFETY: the slots live as long as this, and the kernel writes to them only while it is borrowed mutably.
+        let slots = unsafe { self.slots.as_ref() };
+        let header = slots.headers[..self.filled].get(index)?;
         if header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
             return None;
         }
-        let from = read_address(&self.names[index])?;
-        let start = index * STRIDE;
-        let data = self.data.get(start..start + header.msg_len as usize)?;
+        let from = read_address(&slots.names[index])?;
+        let data = slots.data[index].get(..header.msg_len as usize)?;
         Some(Datagram { from, local: read_destination(&header.msg_hdr), data })
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        // SAFETY: made with this layout in `new`, freed once, and nothing in it has to be dropped.
+        unsafe { alloc::dealloc(self.slots.as_ptr().cast(), Layout::new::<Slots>()) };
     }
 }
 

@@ -47,10 +47,14 @@ impl Epoll {
 
     /// Takes what is there now, without waiting; how many, at most 64. [`token`](Self::token) tells which.
     pub fn take(&mut self) -> io::Result<usize> {
+        self.take_within(0)
+    }
+
+    fn take_within(&mut self, milliseconds: libc::c_int) -> io::Result<usize> {
         self.filled = 0;
+        let room = EVENTS as libc::c_int;
         // SAFETY: `events` has room for EVENTS entries.
-        let count =
-            unsafe { libc::epoll_wait(self.fd.as_raw_fd(), self.events.as_mut_ptr(), EVENTS as libc::c_int, 0) };
+        let count = unsafe { libc::epoll_wait(self.fd.as_raw_fd(), self.events.as_mut_ptr(), room, milliseconds) };
         match usize::try_from(count) {
             Ok(count) => {
                 self.filled = count;
@@ -62,6 +66,10 @@ impl Epoll {
 
     /// As [`take`](Self::take), after waiting until there is something or `timeout` is over, whichever is first.
     pub fn wait(&mut self, timeout: Duration) -> io::Result<usize> {
+        if timeout.subsec_nanos().is_multiple_of(1_000_000) {
+            return self.take_within(libc::c_int::try_from(timeout.as_millis()).unwrap_or(libc::c_int::MAX));
+        }
+        // Only this call knows less than milliseconds on every kernel.
         let mut watched = libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         let timeout = libc::timespec {
             tv_sec: timeout.as_secs().min(3600) as libc::time_t,

@@ -8,6 +8,7 @@ mod udp;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::BorrowedFd;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -110,11 +111,22 @@ impl Upstream {
     }
 
     /// Hands what has come, about `limit` packets at most, to `take`; true if there may be more.
-    /// After an error `key` is closed here.
-    pub fn receive(&mut self, now: Moment, limit: usize, mut take: impl FnMut(AskKey, Arrival<'_>)) -> bool {
-        let more_udp = self.udp.receive(limit, &mut take);
+    /// After an error `key` is closed here. `seen`: somebody else than the runtime has seen that something came by UDP.
+    pub fn receive(
+        &mut self,
+        now: Moment,
+        seen: bool,
+        limit: usize,
+        mut take: impl FnMut(AskKey, Arrival<'_>),
+    ) -> bool {
+        let more_udp = self.udp.receive(seen, limit, &mut take);
         let more_tcp = self.tcp.receive(now, limit, &mut self.counters, &mut take);
         more_udp || more_tcp
+    }
+
+    /// To be watched for what comes by UDP.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.udp.descriptor()
     }
 
     /// Ready when [`receive`](Self::receive) has something to do.

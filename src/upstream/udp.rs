@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll};
 
 use chacha20::ChaCha12Rng;
@@ -96,15 +96,20 @@ impl Sockets {
         self.open.remove(&key).is_some()
     }
 
-    pub fn receive(&mut self, limit: usize, take: &mut impl FnMut(AskKey, Arrival<'_>)) -> bool {
+    /// `seen`: somebody else than the runtime has seen that there is something.
+    pub fn receive(&mut self, seen: bool, limit: usize, take: &mut impl FnMut(AskKey, Arrival<'_>)) -> bool {
         let mut taken = 0;
+        let next = |watch: &mut Epoll| match watch.take()? {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            count => Ok(count),
+        };
         while taken < limit {
             // Readiness comes once, when the set stops being empty of events: only an empty set
             // may clear it.
-            let found = self.watch.try_io_mut(Interest::READABLE, |watch| match watch.take()? {
-                0 => Err(io::ErrorKind::WouldBlock.into()),
-                count => Ok(count),
-            });
+            let found = match seen {
+                true => next(self.watch.get_mut()),
+                false => self.watch.try_io_mut(Interest::READABLE, next),
+            };
             let count = match found {
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
@@ -130,6 +135,11 @@ impl Sockets {
                 take(key, Err(link_error(&error)));
             }
         }
+    }
+
+    /// To be watched.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.watch.get_ref().as_fd()
     }
 
     pub fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
@@ -170,7 +180,7 @@ mod tests {
         let mut found = Vec::new();
         while found.is_empty() {
             timeout(WAIT, std::future::poll_fn(|context| sockets.poll_ready(context))).await.expect("in time");
-            while sockets.receive(16, &mut |key, arrival| found.push((key, arrival.map(<[u8]>::to_vec)))) {}
+            while sockets.receive(false, 16, &mut |key, arrival| found.push((key, arrival.map(<[u8]>::to_vec)))) {}
         }
         found
     }
