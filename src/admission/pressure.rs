@@ -47,6 +47,8 @@ pub struct Pressure {
     pub dropped: f32,
     /// The part of the room for waiting packets that is taken, 0 to 1.
     pub queue: f32,
+    /// More packets wait than are taken, for a thousand of them and more: to be watched, whatever the room.
+    pub backlog: bool,
     /// How long the longest turn of its loop took, as far as that was work of its own: so long did a packet wait at least.
     pub delay: Duration,
     /// The part of the places for questions in flight that are taken, 0 to 1.
@@ -85,7 +87,8 @@ impl Pressure {
             .max(reached(self.queue, MARKS.queue))
             .max(reached(self.delay.as_secs_f32(), delays))
             .max(reached(self.in_flight, MARKS.in_flight))
-            .max(reached(self.memory, MARKS.memory));
+            .max(reached(self.memory, MARKS.memory))
+            .max(usize::from(self.backlog));
         Level::ALL[most]
     }
 }
@@ -230,6 +233,7 @@ mod tests {
             (Pressure { delay: Duration::from_secs(1), ..none }, Level::Closed),
             (Pressure { in_flight: 0.8, ..none }, Level::Guard),
             (Pressure { memory: 0.99, ..none }, Level::Closed),
+            (Pressure { backlog: true, ..none }, Level::Watch),
             (busy(f32::NAN), Level::Open),
         ] {
             assert_eq!(Controller::new(Duration::ZERO).feel(at(1), &pressure), level, "{pressure:?}");

@@ -303,9 +303,9 @@ impl Shard {
         else {
             return;
         };
-        self.counters.note_dropped(missing, filtered);
+        self.counters.note_dropped(missing.unwrap_or(0), filtered);
         if self.engine.may_filter()
-            && let Some(thinned) = self.sieve.sift(&self.engine.take_loud(), span)
+            && let Some(thinned) = self.sieve.sift(&self.engine.take_loud(), missing, span)
         {
             let refused = self.sockets.iter().filter_map(|socket| socket.thin_out(&thinned).err()).next();
             debug!("the kernel thins out {} sources: {:?}", thinned.len(), refused.map_or(Ok(()), Err));
@@ -314,13 +314,14 @@ impl Shard {
         self.tell();
         if level != self.level.get() {
             info!(
-                "pressure {} after {}: busy {:.0} %, dropped by the kernel {:.1} %, queue {:.0} % full, longest turn {:?}",
+                "pressure {} after {}: busy {:.0} %, dropped by the kernel {:.1} %, queue {:.0} % full, longest turn {:?}{}",
                 level.name(),
                 self.level.get().name(),
                 pressure.busy * 100.0,
                 pressure.dropped * 100.0,
                 pressure.queue * 100.0,
-                pressure.delay
+                pressure.delay,
+                if pressure.backlog { ", packets come faster than they are taken" } else { "" }
             );
             self.level.set(level);
         }
@@ -343,11 +344,11 @@ impl Shard {
 
     /// A batch of queries from each UDP socket; how many.
     fn take_datagrams(&mut self, now: Now, more: &mut bool) -> usize {
-        let mut received = 0;
+        let (mut received, mut full) = (0, false);
         for (number, socket) in self.sockets.iter_mut().enumerate() {
             let count = socket.receive(&mut self.batch, self.lookout.sees(number), &self.counters);
-            self.strain.received(count);
             received += count;
+            full |= count == BATCH;
             for start in (0..count).step_by(READ) {
                 let mut arrived = SmallVec::<[_; READ]>::new();
                 for index in start..count.min(start + READ) {
@@ -368,8 +369,9 @@ impl Shard {
                     }
                 }
             }
-            *more |= count == BATCH;
         }
+        self.strain.received(received, full);
+        *more |= full;
         received
     }
 

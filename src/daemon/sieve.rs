@@ -9,35 +9,59 @@ use crate::net::filter::{MOST, Thinned};
 
 /// Turned away so often a second, a source is thinned out.
 const LOUD: f64 = 20_000.0;
-/// So many of its packets a second are let through: a share, and enough to prove itself.
+/// Thinned out, it is to be turned away so often a second: it has its share, and enough more to prove itself.
 const THROUGH: f64 = 4_000.0;
-/// Below this it is left alone again.
-const QUIET: f64 = 8_000.0;
-/// Changes by less than this factor are not worth a new filter.
-const WORTH: f32 = 1.3;
+/// Above this it is thinned out further.
+const MORE: f64 = 8_000.0;
+/// Below this it may be done.
+const QUIET: f64 = 500.0;
+/// No source has less than this part of its packets let through.
+const LEAST: f32 = 0.001;
+/// Quiet for so long, it has twice as many let through, and so on until it has all: a flood that only paused, or whose sender
+/// was not run for a moment, does not return at its full height.
+const PATIENCE: Duration = Duration::from_millis(800);
+/// As long as the kernel drops so many packets a second on our word, somebody still sends them: then patience is longer.
+const GOES_ON: f64 = 5_000.0;
+const LONG_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The sources being thinned out.
 #[derive(Debug, Default)]
-pub struct Sieve(HashMap<IpAddr, f32>);
+pub struct Sieve(HashMap<IpAddr, Kept>);
+
+/// What is kept of a source.
+#[derive(Debug)]
+struct Kept {
+    /// The part of its packets that is let through.
+    part: f32,
+    /// For how long it has been quiet.
+    quiet: Duration,
+}
 
 impl Sieve {
-    /// Takes how often each source was turned away within `span`; the filters that follow, if they changed.
-    pub fn sift(&mut self, turned: &[(IpAddr, u32)], span: Duration) -> Option<Vec<Thinned>> {
+    /// Takes how often each source was turned away within `span`, and how many packets the kernel dropped if that was looked
+    /// at; the filters that follow, if they changed.
+    pub fn sift(&mut self, turned: &[(IpAddr, u32)], dropped: Option<u64>, span: Duration) -> Option<Vec<Thinned>> {
         let seconds = span.as_secs_f64().max(1e-3);
+        let goes_on = dropped.is_none_or(|dropped| dropped as f64 / seconds >= GOES_ON);
+        let patience = if goes_on { LONG_PATIENCE } else { PATIENCE };
         let mut changed = false;
         let mut rates: HashMap<IpAddr, f64> =
             turned.iter().map(|(source, times)| (*source, f64::from(*times) / seconds)).collect();
-        self.0.retain(|source, part| {
-            // What is seen of it is what the filter let through.
-            let rate = rates.remove(source).unwrap_or(0.0) / f64::from(*part);
+        self.0.retain(|source, kept| {
+            // What is seen of it is what the filter let through, but for its share, of which nobody here knows how large it is.
+            let rate = rates.remove(source).unwrap_or(0.0);
             if rate < QUIET {
-                changed = true;
-                return false;
+                kept.quiet += span;
+                if kept.quiet >= patience {
+                    changed = true;
+                    *kept = Kept { part: kept.part * 2.0, quiet: Duration::ZERO };
+                }
+                return kept.part < 1.0;
             }
-            let fit = ((THROUGH / rate) as f32).clamp(0.001, 1.0);
-            if fit > *part * WORTH || fit < *part / WORTH {
+            kept.quiet = Duration::ZERO;
+            if rate > MORE {
                 changed = true;
-                *part = fit;
+                kept.part = (kept.part * (THROUGH / rate) as f32).max(LEAST);
             }
             true
         });
@@ -45,9 +69,9 @@ impl Sieve {
         loud.sort_by(|a, b| b.1.total_cmp(&a.1));
         for (source, rate) in loud.into_iter().take(MOST.saturating_sub(self.0.len())) {
             changed = true;
-            self.0.insert(source, (THROUGH / rate) as f32);
+            self.0.insert(source, Kept { part: (THROUGH / rate) as f32, quiet: Duration::ZERO });
         }
-        let thinned = || self.0.iter().map(|(source, part)| Thinned { source: *source, part: *part }).collect();
+        let thinned = || self.0.iter().map(|(source, kept)| Thinned { source: *source, part: kept.part }).collect();
         changed.then(thinned)
     }
 
@@ -70,22 +94,52 @@ mod tests {
     #[test]
     fn who_is_loud_is_thinned_out_until_it_is_quiet() {
         let mut sieve = Sieve::default();
-        assert_eq!(sieve.sift(&[(source(1), 900)], SPAN), None, "18,000 a second are the door's business");
+        assert_eq!(sieve.sift(&[(source(1), 900)], Some(0), SPAN), None, "18,000 a second are the door's business");
         // 400,000 a second: one in a hundred passes.
-        let thinned = sieve.sift(&[(source(1), 900), (source(2), 20_000)], SPAN).expect("a filter");
+        let thinned = sieve.sift(&[(source(1), 900), (source(2), 20_000)], Some(0), SPAN).expect("a filter");
         assert_eq!(thinned, [Thinned { source: source(2), part: 0.01 }]);
-        assert_eq!(sieve.sift(&[(source(2), 200)], SPAN), None, "still the same");
-        let thinned = sieve.sift(&[(source(2), 50)], SPAN).expect("a filter");
-        assert!((thinned[0].part - 0.04).abs() < 0.001, "a quarter of what it was: {thinned:?}");
-        assert_eq!(sieve.sift(&[], SPAN), Some(vec![]));
+        assert_eq!(sieve.sift(&[(source(2), 200)], Some(0), SPAN), None, "still the same");
+        assert_eq!(sieve.sift(&[(source(2), 50)], Some(0), SPAN), None, "most of what came was its share");
+        let thinned = sieve.sift(&[(source(2), 800)], Some(0), SPAN).expect("a filter");
+        assert!((thinned[0].part - 0.0025).abs() < 1e-4, "four times as many: {thinned:?}");
+        // It is quiet, and has twice as many let through each time.
+        let mut parts = Vec::new();
+        for _ in 0..9 * (PATIENCE.as_millis() / SPAN.as_millis()) {
+            parts.extend(
+                sieve.sift(&[], Some(0), SPAN).map(|thinned| thinned.first().map(|one| (one.part * 100.0) as u32)),
+            );
+        }
+        assert_eq!(parts, [0, 1, 2, 4, 8, 16, 32, 64].map(Some).into_iter().chain([None]).collect::<Vec<_>>());
         assert!(sieve.is_empty());
+    }
+
+    #[test]
+    fn a_flood_that_pauses_does_not_return_at_its_full_height() {
+        let mut sieve = Sieve::default();
+        sieve.sift(&[(source(1), 20_000)], Some(0), SPAN).expect("a filter");
+        for _ in 0..8 {
+            assert_eq!(sieve.sift(&[], Some(0), SPAN), None, "a pause of 400 ms");
+        }
+        assert_eq!(sieve.sift(&[(source(1), 200)], Some(0), SPAN), None, "still the same");
+    }
+
+    #[test]
+    fn a_flood_that_the_kernel_holds_back_is_not_let_in_to_see_whether_it_goes_on() {
+        let mut sieve = Sieve::default();
+        sieve.sift(&[(source(1), 20_000)], Some(0), SPAN).expect("a filter");
+        // What is let through is its share: nothing of it is turned away.
+        for _ in 0..20 * 20 {
+            assert_eq!(sieve.sift(&[], Some(15_000), SPAN), None, "300,000 a second are held back");
+        }
+        let ends = (0..20 * 20).find(|_| sieve.sift(&[], Some(0), SPAN).is_some_and(|thinned| thinned.is_empty()));
+        assert!(ends.is_some_and(|windows| windows < 20 * 7), "{ends:?} windows after its end");
     }
 
     #[test]
     fn there_is_room_for_so_many_and_the_loudest_have_it() {
         let mut sieve = Sieve::default();
         let turned: Vec<_> = (0..200).map(|last| (source(last), 2_000 + u32::from(last))).collect();
-        let thinned = sieve.sift(&turned, SPAN).expect("a filter");
+        let thinned = sieve.sift(&turned, Some(0), SPAN).expect("a filter");
         assert_eq!(thinned.len(), MOST);
         assert!(thinned.iter().all(|thinned| thinned.source >= source(200 - 32)));
     }

@@ -9,6 +9,10 @@ use crate::net::socket::Queue;
 
 /// Over so long a time it is measured.
 const WINDOW: Duration = Duration::from_millis(50);
+/// So many full batches in a row are a backlog; then it is looked after so long: by the end of a window what waits behind
+/// a flood would wait for a tenth of a second.
+const BACKLOG: u32 = 16;
+const GLANCE: Duration = Duration::from_millis(5);
 
 /// Others have the processor now and then; if they have it for about so long, in seconds, there is less than is needed.
 const LASTING: f32 = 1.0;
@@ -25,6 +29,9 @@ pub struct Strain {
     worked: Duration,
     longest: Duration,
     received: u64,
+    /// Full batches in a row, and when they were looked at last.
+    full: u32,
+    glanced: Moment,
     /// The processor time of this thread when it began.
     cpu_before: Duration,
     /// What the kernel had dropped in all when it began.
@@ -37,8 +44,8 @@ pub struct Strain {
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Felt {
     pub pressure: Pressure,
-    /// Packets that the kernel dropped, on our word or not.
-    pub missing: u64,
+    /// Packets that the kernel dropped, on our word or not; none: that was not looked at.
+    pub missing: Option<u64>,
     pub span: Duration,
 }
 
@@ -50,9 +57,10 @@ impl Strain {
         self.longest = self.longest.max(took);
     }
 
-    /// So many packets were taken out of the sockets.
-    pub fn received(&mut self, count: usize) {
+    /// So many packets were taken out of a socket; `full`: it may have more.
+    pub fn received(&mut self, count: usize, full: bool) {
         self.received += count as u64;
+        self.full = if full { self.full.saturating_add(1) } else { 0 };
     }
 
     /// What was felt since the last window, if this one is over, and how long it was. `queues` says how full the fullest
@@ -70,8 +78,14 @@ impl Strain {
         queues: impl FnOnce() -> Queue,
     ) -> Option<Felt> {
         let span = now.since(self.since);
+        let backlog = self.full >= BACKLOG;
         if span < WINDOW {
-            return None;
+            let span = now.since(self.since.max(self.glanced));
+            if !backlog || span < GLANCE {
+                return None;
+            }
+            self.glanced = now;
+            return Some(Felt { pressure: Pressure { backlog, ..Pressure::default() }, missing: None, span });
         }
         let Queue { filled, dropped } = queues();
         let missing = u64::from(dropped.wrapping_sub(self.dropped_before));
@@ -87,11 +101,14 @@ impl Strain {
             busy: part(self.worked.min(own)).max(taken),
             dropped: lost as f32 / (lost + self.received).max(1) as f32,
             queue: filled,
+            backlog,
             delay: self.longest.min(own),
             ..Pressure::default()
         };
-        *self = Strain { since: now, cpu_before: cpu, dropped_before: dropped, taken, ..Strain::default() };
-        Some(Felt { pressure, missing, span })
+        let span = now.since(self.since.max(self.glanced));
+        let (full, before) = (self.full, Strain::default());
+        *self = Strain { since: now, full, glanced: now, cpu_before: cpu, dropped_before: dropped, taken, ..before };
+        Some(Felt { pressure, missing: Some(missing), span })
     }
 }
 
@@ -110,7 +127,7 @@ mod tests {
             let before = Queue { filled: 0.0, dropped: 0 };
             strain.take(at(1000), false, || Duration::from_secs(1), || before);
             strain.note(at(1000), at(1200));
-            strain.received(received);
+            strain.received(received, false);
             let cpu = Duration::from_secs(1) + Duration::from_millis(cpu);
             let queue = || Queue { filled, dropped };
             let felt = strain.take(at(1200), false, || cpu, queue).expect("a window");
@@ -119,6 +136,23 @@ mod tests {
         assert_eq!(late(3, 0.0, 0, 1), (false, false), "others had the processor");
         assert_eq!(late(2_000, 0.1, 0, 15), (false, false), "others had the processor, and there is traffic");
         assert_eq!(late(3, 0.0, 0, 190), (true, true), "it worked");
+    }
+
+    #[test]
+    fn a_backlog_is_felt_long_before_a_window_is_over() {
+        let mut strain = Strain::default();
+        let none = || Queue { filled: 0.0, dropped: 0 };
+        strain.take(at(1_000), false, || Duration::ZERO, none);
+        let mut felt = |millis: u64, batches: usize, full: bool| {
+            (0..batches).for_each(|_| strain.received(64, full));
+            strain.take(at(millis), false, || Duration::ZERO, none).map(|felt| (felt.pressure.backlog, felt.span))
+        };
+        assert_eq!(felt(1_006, 15, true), None, "a burst");
+        assert_eq!(felt(1_008, 1, true), Some((true, Duration::from_millis(8))));
+        assert_eq!(felt(1_010, 10, true), None, "just looked at");
+        assert_eq!(felt(1_013, 1, true), Some((true, Duration::from_millis(5))));
+        assert_eq!(felt(1_019, 1, false), None, "it has been worked off");
+        assert_eq!(felt(1_050, 1, true), Some((false, Duration::from_millis(37))));
     }
 
     #[test]
@@ -153,18 +187,18 @@ mod tests {
         let queue = |dropped| move || Queue { filled: 0.25, dropped };
         assert!(strain.take(at(1000), false, || Duration::ZERO, queue(7)).is_some(), "whatever was before");
         strain.note(at(1000), at(1020));
-        strain.received(64);
+        strain.received(64, false);
         assert_eq!(strain.take(at(1020), false, || Duration::ZERO, queue(7)), None);
         let worked = || Duration::from_millis(31);
         strain.note(at(1030), at(1040));
-        strain.received(26);
+        strain.received(26, false);
         let Felt { pressure, missing, span } = strain.take(at(1060), false, worked, queue(17)).expect("a window");
         assert!((pressure.busy - 0.5).abs() < 0.01, "{pressure:?}");
         assert!((pressure.dropped - 0.1).abs() < 0.01, "{pressure:?}");
         assert_eq!((pressure.delay, pressure.queue), (Duration::from_millis(20), 0.25));
-        assert_eq!((missing, span), (10, Duration::from_millis(60)));
-        strain.received(10);
+        assert_eq!((missing, span), (Some(10), Duration::from_millis(60)));
+        strain.received(10, false);
         let felt = strain.take(at(5000), true, || Duration::ZERO, queue(117)).expect("a window");
-        assert_eq!((felt.pressure.dropped, felt.missing), (0.0, 100));
+        assert_eq!((felt.pressure.dropped, felt.missing), (0.0, Some(100)));
     }
 }
