@@ -304,11 +304,17 @@ impl Shard {
             return;
         };
         self.counters.note_dropped(missing.unwrap_or(0), filtered);
-        if self.engine.may_filter()
-            && let Some(thinned) = self.sieve.sift(&self.engine.take_loud(), missing, span)
-        {
+        let thinned = match self.engine.may_filter() {
+            true => self.sieve.sift(&self.engine.take_loud(), missing, span),
+            false => self.sieve.clear(),
+        };
+        if let Some(thinned) = thinned {
             let refused = self.sockets.iter().filter_map(|socket| socket.thin_out(&thinned).err()).next();
-            debug!("the kernel thins out {} sources: {:?}", thinned.len(), refused.map_or(Ok(()), Err));
+            debug!("the kernel thins out {} sources: {:?}", thinned.len(), refused.as_ref().map_or(Ok(()), Err));
+            if refused.is_some() {
+                // What it drops is no longer on our word.
+                self.sieve.clear();
+            }
         }
         let level = self.engine.feel(now, pressure);
         self.tell();

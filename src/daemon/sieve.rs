@@ -10,13 +10,13 @@ use crate::net::filter::{MOST, Thinned};
 /// Turned away so often a second, a source is thinned out.
 const LOUD: f64 = 20_000.0;
 /// Thinned out, it is to be turned away so often a second: it has its share, and enough more to prove itself.
-const THROUGH: f64 = 4_000.0;
+const THROUGH: f64 = 8_000.0;
 /// Above this it is thinned out further.
-const MORE: f64 = 8_000.0;
+const MORE: f64 = 16_000.0;
 /// Below this it may be done.
 const QUIET: f64 = 500.0;
 /// No source has less than this part of its packets let through.
-const LEAST: f32 = 0.001;
+const LEAST: f32 = 0.005;
 /// Quiet for so long, it has twice as many let through, and so on until it has all: a flood that only paused, or whose sender
 /// was not run for a moment, does not return at its full height.
 const PATIENCE: Duration = Duration::from_millis(800);
@@ -75,6 +75,12 @@ impl Sieve {
         changed.then(thinned)
     }
 
+    /// Thins out nobody any more; the filters that follow, if there was anybody.
+    pub fn clear(&mut self) -> Option<Vec<Thinned>> {
+        let anybody = !std::mem::take(&mut self.0).is_empty();
+        anybody.then(Vec::new)
+    }
+
     /// Whether anybody is thinned out.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -95,13 +101,13 @@ mod tests {
     fn who_is_loud_is_thinned_out_until_it_is_quiet() {
         let mut sieve = Sieve::default();
         assert_eq!(sieve.sift(&[(source(1), 900)], Some(0), SPAN), None, "18,000 a second are the door's business");
-        // 400,000 a second: one in a hundred passes.
+        // 400,000 a second: one in fifty passes.
         let thinned = sieve.sift(&[(source(1), 900), (source(2), 20_000)], Some(0), SPAN).expect("a filter");
-        assert_eq!(thinned, [Thinned { source: source(2), part: 0.01 }]);
+        assert_eq!(thinned, [Thinned { source: source(2), part: 0.02 }]);
         assert_eq!(sieve.sift(&[(source(2), 200)], Some(0), SPAN), None, "still the same");
         assert_eq!(sieve.sift(&[(source(2), 50)], Some(0), SPAN), None, "most of what came was its share");
-        let thinned = sieve.sift(&[(source(2), 800)], Some(0), SPAN).expect("a filter");
-        assert!((thinned[0].part - 0.0025).abs() < 1e-4, "four times as many: {thinned:?}");
+        let thinned = sieve.sift(&[(source(2), 1_600)], Some(0), SPAN).expect("a filter");
+        assert!((thinned[0].part - 0.005).abs() < 1e-4, "four times as many: {thinned:?}");
         // It is quiet, and has twice as many let through each time.
         let mut parts = Vec::new();
         for _ in 0..9 * (PATIENCE.as_millis() / SPAN.as_millis()) {
@@ -109,7 +115,7 @@ mod tests {
                 sieve.sift(&[], Some(0), SPAN).map(|thinned| thinned.first().map(|one| (one.part * 100.0) as u32)),
             );
         }
-        assert_eq!(parts, [0, 1, 2, 4, 8, 16, 32, 64].map(Some).into_iter().chain([None]).collect::<Vec<_>>());
+        assert_eq!(parts, [1, 2, 4, 8, 16, 32, 64].map(Some).into_iter().chain([None]).collect::<Vec<_>>());
         assert!(sieve.is_empty());
     }
 

@@ -58,9 +58,32 @@ const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
 const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
 const GREATER: u16 = (libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K) as u16;
 const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+const LENGTH: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_LEN) as u16;
+const AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
+const LESS: u16 = (libc::BPF_ALU | libc::BPF_SUB | libc::BPF_K) as u16;
+const INTO_X: u16 = (libc::BPF_MISC | libc::BPF_TAX) as u16;
+const LOAD_AT_X: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_IND) as u16;
+/// Code and length of a DNS cookie with a server's part of 16 octets (RFC 9018), as the last option of a query, and the
+/// octets from there to the end.
+const COOKIE: u32 = 10 << 16 | 24;
+const COOKIE_OCTETS: u32 = 28;
 
 fn step(code: u16, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
     libc::sock_filter { code, jt, jf, k }
+}
+
+/// Lets a query pass that ends with a full cookie, whoever sent it: nobody is to lose what he has proven because somebody
+/// else asks in his name. Whether the cookie is good is seen later.
+fn with_cookie() -> [libc::sock_filter; 7] {
+    [
+        step(LENGTH, 0, 0, 0),
+        step(AT_LEAST, COOKIE_OCTETS, 0, 5),
+        step(LESS, COOKIE_OCTETS, 0, 0),
+        step(INTO_X, 0, 0, 0),
+        step(LOAD_AT_X, 0, 0, 0),
+        step(EQUAL, COOKIE, 0, 1),
+        step(RETURN, u32::MAX, 0, 0),
+    ]
 }
 
 /// Compares the source with one after the other; where it is one of them, a random number decides.
@@ -89,6 +112,7 @@ fn program(ipv6: bool, thinned: &[Thinned]) -> Vec<libc::sock_filter> {
     }
     if !steps.is_empty() {
         steps.push(step(RETURN, u32::MAX, 0, 0));
+        steps.splice(0..0, with_cookie());
     }
     steps
 }
@@ -130,6 +154,25 @@ mod tests {
         thin_out(&listener, &[]).expect("detached");
         thin_out(&listener, &[]).expect("detached twice");
         assert_eq!(arrive(&listener, source(3), 200), 200);
+    }
+
+    #[test]
+    fn a_query_that_ends_with_a_cookie_passes_and_short_ones_are_treated_like_all() {
+        let listener = udp_listener(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), false).expect("a port");
+        let source = IpAddr::from([127, 9, 0, 3]);
+        thin_out(&listener, &[Thinned { source, part: 0.0 }]).expect("attached");
+        let target = listener.local_addr().expect("bound");
+        let arrives = |from: IpAddr, packet: &[u8]| {
+            UdpSocket::bind((from, 0)).expect("an address of this machine").send_to(packet, target).expect("sent");
+            listener.recv(&mut [0; 128]).is_ok()
+        };
+        let query = |option: [u8; 4]| [&[7; 40][..], &option, &[9; 24]].concat();
+        assert!(arrives(source, &query([0, 10, 0, 24])));
+        assert!(!arrives(source, &query([0, 10, 0, 8])) && !arrives(source, &query([0, 3, 0, 24])));
+        for length in 0..24 {
+            assert!(!arrives(source, &[7; 24][..length]), "{length} octets");
+            assert!(arrives(IpAddr::from([127, 9, 0, 4]), &[7; 24][..length]), "{length} octets of another");
+        }
     }
 
     #[test]
