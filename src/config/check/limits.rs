@@ -19,6 +19,8 @@ const SECRETS_LIMIT: u64 = 1 << 16;
 pub fn check(reading: &mut Reading, base: &Path) {
     bursts(reading);
     costs(reading);
+    affordable(reading);
+    cookies(reading);
     classes(reading);
     open_to_the_world(reading);
     secrets(reading, base);
@@ -75,6 +77,48 @@ fn costs(reading: &mut Reading) {
     reading.say(problem);
 }
 
+/// What one question or one connection costs has to fit into what a client may have at once, also with half a share.
+fn affordable(reading: &mut Reading) {
+    const BURST: &str = "limits.client_burst";
+    let limits = &reading.settings.engine.access.limits;
+    let burst = limits.client_burst;
+    // Half of the burst is for work upstream; one unit of a miss was paid as an answer.
+    let costs = [
+        ("limits.miss_cost", "a name that is not in the cache", 4 * limits.miss_cost.saturating_sub(1)),
+        ("limits.tcp_accept_cost", "a connection", 2 * limits.tcp_accept_cost),
+    ];
+    let mut problems = Vec::new();
+    for (key, what, least) in costs {
+        // A burst below its rate has been spoken of.
+        let spoken_of = burst < limits.client_rate as usize;
+        if burst >= least || spoken_of || [key, BURST].iter().any(|key| reading.broken(key)) {
+            continue;
+        }
+        let text = format!("under pressure nobody could have {what}: it costs more than a client may have at once");
+        let problem =
+            Problem::error(Code::Conflict, text).help(format!("set client_burst = {least} or more")).about(key);
+        let places = [(key, "so much".to_owned()), (BURST, format!("{burst} at once"))];
+        problems.push(between(reading, problem, places));
+    }
+    problems.into_iter().for_each(|problem| reading.say(problem));
+}
+
+/// Who must show a cookie must be able to get one.
+fn cookies(reading: &mut Reading) {
+    const KEY: &str = "access.cookies";
+    let access = &reading.settings.engine.access;
+    let Some(index) = access.classes.iter().position(|class| class.require_cookie) else { return };
+    if access.cookies.enabled || reading.broken(KEY) {
+        return;
+    }
+    let key = format!("client_class[{index}].require_cookie");
+    let problem = Problem::error(Code::Conflict, "a class has to show DNS cookies, and there are none")
+        .help("leave cookies on, or take require_cookie from the class: by UDP it would never be served")
+        .about("client_class.require_cookie");
+    let problem = between(reading, problem, [(&key, "must show one".to_owned()), (KEY, "switched off".to_owned())]);
+    reading.say(problem);
+}
+
 fn classes(reading: &mut Reading) {
     let mut problems = Vec::new();
     let mut names: BTreeMap<String, Range<usize>> = BTreeMap::new();
@@ -126,10 +170,13 @@ fn open_to_the_world(reading: &mut Reading) {
     let access = &reading.settings.engine.access;
     let Some(open) = access.allow.iter().position(|net| net.prefix_len() == 0) else { return };
     let limits = &access.limits;
-    if limits.clients != Mode::Off && limits.rations != Mode::Off {
-        return;
-    }
-    let key = if limits.clients == Mode::Off { KEYS[0] } else { "limits.rations" };
+    let exempt = limits.exempt.iter().any(|net| net.prefix_len() == 0);
+    let key = match (limits.clients, limits.rations) {
+        _ if exempt => "limits.exempt",
+        (Mode::Off, _) => KEYS[0],
+        (_, Mode::Off) => "limits.rations",
+        _ => return,
+    };
     let Some(off) = reading.sound(key).map(|written| written.value.clone()) else { return };
     let mut problem = Problem::error(Code::Conflict, "everybody may ask, and nothing limits them")
         .at(off, "switched off here")
@@ -241,7 +288,6 @@ mod tests {
 control_socket = "/run/maeslant/control"
 [access]
 allow = ["10.0.0.0/8"]
-cookies = false
 [limits]
 clients = "observe"
 client_rate = "50/s"
@@ -284,7 +330,7 @@ exempt = true
     fn every_key_changes_what_it_names() {
         let s = good(EVERYTHING);
         let (access, limits) = (&s.engine.access, &s.engine.access.limits);
-        assert!(!access.cookies.enabled);
+        assert!(access.cookies.enabled && !good("[access]\ncookies = false").engine.access.cookies.enabled);
         assert_eq!(s.control_socket.as_deref(), Some(Path::new("/run/maeslant/control")));
         assert_eq!((limits.clients, limits.recursion), (Mode::Observe, Mode::Off));
         assert_eq!((limits.strangers, limits.rations), (Mode::Observe, Mode::Off));
@@ -333,6 +379,20 @@ exempt = true
             ("[limits]\nclient_burst = 4001", &["more than four seconds of", "1000/s (the default)"]),
             ("[limits]\nclient_rate = \"0/s\"", &["no share", "clients = \"off\""]),
             ("[limits]\nmiss_cost = 60", &["costs less than", "2 | miss_cost"]),
+            (
+                "[limits]\nclient_rate = \"20/s\"\nclient_burst = 40",
+                &["nobody could have a name", "3 | client_burst", "client_burst = 76"],
+            ),
+            ("[limits]\ntcp_accept_cost = 1001", &["nobody could have a connection", "2 | tcp_accept_cost", "2002"]),
+            (
+                "[access]\nallow = [\"0.0.0.0/0\"]\n[limits]\nexempt = [\"0.0.0.0/0\"]",
+                &["nothing limits them", "4 | exempt", "2 | allow"],
+            ),
+            (
+                "[access]\nallow = [\"10.0.0.0/8\"]\ncookies = false\n[[client_class]]\nname = \"office\"\n\
+                 prefixes = [\"10.1.0.0/16\"]\nrequire_cookie = true",
+                &["there are none", "3 | cookies", "7 | require_cookie"],
+            ),
             ("[limits]\nprefixes_v4 = [\"/24:1\", \"/32:2\"]", &["not in order", "not shorter than"]),
             ("[limits]\nprefixes_v4 = [\"/32:2\", \"/24:1\"]", &["not in order", "fewer shares than"]),
             ("[limits]\nprefixes_v4 = [\"/64:2\"]", &["longer than an address", "at most /32"]),
