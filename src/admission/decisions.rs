@@ -19,6 +19,8 @@ const BLOCK: usize = 64;
 /// Repetitions that a shard keeps back, and for how long.
 const HELD: usize = 256;
 const HOLD: u64 = 100_000_000;
+/// Other names that are kept of one sender within that time: a page's worth.
+const NAMES: u8 = 8;
 
 /// What was done instead of answering.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -139,10 +141,13 @@ struct Repeated {
     /// When it was kept last.
     at: u64,
     times: u32,
+    /// The name it was about, hashed, and how many more are looked at within that time.
+    name: u32,
+    names: u8,
 }
 
-/// One shard's pen. Who repeats himself is written down ten times a second at most, with how often, so that one
-/// sender does not wash everybody else out of the ring.
+/// One shard's pen. Who repeats himself is written down ten times a second at most, with how often, and with a few names
+/// each time, so that one sender does not wash everybody else out of the ring.
 pub struct Pen {
     held: Box<[Repeated; HELD]>,
     next: usize,
@@ -160,12 +165,20 @@ impl Pen {
     pub fn write(&mut self, ring: &Decisions, now: Moment, key: Hash, note: &Note<'_>) {
         let key = key.0 ^ (note.reason as u64) << 3 ^ note.action as u64;
         let held = &mut self.held[(key >> 20) as usize % HELD];
-        if held.key == key && now.as_nanos().saturating_sub(held.at) < HOLD {
+        let same = held.key == key;
+        let soon = same && now.as_nanos().saturating_sub(held.at) < HOLD;
+        if soon && held.names == 0 {
             held.times = held.times.saturating_add(1);
             return;
         }
-        let before = if held.key == key { held.times } else { 0 };
-        *held = Repeated { key, at: now.as_nanos(), times: 0 };
+        let name = name_hash(&ring.secret, note.name);
+        let (at, names) = if soon { (held.at, held.names - 1) } else { (now.as_nanos(), NAMES) };
+        if soon && held.name == name as u32 {
+            (held.times, held.names) = (held.times.saturating_add(1), names);
+            return;
+        }
+        let before = if same { held.times } else { 0 };
+        *held = Repeated { key, at, times: 0, name: name as u32, names };
         if self.next == self.end {
             self.next = ring.next.fetch_add(BLOCK, Ordering::AcqRel);
             self.end = self.next + BLOCK;
@@ -185,7 +198,7 @@ impl Pen {
         let meta = u64::from(before.saturating_add(1)) << 32 | flags << 8 | note.reason as u64;
         entry[3].store(0, Ordering::Release);
         entry[0].store(address, Ordering::Relaxed);
-        entry[1].store((now.as_nanos() >> TICK) << 32 | name_hash(&ring.secret, note.name), Ordering::Relaxed);
+        entry[1].store((now.as_nanos() >> TICK) << 32 | name, Ordering::Relaxed);
         entry[2].store(u64::from_le_bytes(shown), Ordering::Relaxed);
         entry[3].store(meta, Ordering::Release);
     }

@@ -112,6 +112,9 @@ impl Told {
                 "successful": kept.is_some(), "records": kept.map(|kept| kept.records),
                 "octets": kept.map(|kept| kept.octets), "ago": seconds(now, when),
             })),
+            "sockets": self.sockets.as_ref().map(|count| {
+                Value::Object(count().into_iter().map(|(name, count)| (name.to_owned(), json!(count))).collect())
+            }),
             "refusals_kept": self.shared.books.decisions().kept(),
             "limited_servers": self.shared.servers.limited(SHOWN, now).iter().map(server).collect::<Vec<_>>(),
             "flooded": self.shared.books.zones().list(SHOWN, now).iter().map(|zone| told(zone, now)).collect::<Vec<_>>(),

@@ -26,6 +26,9 @@ pub struct Word {
 /// Reads the configuration again, or only tries to.
 type Reload = Box<dyn Fn(bool) -> Result<serde_json::Value, String> + Send + Sync>;
 
+/// Counts at the sockets, by name.
+type Sockets = Box<dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync>;
+
 /// What a snapshot came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {
@@ -40,6 +43,8 @@ pub struct Told {
     shards: Vec<Mutex<Word>>,
     start: Moment,
     reload: Option<Reload>,
+    /// What is counted at the sockets.
+    sockets: Option<Sockets>,
     /// How the last reload ended, and when.
     reloaded: Mutex<Option<(bool, Moment)>>,
     /// What the last snapshot came to, if it could be written, and when.
@@ -55,6 +60,7 @@ impl Told {
             shards: (0..shards).map(|_| Mutex::default()).collect(),
             start,
             reload: None,
+            sockets: None,
             reloaded: Mutex::default(),
             kept: Mutex::default(),
         }
@@ -66,6 +72,12 @@ impl Told {
         reload: impl Fn(bool) -> Result<serde_json::Value, String> + Send + Sync + 'static,
     ) -> Told {
         self.reload = Some(Box::new(reload));
+        self
+    }
+
+    /// Lets operators see what is counted at the sockets.
+    pub fn with_sockets(mut self, count: impl Fn() -> Vec<(&'static str, u64)> + Send + Sync + 'static) -> Told {
+        self.sockets = Some(Box::new(count));
         self
     }
 

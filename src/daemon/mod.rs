@@ -189,7 +189,9 @@ pub fn start_from(mut settings: Settings, file: Option<PathBuf>) -> Result<Handl
     let (changes, rules) = watch::channel(Rules::from(Arc::new(settings.engine.clone())));
     let changes = Arc::new(changes);
     let reloader = Arc::new(Reloader::new(file, written, Arc::clone(&changes)));
-    let told = Arc::new(told(&shared, &settings, workers, &reloader));
+    let seen = Arc::clone(&counters);
+    let told = told(&shared, &settings, workers, &reloader).with_sockets(move || seen.snapshot().to_vec());
+    let told = Arc::new(told);
     let control = match &settings.control_socket {
         None => None,
         Some(path) => Some(

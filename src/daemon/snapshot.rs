@@ -77,7 +77,8 @@ pub fn find(path: &Path, dnssec: &Dnssec, now: Now) -> Option<Found> {
 
 fn open(path: &Path, dnssec: &Dnssec, now: Now) -> io::Result<Found> {
     let wrong = |text: String| io::Error::new(io::ErrorKind::InvalidData, text);
-    let mut file = File::open(path)?;
+    // A pipe would have us wait for somebody who writes to it.
+    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let about = file.metadata()?;
     if !about.is_file() || about.mode() & 0o022 != 0 {
         return Err(wrong("it is no regular file that only its owner can write".to_owned()));
