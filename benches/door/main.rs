@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use maeslant::admission::{Asking, Books, CookieReply, Door, End, Level, Policy, Pressure, Sizes, Verdict};
 use maeslant::clock::{Moment, Now, UnixTime};
+use maeslant::wire::Rtype;
 
 const NAME: &[u8] = b"\x03www\x07example\x03com\0";
 /// Queries in a batch, which share one reading of the clock.
@@ -83,7 +84,7 @@ fn miss(case: &str, books: &Books, zones: u32, there: bool) {
             let mut name = *b"\x08--------\x08zone----\x03com\0";
             name[1..9].copy_from_slice(format!("{number:08x}").as_bytes());
             name[14..18].copy_from_slice(format!("{:04x}", number % zones).as_bytes());
-            if let Ok(ticket) = black_box(door.ask_zone(now.mono, &admitted, &name)) {
+            if let Ok(ticket) = black_box(door.ask_zone(now.mono, &admitted, &name, Rtype::A)) {
                 books.zones().begin(&ticket);
                 let end = if there { End::Found } else { End::Absent(None) };
                 door.end(now.mono, &ticket, &name, end, std::iter::once(&admitted));

@@ -75,7 +75,7 @@ impl Side {
         let kept = shared.cache.sizes()[0].1;
         assert!(kept as usize * 100 >= names * 99, "only {kept} of {names} names are kept");
         // Customers are no strangers: they have come by TCP.
-        let door = Door::beside(&policy.access, &shared.books);
+        let mut door = Door::beside(&policy.access, &shared.books);
         (0..CLIENTS).for_each(|client| assert!(door.accept(now().mono, address(client), Level::Open)));
         Side {
             engine: Engine::new(Arc::new(policy), shared, [3; 32]),

@@ -209,7 +209,7 @@ fn ask(queries: u32, packet: &[u8], case: &Case) {
         shared.cache.keep(RrSet::new(owner, Rtype::A, ttl, Rank::AuthoritativeAnswer, stored, data), stored);
     }
     // Whoever has come by TCP is no stranger.
-    let door = Door::beside(&policy.access, &shared.books);
+    let mut door = Door::beside(&policy.access, &shared.books);
     (0..clients).for_each(|number| assert!(door.accept(now(0).mono, address(number, clients), Level::Open)));
     let mut engine = Engine::new(Arc::new(policy), shared, [3; 32]);
     let mut out = Vec::with_capacity(1232);

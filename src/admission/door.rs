@@ -9,6 +9,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::access::{Ranges, Standing};
 use super::books::{Books, crowd};
 use super::cookie::{self, Check, Secrets};
@@ -106,6 +108,11 @@ impl Admitted {
     /// It came with a valid cookie or by a connection.
     pub fn proven(&self) -> bool {
         self.proven
+    }
+
+    /// It gives way to nobody who is not proven.
+    pub fn goes_first(&self) -> bool {
+        self.proven || self.exempt
     }
 }
 
@@ -525,22 +532,43 @@ impl Door {
     }
 
     /// Takes the price of a connection out of the accounts of who opens it, whose address it proves; `false`: close it.
-    pub fn accept(&self, now: Moment, address: IpAddr, level: Level) -> bool {
+    pub fn accept(&mut self, now: Moment, address: IpAddr, level: Level) -> bool {
         let address = address.to_canonical();
+        let standing = self.ranges.find(address);
+        if !standing.allowed {
+            return false;
+        }
         // No forger opens a connection.
         self.books.0.trial.came(trial_key(&self.books.0.secret, address), now);
         self.books.0.known.note(self.key(address), now);
-        let class = self.ranges.find(address).class.and_then(|number| self.classes.get(usize::from(number)));
+        let class = standing.class.and_then(|number| self.classes.get(usize::from(number)));
         if class.is_some_and(|class| class.exempt) || self.limits.clients == Mode::Off {
             return true;
         }
         let weight = class.map_or(1, |class| class.weight);
         let accounts = self.ladder.accounts(&self.books.0.secret, address);
-        let full = accounts.iter().enumerate().any(|(index, (key, _))| {
+        let full = accounts.iter().enumerate().position(|(index, (key, _))| {
             let price = accounts.price(index, self.limits.tcp_accept_cost, weight, level);
             self.answers[1].take(key, now, price).is_err()
         });
-        !full || level == Level::Open || self.limits.clients == Mode::Observe
+        let Some(index) = full.filter(|_| level > Level::Open) else { return true };
+        let reason = if index == 0 { Reason::ClientShare } else { Reason::PrefixShare };
+        let observed = self.limits.clients == Mode::Observe;
+        let action = if observed { Action::Observed } else { Action::Dropped };
+        let note = Note { address, name: &[], reason, action, level };
+        self.pen.write(
+            &self.books.0.decisions,
+            now,
+            prefix_key(&self.books.0.secret, Book::Address, address, 128),
+            &note,
+        );
+        observed
+    }
+
+    /// Whether nothing limits an address.
+    pub fn is_exempt(&self, address: IpAddr) -> bool {
+        let class = self.ranges.find(address.to_canonical()).class;
+        class.and_then(|number| self.classes.get(usize::from(number))).is_some_and(|class| class.exempt)
     }
 
     /// Asks for leave to resolve a question for somebody: it costs more than an answer from the cache.
@@ -608,7 +636,7 @@ impl Door {
         let (level, _) = self.controller.level();
         if from_cache && self.limits.crowds && level < Level::Guard && self.one_in(SAMPLED) {
             let key = admitted.keys.address;
-            self.books.0.crowds.note(key, self.books.0.secret.octets(key.0, name), now);
+            self.books.0.crowds.note(key, self.books.0.secret.octets(key.0, &lowered(name)), now);
         }
         if from_cache && admitted.light && level < Level::Guard && self.one_in(SAMPLED_LIGHT) {
             self.vouch(now, admitted, name);
@@ -621,9 +649,14 @@ impl Door {
             First::Whole | First::Doubted if free => None,
             First::Whole | First::Doubted => self.over_ration(now, admitted, name, excess, level),
         };
+        let observed = self.limits.rations == Mode::Observe;
+        if observed && first == First::Asked {
+            // Whoever is not told to come by TCP cannot do so: strangers count as real.
+            self.books.0.trial.came(trial_key(&self.books.0.secret, admitted.address), now);
+        }
         let Some(reason) = reason else {
-            if admitted.stranger && first == First::Whole && level < Level::Guard {
-                // Who was only told to come back by TCP has not been served.
+            if admitted.stranger && first == First::Whole && excess > 0 && level < Level::Guard {
+                // Who was only told to come back by TCP has not been served, and what costs nobody an octet makes nobody known.
                 self.books.0.known.note(admitted.keys.address, now);
             }
             if admitted.stranger && !free {
@@ -631,8 +664,11 @@ impl Door {
             }
             return Parting::Send;
         };
-        if self.limits.rations == Mode::Observe {
+        if observed {
             self.observe(now, admitted, name, reason);
+            if admitted.stranger && level < Level::Guard {
+                self.books.0.known.note(admitted.keys.address, now);
+            }
             return Parting::Send;
         }
         let owes = first == First::Turned && self.books.0.trial.owes();
@@ -699,7 +735,7 @@ impl Door {
         if excess >= SAME_ANSWER {
             let Hash(network) = prefix_key(secret, Book::SameAnswer, admitted.address, length);
             let price = price(self.limits.same_answer_ration);
-            if self.plain.take(secret.octets(network, name), now, price).is_err() {
+            if self.plain.take(secret.octets(network, &lowered(name)), now, price).is_err() {
                 return Some(Reason::SameAnswer);
             }
         }
@@ -744,6 +780,13 @@ impl Door {
         // The upper half of the product is as even as a remainder, and costs no division.
         count > 0 && ((self.dice >> 32) * (count as u64 & 0xffff_ffff)) >> 32 == 0
     }
+}
+
+/// A name in lower case: random case (draft-vixie-dnsext-dns0x20) makes no other name of it.
+fn lowered(name: &[u8]) -> SmallVec<[u8; 255]> {
+    let mut lower = SmallVec::from_slice(name);
+    lower.make_ascii_lowercase();
+    lower
 }
 
 /// Whom the sample of strangers takes for one: a customer of IPv6 has a network of addresses.

@@ -1,5 +1,7 @@
 //! The door as clients meet it: who is admitted, how often, and who pays for it.
 
+mod abuse;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -38,10 +40,10 @@ fn judge(door: &mut Door, now: Moment, client: IpAddr) -> Verdict {
     door.judge(at(now), &plain(client)).0
 }
 
-/// Asks, and gets an answer no larger than the question: it is known from now on.
+/// Asks, and gets an answer hardly larger than the question: it is known from now on.
 fn meet(door: &mut Door, now: Moment, client: IpAddr) {
     let Verdict::Admitted(proof) = judge(door, now, client) else { panic!("{client} was not admitted") };
-    assert_eq!(door.part(now, &proof, b"", 50, 50, true), Parting::Send);
+    assert_eq!(door.part(now, &proof, b"", 50, 51, true), Parting::Send);
 }
 
 fn ask(door: &mut Door, client: &str) -> Verdict {

@@ -11,7 +11,7 @@ use crate::admission::{
 };
 use crate::clock::{Moment, Now};
 use crate::resolve::{Failure, Limit, Outcome};
-use crate::wire::{Name, QueryView, Question, Rcode, ede};
+use crate::wire::{Name, QueryView, Question, Rcode, Rtype, ede};
 
 /// What is kept of an admission until the response is written.
 #[derive(Clone, Copy, Debug)]
@@ -86,8 +86,10 @@ impl Engine {
 
     /// Whether the response in `out` may go to who asked for `name`.
     pub(super) fn parting(&mut self, now: Moment, pass: &Pass, name: &[u8], from_cache: bool, out: &[u8]) -> Parting {
-        // A refusal says nothing of who asked.
-        let known = from_cache && out.get(3).is_some_and(|flags| flags & 0xf == 0);
+        // A refusal says nothing of who asked, nor does a name that has nothing.
+        let positive =
+            out.get(3).is_some_and(|flags| flags & 0xf == 0) && out.get(6..8).is_some_and(|count| count != [0, 0]);
+        let known = from_cache && positive;
         self.door.part(now, &pass.admitted, name, pass.received, out.len(), known)
     }
 
@@ -104,7 +106,7 @@ impl Engine {
     /// Asks leave to ask the zone of a question, before anything else is done for it. `Err`: what the client is told.
     pub(super) fn may_ask_zone(&mut self, now: Now, pass: &Pass, question: &Question) -> Result<Ticket, Extended> {
         let name = question.name.wire();
-        let refused = match self.door.ask_zone(now.mono, &pass.admitted, name) {
+        let refused = match self.door.ask_zone(now.mono, &pass.admitted, name, question.rtype) {
             Ok(ticket) => return Ok(ticket),
             Err(refused) => refused,
         };
@@ -159,7 +161,13 @@ impl Engine {
     pub(super) fn settle(&mut self, wanted: &Wanted, pending: &Pending, outcome: &Outcome) {
         let now = self.cx.now().mono;
         let admitted = pending.waiters.iter().map(|waiter| &waiter.pass.admitted);
-        self.door.end(now, &pending.ticket, wanted.question.name.wire(), end_of(outcome), admitted);
+        self.door.end(
+            now,
+            &pending.ticket,
+            wanted.question.name.wire(),
+            end_of(outcome, wanted.question.rtype),
+            admitted,
+        );
         let busy = matches!(outcome.failure, Some(Failure::Busy { .. }));
         if busy || outcome.busy {
             for waiter in &pending.waiters {
@@ -204,7 +212,7 @@ impl Engine {
 }
 
 /// What an outcome says of the name that was asked for.
-fn end_of(outcome: &Outcome) -> End<'_> {
+fn end_of(outcome: &Outcome, rtype: Rtype) -> End<'_> {
     match &outcome.failure {
         Some(
             Failure::Unreachable { zone }
@@ -214,10 +222,15 @@ fn end_of(outcome: &Outcome) -> End<'_> {
         ) => End::Failed(Some(zone.wire())),
         Some(Failure::Limit(Limit::Sockets) | Failure::Busy { .. }) => End::Dropped,
         Some(_) => End::Failed(None),
-        None if !outcome.answer.is_empty() => End::Found,
         None => {
             let fault = outcome.soa.as_ref().map(|soa| soa.set.owner.wire());
-            if outcome.rcode == Rcode::NXDOMAIN { End::Absent(fault) } else { End::Empty(fault) }
+            match rtype {
+                // Also where an alias leads there.
+                _ if outcome.rcode == Rcode::NXDOMAIN => End::Absent(fault),
+                _ if !outcome.answer.is_empty() => End::Found,
+                Rtype::AAAA | Rtype::HTTPS | Rtype::SVCB => End::Lacking,
+                _ => End::Empty(fault),
+            }
         }
     }
 }
@@ -282,6 +295,33 @@ mod tests {
         let dropped = [0.0, 0.001, 0.05, 0.9][level as usize];
         let felt = engine.feel(Now::simulated(5_000_000_000), Pressure { dropped, ..Pressure::default() });
         assert_eq!(felt, level);
+    }
+
+    #[test]
+    fn what_becomes_of_a_name_is_told_by_the_end_of_its_aliases() {
+        use crate::cache::{Rank, RrSet};
+        let alias =
+            RrSet::new(Name::root(), Rtype::CNAME, 60, Rank::AuthoritativeAnswer, Moment::ZERO, [&b"\x01x\0"[..]]);
+        let of = |rcode: Rcode, aliases: usize, rtype: Rtype| {
+            let outcome = Outcome {
+                rcode,
+                answer: vec![alias.clone(); aliases],
+                soa: None,
+                failure: None,
+                ripe: false,
+                secure: false,
+                deduced: false,
+                busy: false,
+                stale: None,
+                proof: Default::default(),
+            };
+            format!("{:?}", end_of(&outcome, rtype))
+        };
+        assert_eq!(of(Rcode::NXDOMAIN, 1, Rtype::A), "Absent(None)", "an alias of a random name is no name");
+        assert_eq!(of(Rcode::NXDOMAIN, 0, Rtype::AAAA), "Absent(None)");
+        assert_eq!(of(Rcode::NOERROR, 1, Rtype::A), "Found");
+        assert_eq!(of(Rcode::NOERROR, 0, Rtype::A), "Empty(None)");
+        assert_eq!(of(Rcode::NOERROR, 0, Rtype::HTTPS), "Lacking");
     }
 
     #[test]

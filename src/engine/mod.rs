@@ -48,6 +48,8 @@ pub use types::{
 const MAX_QUESTIONS: usize = 10_000;
 /// Clients waiting for the same answer.
 const MAX_WAITERS: usize = 1_000;
+/// Clients that wait in all, some 800 octets each; twice as many with those who have proven their address.
+const MAX_WAITING: u64 = 50_000;
 /// One part in this many of the caches' memory is for the hottest answers, as they were written.
 const HOT_PART: u64 = 16;
 /// One shard has use for no more of it: some ten thousand answers.
@@ -136,6 +138,8 @@ pub struct Engine {
     releases: Releases,
     out: VecDeque<Transmit>,
     counters: Counters,
+    /// The answer to the query at hand is of the cache.
+    from_cache: bool,
 }
 
 impl Engine {
@@ -168,6 +172,7 @@ impl Engine {
             releases: Releases::new(keyed),
             out: VecDeque::new(),
             counters: Counters::default(),
+            from_cache: false,
         }
     }
 
@@ -262,14 +267,16 @@ impl Engine {
         let asker = Asker::new(view, client.transport, cookie);
         if cookie == CookieReply::Malformed {
             respond::bare(out, &asker, &self.policy.respond, Rcode::FORMERR, &Extended::none());
-            return Disposition::Answered;
+            let parting = self.parting(now.mono, &pass, view.name(), false, out);
+            return self.carry_out(parting, &asker, out);
         }
         if view.question.is_empty() {
             return self.give_cookie(now.mono, &asker, &pass, out);
         }
+        self.from_cache = false;
         match self.answer(now, *client, view, &asker, pass, out) {
             Disposition::Answered => {
-                let parting = self.parting(now.mono, &pass, view.name(), true, out);
+                let parting = self.parting(now.mono, &pass, view.name(), self.from_cache, out);
                 self.carry_out(parting, &asker, out)
             }
             other => other,
@@ -324,6 +331,7 @@ impl Engine {
                 let recurse = view.flags.has(Flags::RD);
                 let known = if recurse { self.rather_stale(&wanted, known, 1) } else { known };
                 respond::outcome(out, asker, respond, &before, &known, now.age);
+                self.from_cache = true;
                 // What is deduced is mostly for names that are asked once: a flood of them leaves the hot ones in place.
                 if before.is_empty() && !known.deduced {
                     self.hot.keep(view, asker, &known, now.age, out);
@@ -383,7 +391,8 @@ impl Engine {
     /// Lets a client wait for a question, beginning it where nobody else waits for it yet.
     fn enqueue(&mut self, now: Now, waiter: Waiter, wanted: Wanted, why: Why, out: &mut Vec<u8>) -> Disposition {
         if let Some(pending) = self.pending.get(&wanted) {
-            let full = pending.waiters.len() >= MAX_WAITERS;
+            let crowded = self.counters.waiting >= MAX_WAITING;
+            let full = crowded || pending.waiters.len() >= MAX_WAITERS;
             let address = waiter.client.addr.ip();
             let own = pending.waiters.iter().filter(|other| other.client.addr.ip() == address).count();
             let why = pending.slow.or(full.then_some(StaleWhy::Crowded));
@@ -394,7 +403,7 @@ impl Engine {
             if stale {
                 return Disposition::Answered;
             }
-            if full {
+            if full && !self.make_room(now, &waiter, &wanted, crowded) {
                 return Disposition::Dropped(DropReason::Overload);
             }
             if !self.door.may_wait(now.mono, &waiter.pass.admitted, wanted.question.name.wire(), own) {
@@ -432,6 +441,31 @@ impl Engine {
         Disposition::Pending
     }
 
+    /// Makes room for one more who waits with others: somebody whose address may be forged gives way to somebody whose is not.
+    fn make_room(&mut self, now: Now, waiter: &Waiter, wanted: &Wanted, crowded: bool) -> bool {
+        let name = wanted.question.name.wire();
+        let given_way =
+            self.pending.get_mut(wanted).filter(|_| waiter.pass.admitted.goes_first()).and_then(|pending| {
+                let place = pending.waiters.iter().position(|other| !other.pass.admitted.goes_first())?;
+                Some(pending.waiters.swap_remove(place))
+            });
+        if let Some(other) = given_way {
+            self.counters.waiting -= 1;
+            self.counters.dropped[DropReason::Overload as usize] += 1;
+            self.door.note_crowded(now.mono, &other.pass.admitted, name);
+            return true;
+        }
+        // Others may wait for other questions: whoever is proven has as much room again.
+        if crowded && waiter.pass.admitted.goes_first() && self.counters.waiting < 2 * MAX_WAITING {
+            let waiting = self.pending.get(wanted).map_or(0, |pending| pending.waiters.len());
+            if waiting < MAX_WAITERS {
+                return true;
+            }
+        }
+        self.door.note_crowded(now.mono, &waiter.pass.admitted, name);
+        false
+    }
+
     /// Refreshes what comes near its end, for nobody in particular.
     fn refresh(&mut self, now: Now, wanted: Wanted) {
         if self.pending.len() < MAX_QUESTIONS / 2 && !self.pending.contains_key(&wanted) {
@@ -442,8 +476,7 @@ impl Engine {
 
     fn begin(&mut self, now: Now, wanted: Wanted, waiter: Option<Waiter>, why: Why, ticket: Ticket) {
         self.shared.books.zones().begin(&ticket);
-        let unseen = waiter.as_ref().filter(|_| ticket.standing != Standing::Learned);
-        let holder = unseen.map(|waiter| self.door.holder(&waiter.pass.admitted));
+        let holder = waiter.as_ref().map(|waiter| self.door.holder(&waiter.pass.admitted));
         self.hold(holder, false);
         let deadline = now.mono + self.cx.plan.deadline.saturating_sub(DEADLINE_MARGIN);
         let mut work = Work::new(deadline, &self.cx.plan.dnssec.policy.limits, self.cx.turn(), wanted.checking);

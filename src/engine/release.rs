@@ -21,12 +21,14 @@ pub(super) struct Releases {
     order: u64,
     /// By client, when all its answers so far would have left one by one.
     until: HashMap<u64, Moment, Keyed>,
+    /// How many of them were left when they were looked through last.
+    left: usize,
 }
 
 impl Releases {
     /// None.
     pub fn new(keyed: Keyed) -> Releases {
-        Releases { due: BTreeMap::new(), order: 0, until: HashMap::with_hasher(keyed) }
+        Releases { due: BTreeMap::new(), order: 0, until: HashMap::with_hasher(keyed), left: 0 }
     }
 
     /// How many there are.
@@ -41,8 +43,10 @@ impl Releases {
 
     /// When a client's next answer may leave, `spacing` after the one before; as many as make a page leave at once.
     fn turn(&mut self, client: u64, spacing: Duration, now: Moment) -> Moment {
-        if self.until.len() >= CLIENTS {
+        // Twice as many as were left then, so that looking through them costs each little.
+        if self.until.len() >= CLIENTS.max(2 * self.left) {
             self.until.retain(|_, until| *until > now);
+            self.left = self.until.len();
         }
         let until = self.until.entry(client).or_default();
         let own = (*until).max(now);

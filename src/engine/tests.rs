@@ -2,6 +2,7 @@
 
 mod stale;
 mod validation;
+mod waiting;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

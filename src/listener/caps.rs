@@ -36,8 +36,8 @@ impl Caps {
         Arc::new(Caps { total, most, open: AtomicUsize::new(0), prefixes: Mutex::default() })
     }
 
-    /// A place for a connection from `client`, taken until it is dropped.
-    pub fn enter(self: &Arc<Caps>, client: IpAddr) -> Result<Place, Full> {
+    /// A place for a connection from `client`, taken until it is dropped. Who is exempt has as many as there are.
+    pub fn enter(self: &Arc<Caps>, client: IpAddr, exempt: bool) -> Result<Place, Full> {
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.total {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return Err(Full::Total);
@@ -48,7 +48,7 @@ impl Caps {
             .iter()
             .zip(self.most)
             .find_map(|(prefix, (most, full))| (prefixes.get(prefix).copied().unwrap_or(0) >= most).then_some(full));
-        if let Some(full) = full {
+        if let Some(full) = full.filter(|_| !exempt) {
             drop(prefixes);
             self.open.fetch_sub(1, Ordering::Relaxed);
             return Err(full);
@@ -128,43 +128,43 @@ mod tests {
     #[test]
     fn a_prefix_has_its_share_and_all_together_theirs() {
         let caps = Caps::new(4, 2, 2);
-        let first = caps.enter(ip("192.0.2.1")).expect("a place");
-        let _second = caps.enter(ip("192.0.2.200")).expect("a place");
-        assert_eq!(caps.enter(ip("192.0.2.7")).map(drop), Err(Full::Prefix));
-        let _third = caps.enter(ip("192.0.3.1")).expect("a place");
-        let _fourth = caps.enter(ip("2001:db8::1")).expect("a place");
-        assert_eq!(caps.enter(ip("198.51.100.1")).map(drop), Err(Full::Total));
+        let first = caps.enter(ip("192.0.2.1"), false).expect("a place");
+        let _second = caps.enter(ip("192.0.2.200"), false).expect("a place");
+        assert_eq!(caps.enter(ip("192.0.2.7"), false).map(drop), Err(Full::Prefix));
+        let _third = caps.enter(ip("192.0.3.1"), false).expect("a place");
+        let _fourth = caps.enter(ip("2001:db8::1"), false).expect("a place");
+        assert_eq!(caps.enter(ip("198.51.100.1"), false).map(drop), Err(Full::Total));
         drop(first);
         assert_eq!(caps.open(), 3);
-        assert!(caps.enter(ip("192.0.2.7")).is_ok());
+        assert!(caps.enter(ip("192.0.2.7"), false).is_ok());
     }
 
     #[test]
     fn ipv6_clients_are_counted_by_56() {
         let caps = Caps::new(10, 1, 1);
-        let _one = caps.enter(ip("2001:db8:0:1200::1")).expect("a place");
-        assert_eq!(caps.enter(ip("2001:db8:0:12ff:ffff::1")).map(drop), Err(Full::Prefix));
-        assert_eq!(caps.enter(ip("2001:db8:0:1200:ffff::1")).map(drop), Err(Full::Client), "the same /64");
-        assert!(caps.enter(ip("2001:db8:0:1300::1")).is_ok());
+        let _one = caps.enter(ip("2001:db8:0:1200::1"), false).expect("a place");
+        assert_eq!(caps.enter(ip("2001:db8:0:12ff:ffff::1"), false).map(drop), Err(Full::Prefix));
+        assert_eq!(caps.enter(ip("2001:db8:0:1200:ffff::1"), false).map(drop), Err(Full::Client), "the same /64");
+        assert!(caps.enter(ip("2001:db8:0:1300::1"), false).is_ok());
     }
 
     #[test]
     fn nothing_stays_behind() {
         let caps = Caps::new(10, 1, 1);
-        drop((caps.enter(ip("192.0.2.1")), caps.enter(ip("192.0.2.2"))));
+        drop((caps.enter(ip("192.0.2.1"), false), caps.enter(ip("192.0.2.2"), false)));
         assert_eq!((caps.open(), caps.prefixes().len()), (0, 0));
         let none = Caps::new(10, 10, 0);
-        assert!(none.enter(ip("192.0.2.1")).is_err());
+        assert!(none.enter(ip("192.0.2.1"), false).is_err());
         assert_eq!((none.open(), none.prefixes().len()), (0, 0));
     }
 
     #[test]
     fn one_client_does_not_take_all_places_of_its_neighbours() {
         let caps = Caps::new(10, 2, 3);
-        let _held: Vec<_> = (0..2).map(|_| caps.enter(ip("192.0.2.1")).expect("a place")).collect();
-        assert_eq!(caps.enter(ip("192.0.2.1")).map(drop), Err(Full::Client));
-        let _neighbour = caps.enter(ip("192.0.2.2")).expect("a place");
-        assert_eq!(caps.enter(ip("192.0.2.3")).map(drop), Err(Full::Prefix));
+        let _held: Vec<_> = (0..2).map(|_| caps.enter(ip("192.0.2.1"), false).expect("a place")).collect();
+        assert_eq!(caps.enter(ip("192.0.2.1"), false).map(drop), Err(Full::Client));
+        let _neighbour = caps.enter(ip("192.0.2.2"), false).expect("a place");
+        assert_eq!(caps.enter(ip("192.0.2.3"), false).map(drop), Err(Full::Prefix));
     }
 
     #[test]
@@ -173,7 +173,7 @@ mod tests {
         let mut held = Vec::new();
         for haste in [1, 1, 4, 16, 64] {
             assert_eq!(caps.haste(), haste);
-            held.extend(caps.enter(ip("192.0.2.1")));
+            held.extend(caps.enter(ip("192.0.2.1"), false));
         }
     }
 }

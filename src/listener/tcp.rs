@@ -27,7 +27,7 @@ const HEADER: usize = 12;
 /// Octets read at once at least: a query is small.
 const CHUNK: usize = 512;
 /// A buffer of replies that grew beyond this is given back after it is written, in octets.
-const KEPT: usize = 16 << 10;
+const KEPT: usize = 2 << 10;
 /// Octets a second that a client reads at least while replies wait for it: a modem does. One that sips holds its replies
 /// in memory no longer than this allows.
 const SLOWEST: u64 = 16 << 10;
@@ -97,11 +97,11 @@ async fn accept_all(listener: TcpListener, terms: Rc<Terms>) {
 
 fn admit(stream: TcpStream, client: SocketAddr, terms: &Rc<Terms>) {
     Counters::add(&terms.counters.tcp_accepted, 1);
-    if !terms.door.borrow().accept(clock::read(false).mono, client.ip(), terms.level.get()) {
+    if !terms.door.borrow_mut().accept(clock::mono(), client.ip(), terms.level.get()) {
         Counters::add(&terms.counters.tcp_over_share, 1);
         return;
     }
-    match terms.caps.enter(client.ip()) {
+    match terms.caps.enter(client.ip(), terms.door.borrow().is_exempt(client.ip())) {
         Ok(place) => {
             tokio::task::spawn_local(serve(stream, client, place, Rc::clone(terms)));
         }

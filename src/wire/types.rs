@@ -28,6 +28,7 @@ impl Rtype {
     pub const DNSKEY: Rtype = Rtype(48);
     pub const NSEC3: Rtype = Rtype(50);
     pub const NSEC3PARAM: Rtype = Rtype(51);
+    pub const SVCB: Rtype = Rtype(64);
     pub const HTTPS: Rtype = Rtype(65);
     /// Says in an NSEC or NSEC3 record that the name does not exist (RFC 9824); nobody asks for it.
     pub const NXNAME: Rtype = Rtype(128);

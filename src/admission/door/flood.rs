@@ -10,9 +10,10 @@ use crate::admission::ladder::{Book, prefix_key};
 use crate::admission::policy::Mode;
 use crate::admission::pressure::Level;
 use crate::admission::reason::Reason;
-use crate::admission::zones::{End, Marks, Over, Refused, Standing, Ticket};
+use crate::admission::zones::{End, Marks, Over, Refused, Standing, Ticket, Who};
 use crate::clock::Moment;
 use crate::meter::Hash;
+use crate::wire::Rtype;
 
 /// A customer's IPv6 prefix, in bits.
 const CUSTOMER_V6: u8 = 56;
@@ -26,11 +27,19 @@ const FEWEST: usize = 8;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Places {
     pub all: usize,
-    /// How many are taken, and by how many clients those for names never seen.
+    /// How many are taken, and by how many clients.
     pub taken: usize,
     pub clients: usize,
     /// How many of those the client has itself.
     pub own: usize,
+}
+
+/// Types that programs ask for: A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, SRV, NAPTR, DS, DNSKEY, TLSA, SVCB, HTTPS, CAA.
+const USUAL: [u16; 16] = [1, 2, 5, 6, 12, 15, 16, 28, 33, 35, 43, 48, 52, 64, 65, 257];
+
+/// Is a type one that programs ask for?
+fn is_usual(rtype: Rtype) -> bool {
+    USUAL.contains(&rtype.0)
 }
 
 impl Door {
@@ -47,16 +56,18 @@ impl Door {
         prefix_key(&self.books.0.secret, Book::Client, address, length)
     }
 
-    /// Asks leave to ask a zone, on behalf of a client, for a name in lower-case wire form.
-    pub fn ask_zone(&mut self, now: Moment, admitted: &Admitted, name: &[u8]) -> Result<Ticket, Refused> {
+    /// Asks leave to ask a zone, on behalf of a client, for records of a name in lower-case wire form.
+    pub fn ask_zone(&mut self, now: Moment, admitted: &Admitted, name: &[u8], rtype: Rtype) -> Result<Ticket, Refused> {
         if admitted.exempt || self.limits.zones == Mode::Off {
             return Ok(Ticket::default());
         }
         let inner = &self.books.0;
         let address = admitted.keys.address;
         let ordinary = crowd_count(&inner.crowds, address, now) >= ORDINARY;
-        let client = (self.client(admitted.address), admitted.weight, ordinary);
-        let (ticket, verdict) = inner.zones.judge(now, &self.marks(), name, client);
+        let client = self.client(admitted.address);
+        let payer = if admitted.proven { inner.secret.pair(client.0, 1) } else { client };
+        let who = Who { client, payer, weight: admitted.weight, ordinary };
+        let (ticket, verdict) = inner.zones.judge(now, &self.marks(), name, is_usual(rtype), &who);
         if ticket.observed {
             self.observe(now, admitted, name, Reason::ZoneClient);
         }
@@ -100,8 +111,8 @@ impl Door {
         standing: Standing,
         places: &Places,
     ) -> bool {
-        if admitted.exempt || standing == Standing::Learned || self.limits.places == Mode::Off {
-            return places.taken < places.all;
+        if admitted.exempt || self.limits.places == Mode::Off {
+            return places.taken < places.all || self.note_full(now, admitted, name);
         }
         let most = match standing {
             Standing::Learned => places.all,
@@ -114,12 +125,22 @@ impl Door {
         if places.taken < most && !scarce {
             return true;
         }
-        if self.limits.places == Mode::Observe {
+        if self.limits.places == Mode::Observe && places.taken < places.all {
             self.observe(now, admitted, name, Reason::Places);
-            return places.taken < places.all;
+            return true;
         }
+        self.note_full(now, admitted, name)
+    }
+
+    /// There is no room for a question. Never true.
+    fn note_full(&mut self, now: Moment, admitted: &Admitted, name: &[u8]) -> bool {
         self.keep(now, admitted.address, name, Reason::Places, Action::Failed);
         false
+    }
+
+    /// A client may not wait with others: all places for that are taken.
+    pub fn note_crowded(&mut self, now: Moment, admitted: &Admitted, name: &[u8]) {
+        self.keep(now, admitted.address, name, Reason::Places, Action::Dropped);
     }
 
     /// A client had a name, as it came, from the cache: what exists and others ask for as well is part of an ordinary
@@ -156,12 +177,10 @@ impl Door {
         end: End<'_>,
         waited: impl Iterator<Item = &'a Admitted>,
     ) {
-        if self.limits.zones == Mode::Off {
-            return;
-        }
         let zones = &self.books.0.zones;
+        // What was begun ends, whatever holds by now.
         zones.end(ticket, name, end, now);
-        if end == End::Found {
+        if self.limits.zones != Mode::Off && end == End::Found {
             waited.filter(|one| !one.exempt).for_each(|one| zones.earn(self.client(one.address), name, now));
         }
     }

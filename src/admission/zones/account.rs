@@ -11,8 +11,12 @@ use crate::pack::{Fields, Pack, Passage};
 const TICK: u64 = 250_000_000;
 /// How long a rate remembers, in seconds.
 const MEMORY: f32 = 1.0;
-/// How long a zone's ordinary rate remembers, in seconds.
+/// How long a zone's ordinary rate remembers, in seconds; where most names do not exist, it takes longer to get used to more
+/// of them, so that no flood becomes a habit by growing slowly.
 const HABIT: f32 = 600.0;
+const BARREN_HABIT: f32 = 6.0 * 3600.0;
+/// At most so many names of a flood exist, as a part of all: a few that do must not hide the others.
+const BARREN: f32 = 0.3;
 /// Something must look like a flood for so many ticks: a page with a hundred new names on it is over by then.
 const DWELL: u32 = 3;
 /// A flood is over after this long without it.
@@ -317,7 +321,9 @@ impl Account {
             self.adapt(marks, tick);
         } else if why.is_none() {
             let usual = self.asking().min(floor);
-            self.habit.set(usual + (self.habit.get() - usual) * (-seconds / HABIT).exp());
+            let more = usual > self.habit.get() && self.is_barren(0.5);
+            let memory = if more { BARREN_HABIT } else { HABIT };
+            self.habit.set(usual + (self.habit.get() - usual) * (-seconds / memory).exp());
         }
     }
 
@@ -330,7 +336,7 @@ impl Account {
         (self.rate(Count::Silent) - self.rate(Count::Late)).max(0.0)
     }
 
-    /// Do at most a tenth (or `part`) of the names exist, among those of which is known?
+    /// Does at most `part` of the names exist, among those of which is known?
     fn is_barren(&self, part: f32) -> bool {
         let found = self.rate(Count::Found);
         let known = found + self.rate(Count::Absent) + self.rate(Count::Failed);
@@ -346,11 +352,11 @@ impl Account {
         let known = self.rate(Count::Found) + self.rate(Count::Absent) + self.rate(Count::Failed);
         let in_flight = self.in_flight.load(Ordering::Relaxed) as f32;
         let (heard, silent) = (self.rate(Count::Heard), self.lost());
-        if known >= 5.0 && known >= 0.3 * begun && self.is_barren(0.1) {
+        if known >= 5.0 && known >= 0.2 * begun && self.is_barren(BARREN) {
             Some(Why::Absent)
         } else if silent >= 10.0 && silent > 0.5 * heard {
             Some(Why::Losing)
-        } else if in_flight >= 0.4 * floor && known <= 0.5 * in_flight && self.is_barren(0.1) {
+        } else if in_flight >= 0.4 * floor && known <= 0.5 * in_flight && self.is_barren(BARREN) {
             Some(Why::Stuck)
         } else {
             None
@@ -448,4 +454,45 @@ fn take(account: &AtomicU64, rate: f32, burst: f32, now: Moment) -> bool {
         (next <= now.saturating_add(burst)).then_some(next)
     });
     taken.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admission::Mode;
+
+    /// The rate at which a zone is found to be flooded that is asked for ever more names of which a `part` exists, doubling
+    /// every half an hour; at most a thousand a second.
+    fn found_out_at(part: f32) -> f32 {
+        let marks = Marks { watch: 50.0, most: 500.0, clients: Mode::Enforce };
+        let account = Account::default();
+        let start = Moment::from_nanos(1_000_000_000_000);
+        account.begin(1, b"\x04bank\x03com\0", start);
+        let (mut asked, mut rate) = (0.0, 20.0f32);
+        for tick in 0..4 * 3 * 3600u64 {
+            rate = 20.0 * 2f32.powf(tick as f32 / (4.0 * 1800.0));
+            asked += rate / 4.0;
+            while asked >= 1.0 {
+                asked -= 1.0;
+                let name = (tick * 64 + asked as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                account.ask(10, name, name);
+                account.count(Count::Begun, 1);
+            }
+            let (found, absent) = (rate / 4.0 * part, rate / 4.0 * (1.0 - part));
+            account.count(Count::Found, found.round() as u32);
+            account.count(Count::Absent, absent.round() as u32);
+            account.look(&marks, start + Duration::from_millis(250) * (tick as u32 + 1));
+            if account.is_flooded() || rate > 1_000.0 {
+                break;
+            }
+        }
+        rate
+    }
+
+    #[test]
+    fn a_flood_does_not_become_a_habit_by_growing_slowly_and_traffic_does() {
+        let (flood, traffic) = (found_out_at(0.0), found_out_at(0.6));
+        assert!(flood < 200.0, "found out at {flood} a second");
+        assert!(traffic > 1_000.0, "taken for a flood at {traffic} a second");
+    }
 }

@@ -37,8 +37,8 @@ const LEARN_BURST: f32 = 20_000.0;
 const LEARN_RATE: f32 = 2.0;
 /// A client's points halve after this.
 const POINTS_FOR: Duration = Duration::from_secs(6 * 3600);
-/// A name earns its client a point once in this time.
-const ONCE_IN: Duration = Duration::from_secs(3600);
+/// A name earns its client a point once in this time: with one name alone nobody gets to two, however long he asks for it.
+const ONCE_IN: Duration = POINTS_FOR;
 /// So many points make a client trusted.
 const TRUSTED: u32 = 2;
 /// Names from the cache earn no more than these: with fewer than that a client is trusted for half a day.
@@ -181,6 +181,19 @@ pub struct Refused {
     pub left: usize,
 }
 
+/// Who wants to have something asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Who {
+    /// Whose points count.
+    pub client: Hash,
+    /// Whose account pays: nobody can forge away what those have who have proven their address.
+    pub payer: Hash,
+    /// How many shares he has.
+    pub weight: u32,
+    /// Known to be ordinary by something else than points.
+    pub ordinary: bool,
+}
+
 /// What became of a question.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End<'a> {
@@ -190,6 +203,8 @@ pub enum End<'a> {
     Absent(Option<&'a [u8]>),
     /// The name has no such records (NODATA, RFC 2308 section 2.2); the zone that said so.
     Empty(Option<&'a [u8]>),
+    /// The same of a type that stubs ask for along with another: it says nothing.
+    Lacking,
     /// Nobody said anything of use; the zone whose fault that was, if that is known.
     Failed(Option<&'a [u8]>),
     /// It was not asked after all.
@@ -241,20 +256,22 @@ impl Zones {
         self.points.of(client, now)
     }
 
-    /// Judges a question that has to be asked upstream for `client`, who has `weight` shares and is known to be
-    /// `ordinary` by something else than points. `Err`: it would better not be.
+    /// Judges a question that has to be asked upstream for somebody, for records of a `usual` type or not. `Err`: it would
+    /// better not be.
     pub fn judge(
         &self,
         now: Moment,
         marks: &Marks,
         name: &[u8],
-        (client, weight, ordinary): (Hash, u32, bool),
+        usual: bool,
+        who: &Who,
     ) -> (Ticket, Result<(), Refused>) {
         self.pairs.sweep(now);
         let hash = self.name(name);
         let suffixes = self.suffixes(name);
         let mut ticket = Ticket::default();
-        if self.learned.has(hash, now) {
+        // There are more types than random names are long: those that nobody asks for are as good as names never seen.
+        if usual && self.learned.has(hash, now) {
             let flooded = self.flooded(&suffixes, name, marks, now);
             let over = flooded.filter(|(account, _)| !account.take(Standing::Learned, now));
             return (
@@ -266,11 +283,12 @@ impl Zones {
         let pattern = domain.and_then(|zone| pattern(&self.secret, Kind::Pattern as u64, name, zone));
         ticket.pattern = pattern.map(|Hash(pattern)| pattern);
         let likely = pattern.is_some_and(|pattern| self.patterns.has(pattern, now));
-        let trusted = likely || ordinary || self.points.of(client, now) >= TRUSTED;
+        let likely = likely && usual;
+        let trusted = likely || usual && (who.ordinary || self.points.of(who.client, now) >= TRUSTED);
         ticket.standing = if trusted { Standing::Trusted } else { Standing::Unknown };
         self.count(&mut ticket, &suffixes, name, hash, marks, now);
         if let Some((account, zone)) = self.flooded(&suffixes, name, marks, now) {
-            let ahead = marks.clients != Mode::Off && self.charge(&mut ticket, client, weight, zone, now);
+            let ahead = marks.clients != Mode::Off && self.charge(&mut ticket, who.payer, who.weight, zone, now);
             // Whoever lives behind the same address as a bot has the names that are likely to exist all the same.
             let held = ahead && !likely && marks.clients == Mode::Enforce;
             ticket.observed = ahead && marks.clients != Mode::Enforce;
@@ -318,7 +336,7 @@ impl Zones {
                 End::Absent(_) | End::Failed(_) => {
                     self.pairs.charge(account, now, (PRICE - HELD) / weight, ALLOWANCE);
                 }
-                End::Empty(_) | End::Dropped => {}
+                End::Empty(_) | End::Lacking | End::Dropped => {}
             }
         }
     }
@@ -337,7 +355,9 @@ impl Zones {
                     let place = self.accounts.claim(*key, zone, now);
                     if let Some(account) = self.accounts.at(place) {
                         account.look(marks, now);
-                        account.ask(tenths, hash.0, child.map_or(hash.0, |(_, key)| key.0));
+                        if !self.is_flooded_itself(child) {
+                            account.ask(tenths, hash.0, child.map_or(hash.0, |(_, key)| key.0));
+                        }
                     }
                     ticket.public = Some(place);
                 }
@@ -346,12 +366,24 @@ impl Zones {
             let place = self.accounts.claim(*key, zone, now);
             let Some(account) = self.accounts.at(place) else { break };
             account.look(marks, now);
-            account.ask(tenths, hash.0, child.map_or(hash.0, |(_, key)| key.0));
+            // What is asked of a flooded zone is its own affair, and hides no flood of the zone around it.
+            if !self.is_flooded_itself(child) {
+                account.ask(tenths, hash.0, child.map_or(hash.0, |(_, key)| key.0));
+            }
             ticket.places.push(place);
             if account.asking() < DEEPER || ticket.places.len() == ticket.places.inline_size() {
                 break;
             }
         }
+    }
+
+    fn is_flooded_itself(&self, zone: Option<&(&[u8], Hash)>) -> bool {
+        zone.and_then(|(_, key)| self.accounts.find(*key)).is_some_and(Account::is_flooded)
+    }
+
+    /// Is the zone next to the one in a place, on the way to the name, flooded itself?
+    fn next_is_flooded(&self, ticket: &Ticket, place: usize) -> bool {
+        ticket.places.get(place).and_then(|place| self.accounts.at(*place)).is_some_and(Account::is_flooded)
     }
 
     /// The flooded zone that a name is in, the closest to it.
@@ -388,9 +420,9 @@ impl Zones {
 
     /// A question is asked.
     pub fn begin(&self, ticket: &Ticket) {
-        for place in ticket.places.iter().chain(&ticket.public) {
+        for (next, place) in ticket.public.iter().map(|place| (0, place)).chain((1..).zip(&ticket.places)) {
             if let Some(account) = self.accounts.at(*place) {
-                account.count(Count::Begun, 1);
+                account.count(Count::Begun, u32::from(!self.next_is_flooded(ticket, next)));
                 account.in_flight.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -402,9 +434,11 @@ impl Zones {
             fault.is_none_or(|fault| fault.len() <= zone.len() || fault.ends_with(zone))
         };
         let suffixes = self.suffixes(name);
-        let zones = suffixes.within(name).skip(1).zip(&ticket.places).map(|(zone, place)| (zone, place, false));
-        let public = suffixes.within(name).next().zip(ticket.public.as_ref()).map(|(zone, place)| (zone, place, true));
-        for (zone, place, public) in zones.chain(public) {
+        let zones = suffixes.within(name).skip(1).zip(&ticket.places).zip(1..);
+        let zones = zones.map(|((zone, place), next)| (zone, place, next, false));
+        let public = suffixes.within(name).next().zip(ticket.public.as_ref());
+        let public = public.map(|(zone, place)| (zone, place, 0, true));
+        for (zone, place, next, public) in zones.chain(public) {
             let Some(account) = self.accounts.at(*place) else { continue };
             let _ = account.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1));
             // A public suffix has done its part where it leads to somebody else.
@@ -415,12 +449,14 @@ impl Zones {
                 End::Absent(fault) | End::Empty(fault) if own(fault) && blame(zone, fault) => Count::Absent,
                 End::Failed(fault) if own(fault) && blame(zone, fault) => Count::Failed,
                 End::Absent(_) | End::Empty(_) | End::Failed(_) => Count::Found,
-                End::Dropped => continue,
+                End::Lacking | End::Dropped => continue,
             };
-            account.count(what, 1);
+            if !self.next_is_flooded(ticket, next) {
+                account.count(what, 1);
+            }
         }
         // That a name has no records of one type says nothing of the names like it.
-        if let Some(pattern) = ticket.pattern.filter(|_| !matches!(end, End::Dropped | End::Empty(_))) {
+        if let Some(pattern) = ticket.pattern.filter(|_| !matches!(end, End::Dropped | End::Empty(_) | End::Lacking)) {
             self.patterns.note(Hash(pattern), end == End::Found, now);
         }
         self.settle(ticket, end, now);
@@ -430,7 +466,8 @@ impl Zones {
     }
 
     fn learn(&self, ticket: &Ticket, suffixes: &Suffixes, name: &[u8], now: Moment) {
-        let account = ticket.places.first().and_then(|place| self.accounts.at(*place));
+        // Of names right below a public suffix it is that one's.
+        let account = ticket.places.first().or(ticket.public.as_ref()).and_then(|place| self.accounts.at(*place));
         let may = ticket.standing == Standing::Learned
             || account.is_none_or(|account| account.learn(LEARN_RATE, LEARN_BURST, now));
         if may {

@@ -379,7 +379,8 @@ pub static LIMITS: [Setting<Settings>; 34] = [
         default: None,
         required: false,
         doc: "Have the kernel drop most packets of sources that are turned away more than 20,000 times a second, before \
-              they are queued. They keep their share. Where the system cannot, nothing is lost but time.",
+              they are queued. They keep their share, and queries with a DNS cookie pass. Where the system cannot, nothing is \
+              lost but time.",
         reason: "A packet that is read to be refused costs almost as much as one that is answered.",
         example: "true",
     },

@@ -2,7 +2,7 @@
 //! all top-level domains, and servers of zones that answer so many questions a second and lose the rest.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,6 +95,8 @@ pub struct Internet {
     pub tallies: Vec<Vec<Tally>>,
     /// What streams ask for before A of the same name, where that is anything.
     also: HashMap<usize, &'static [u16]>,
+    /// Streams that ask for types that nobody has heard of in place of A.
+    random_types: HashSet<usize>,
     /// The longest waits of answered questions by stream, for quantiles.
     pub waits: Vec<Vec<u64>>,
     out: Vec<u8>,
@@ -122,6 +124,7 @@ impl Internet {
             next: 0,
             tallies: Vec::new(),
             also: HashMap::new(),
+            random_types: HashSet::new(),
             waits: Vec::new(),
             out: Vec::new(),
         }
@@ -163,12 +166,19 @@ impl Internet {
         self.also.insert(stream, types);
     }
 
+    /// A stream asks for types that nobody has heard of.
+    pub fn random_types(&mut self, stream: usize) {
+        self.random_types.insert(stream);
+    }
+
     /// A question for A now, after those for what the stream asks as well.
     pub fn ask(&mut self, stream: usize, from: Ipv4Addr, name: &str) {
         for rtype in self.also.get(&stream).copied().unwrap_or_default() {
             self.ask_type(None, from, name, *rtype);
         }
-        self.ask_type(Some(stream), from, name, 1);
+        let unheard_of = 1_000 + (self.next * 7_919 % 50_000) as u16;
+        let rtype = if self.random_types.contains(&stream) { unheard_of } else { 1 };
+        self.ask_type(Some(stream), from, name, rtype);
     }
 
     fn ask_type(&mut self, stream: Option<usize>, from: Ipv4Addr, name: &str, rtype: u16) {

@@ -2,6 +2,7 @@
 
 mod credit;
 mod detector;
+mod evasion;
 mod hour;
 mod internet;
 mod quotas;

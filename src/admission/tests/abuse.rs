@@ -1,0 +1,154 @@
+//! What attackers try at the door: to be taken for somebody else, for many, or for known.
+
+use super::*;
+use crate::wire::Rtype;
+
+const START: Moment = Moment::from_nanos(1_000_000_000_000);
+
+fn admitted(door: &mut Door, now: Moment, asking: &Asking<'_>) -> Admitted {
+    match door.judge(at(now), asking).0 {
+        Verdict::Admitted(admitted) => admitted,
+        turned @ Verdict::Turned(_) => panic!("{turned:?}"),
+    }
+}
+
+#[test]
+fn an_answer_that_costs_nobody_an_octet_makes_nobody_known() {
+    let mut policy = policy(&["10.0.0.0/8"]);
+    // A tenth of that once nothing is left.
+    policy.limits.stranger_rate = 1_000;
+    let mut door = Door::new(&policy);
+    let forged = |number: u32| IpAddr::from((0x0a00_0000 | number).to_be_bytes());
+    // Questions whose answers are no larger, such as those for a transfer.
+    for number in 0..2_000 {
+        let proof = admitted(&mut door, START, &plain(forged(number)));
+        assert_eq!(door.part(START, &proof, b"\x01x\0", 50, 50, true), Parting::Send);
+    }
+    let later = START + Duration::from_secs(1);
+    let pressure = Pressure { dropped: 0.9, ..Pressure::default() };
+    assert_eq!(door.feel(later, &pressure), Level::Closed);
+    let served = (0..2_000).filter(|number| is_admitted(judge(&mut door, later, forged(*number)))).count();
+    assert!(served < 400, "{served} of 2,000 forged addresses were served as if known");
+}
+
+#[test]
+fn random_case_is_the_same_name() {
+    let name = |number: u32| -> Vec<u8> {
+        let letter =
+            |(place, letter): (u32, &u8)| if number >> place & 1 == 1 { letter.to_ascii_uppercase() } else { *letter };
+        (0..).zip(b"\x03www\x07example\x03com\0").map(letter).collect()
+    };
+    let victim = ip("10.0.0.1");
+    // The same large answer to the same network, 100 a second for ten seconds.
+    let sent = |cased: bool| {
+        let mut door = door(&["10.0.0.0/8"], 1);
+        meet(&mut door, START, victim);
+        let answers = (0..1_000u32).filter(|number| {
+            let now = START + Duration::from_millis(u64::from(*number) * 10);
+            let proof = admitted(&mut door, now, &plain(victim));
+            let name = name(if cased { *number << 3 } else { 0 });
+            door.part(now, &proof, &name, 40, 900, true) == Parting::Send
+        });
+        answers.count()
+    };
+    let (plain, cased) = (sent(false), sent(true));
+    assert!(plain < 500 && cased <= plain + 5, "{cased} answers with random case, {plain} without");
+}
+
+#[test]
+fn who_may_not_ask_has_no_connection_and_is_not_known() {
+    let mut door = door(&["10.0.0.0/8"], 1);
+    assert!(!door.accept(START, ip("192.0.2.1"), Level::Open));
+    assert!(door.accept(START, ip("10.0.0.1"), Level::Open));
+}
+
+#[test]
+fn a_connection_that_would_be_refused_is_observed() {
+    let policy = |clients| {
+        let mut policy = policy(&["10.0.0.0/8"]);
+        policy.limits.clients = clients;
+        policy
+    };
+    for (mode, turned) in [(Mode::Enforce, true), (Mode::Observe, false)] {
+        let books = Books::new(&Sizes::small(), &[1; 32]);
+        let mut door = Door::beside(&policy(mode), &books);
+        let open = (0..2_000).filter(|_| door.accept(START, ip("10.0.0.1"), Level::Guard)).count();
+        assert_eq!(open < 2_000, turned, "{mode:?}: {open}");
+        assert!(!books.decisions().of_address(ip("10.0.0.1"), 10).is_empty(), "{mode:?}");
+    }
+}
+
+#[test]
+fn of_a_sender_who_is_refused_several_names_each_is_explained() {
+    let books = Books::new(&Sizes::small(), &[1; 32]);
+    let mut door = Door::beside(&policy(&["10.0.0.0/8"]), &books);
+    for name in [b"\x05first\x04test\0", b"\x06other1\x03foo\0", b"\x05third\x04test\0"] {
+        door.judge(at(START), &Asking { name, ..plain(ip("192.0.2.1")) });
+        assert_eq!(books.decisions().of_name(name, 10).len(), 1, "{name:?}");
+    }
+}
+
+/// A client asks a flooded zone for names that do not exist, from an address of its own or one that is forged.
+#[test]
+fn nobody_pays_for_names_that_were_asked_in_his_name_if_he_has_proven_himself() {
+    let books = Books::new(&Sizes::small(), &[1; 32]);
+    let mut door = Door::beside(&policy(&["10.0.0.0/8"]), &books);
+    let customer = ip("10.0.0.1");
+    let mut now = START;
+    let mut random = 0u32;
+    let mut flood = |door: &mut Door, from: IpAddr, now: Moment| {
+        random += 1;
+        let name = format!("\x08{random:08x}\x04bank\x03com\0");
+        let proof = admitted(door, now, &plain(from));
+        if let Ok(ticket) = door.ask_zone(now, &proof, name.as_bytes(), Rtype::A) {
+            books.zones().begin(&ticket);
+            door.end(now, &ticket, name.as_bytes(), End::Absent(None), std::iter::empty());
+        }
+    };
+    for number in 0..6_000u32 {
+        now = START + Duration::from_millis(u64::from(number));
+        flood(&mut door, IpAddr::from((0x0a40_0000 | (number % 3_000)).to_be_bytes()), now);
+    }
+    assert_eq!(books.zones().list(10, now).len(), 1, "it is flooded");
+    (0..20).for_each(|_| flood(&mut door, customer, now));
+    // He has a history.
+    for site in 0..4u32 {
+        let name = format!("\x05site{site}\x03com\0");
+        let proof = admitted(&mut door, now, &plain(customer));
+        let ticket = door.ask_zone(now, &proof, name.as_bytes(), Rtype::A).expect("no flood there");
+        books.zones().begin(&ticket);
+        door.end(now, &ticket, name.as_bytes(), End::Found, std::iter::once(&proof));
+    }
+    let mut ask = |stream: bool| {
+        let proof = admitted(&mut door, now, &Asking { stream, ..plain(customer) });
+        door.ask_zone(now, &proof, b"\x03new\x04bank\x03com\0", Rtype::A).map(|ticket| ticket.standing)
+    };
+    assert_ne!(ask(false), Ok(Standing::Trusted), "by UDP it may be he");
+    assert_eq!(ask(true), Ok(Standing::Trusted), "by TCP he is who he is");
+}
+
+#[test]
+fn what_strangers_would_be_refused_is_observed_as_if_they_were_real() {
+    let count = |mode: Mode| {
+        let mut policy = policy(&["10.0.0.0/8"]);
+        (policy.limits.rations, policy.limits.stranger_ration) = (mode, 1 << 10);
+        let books = Books::new(&Sizes::small(), &[1; 32]);
+        let mut door = Door::beside(&policy, &books);
+        // A hundred new customers a second, each with three questions, who come by TCP if they are told to.
+        for number in 0..3_000u32 {
+            let now = START + Duration::from_millis(u64::from(number) * 10);
+            let customer = IpAddr::from((0x0a00_0000 | number).to_be_bytes());
+            for _ in 0..3 {
+                let proof = admitted(&mut door, now, &plain(customer));
+                if door.part(now, &proof, b"\x01x\0", 40, 140, true) != Parting::Send {
+                    door.accept(now, customer, Level::Open);
+                }
+            }
+        }
+        let tally = door.tally();
+        let of = |counts: &[u64; Reason::COUNT]| counts[Reason::StrangerRation as usize];
+        of(&tally.turned) + of(&tally.observed)
+    };
+    let (enforced, observed) = (count(Mode::Enforce), count(Mode::Observe));
+    assert!(enforced > 20 && observed.abs_diff(enforced) <= enforced / 4, "{observed} observed, {enforced} enforced");
+}

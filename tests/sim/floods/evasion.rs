@@ -1,0 +1,72 @@
+//! What attackers try so that a flood is not seen, or does not count.
+
+use std::net::Ipv4Addr;
+
+use super::internet::{Internet, Servers};
+use super::{Stream, customer, exists, play, popular, random_label};
+use crate::sim::dice::Dice;
+
+fn bot(dice: &mut Dice) -> Ipv4Addr {
+    Ipv4Addr::from(0x0a40_0000 | dice.below(2_000) as u32)
+}
+
+#[test]
+fn random_types_of_known_names_are_a_flood_like_any_other() {
+    let mut net = Internet::new(31, |_| {});
+    net.zone("bank.com", Servers::alive(100.0), exists, 3);
+    net.random_types(2);
+    let mut streams = [
+        Stream { rate: 200, span: (0, 30), ask: &mut |dice| (customer(dice), popular(dice)) },
+        Stream {
+            rate: 20,
+            span: (0, 30),
+            ask: &mut |dice| (customer(dice), format!("real{}.bank.com", dice.below(5))),
+        },
+        Stream { rate: 2_000, span: (10, 30), ask: &mut |dice| (bot(dice), format!("real{}.bank.com", dice.below(5))) },
+    ];
+    play(&mut net, 31, 30, &mut streams, |_| {});
+    let (people, known, flood) = (net.sum(0, 10, 30), net.sum(1, 14, 30), net.sum(2, 14, 30));
+    let busiest = net.came("bank.com").iter().take(30).skip(14).max().copied().unwrap_or(0);
+    let story = format!("{people:?} {known:?} {flood:?} came {:?} {:?}", net.came("bank.com"), net.engine.counters());
+    assert!(people.success() >= 0.995, "{story}");
+    assert!(known.success() >= 0.99, "{} {story}", known.success());
+    assert!(flood.refused() >= 0.9, "{} {story}", flood.refused());
+    assert!(busiest <= 100, "{busiest} in one second {story}");
+}
+
+#[test]
+fn a_larger_flood_of_a_suffix_below_it_hides_no_flood_of_a_zone() {
+    let mut net = Internet::new(32, |_| {});
+    net.zone("bank.com", Servers::alive(1e6), exists, 30);
+    let mut streams = [
+        Stream { rate: 400, span: (6, 26), ask: &mut |dice| (bot(dice), format!("{}.bank.com", random_label(dice))) },
+        Stream {
+            rate: 4_000,
+            span: (6, 26),
+            ask: &mut |dice| (bot(dice), format!("{}.c.bank.com", random_label(dice))),
+        },
+    ];
+    play(&mut net, 32, 26, &mut streams, |_| {});
+    let (hidden, decoy) = (net.sum(0, 12, 26), net.sum(1, 12, 26));
+    let story = format!("{hidden:?} {decoy:?} {:?} {:?}", net.flooded(), net.engine.counters());
+    assert!(decoy.refused() >= 0.9, "{story}");
+    assert!(hidden.refused() >= 0.9, "{} {story}", hidden.refused());
+}
+
+#[test]
+fn a_few_names_that_exist_hide_no_flood() {
+    let mut net = Internet::new(33, |_| {});
+    net.zone("bank.com", Servers::alive(1e6), exists, 30);
+    let mut streams = [Stream {
+        rate: 2_000,
+        span: (6, 26),
+        ask: &mut |dice| {
+            let prefix = if dice.below(5) == 0 { "real" } else { "no" };
+            (bot(dice), format!("{prefix}{}.bank.com", random_label(dice)))
+        },
+    }];
+    play(&mut net, 33, 26, &mut streams, |_| {});
+    let flood = net.sum(0, 10, 26);
+    let story = format!("{flood:?} {:?} {:?}", net.flooded(), net.engine.counters());
+    assert!(flood.refused() >= 0.9, "{} {story}", flood.refused());
+}
