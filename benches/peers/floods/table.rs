@@ -81,9 +81,10 @@ fn cells(row: &Row) -> [String; 8] {
         share(row.known),
         share(row.new),
         time(row.p99),
-        format!("{:.0}", row.attack),
+        // The sum of nothing is -0.
+        format!("{:.0}", row.attack + 0.0),
         format!("{:.3}", row.upstream),
-        format!("{:.2}", row.reflection),
+        format!("{:.2}", row.reflection + 0.0),
         format!("{:.0} MiB", row.memory),
     ]
 }
