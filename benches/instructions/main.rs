@@ -210,7 +210,10 @@ fn ask(queries: u32, packet: &[u8], case: &Case) {
     }
     // Whoever has come by TCP is no stranger.
     let mut door = Door::beside(&policy.access, &shared.books);
-    (0..clients).for_each(|number| assert!(door.accept(now(0).mono, address(number, clients), Level::Open)));
+    // Who may not ask has no connection either.
+    for number in 0..clients {
+        let _ = door.accept(now(0).mono, address(number, clients), Level::Open);
+    }
     let mut engine = Engine::new(Arc::new(policy), shared, [3; 32]);
     let mut out = Vec::with_capacity(1232);
     let mut answered = 0;
