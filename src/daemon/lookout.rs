@@ -9,8 +9,11 @@ use crate::listener::Socket;
 use crate::net::epoll::Epoll;
 use crate::upstream::Upstream;
 
-/// The runtime, and all that waits for it (connections, timers, orders), has its turn as often as this.
+/// The runtime, and all that waits for it (connections, timers, orders), has its turn as often as this while packets come.
 const VISIT: Duration = Duration::from_millis(1);
+/// The same where they stop coming all at once. A shorter time would be the next that the processor has to be woken for, and
+/// setting that anew for each packet costs as much as a packet.
+const SILENCE: Duration = Duration::from_millis(20);
 /// So many packets a second are many: the next one is there soon.
 const MANY: u64 = 10_000;
 /// Sockets that can be watched here; with more there is no lookout.
@@ -64,7 +67,7 @@ impl Lookout {
     pub fn stay(&mut self, now: Moment) -> bool {
         let staying = self.many && now.since(self.visited) < VISIT;
         if let Some(epoll) = self.epoll.as_mut().filter(|_| staying) {
-            let count = epoll.wait(VISIT).unwrap_or(0);
+            let count = epoll.wait(SILENCE).unwrap_or(0);
             self.ready = (0..count).filter_map(|index| epoll.token(index)).fold(0, |all, token| all | 1 << token);
         }
         self.ready != 0
