@@ -8,6 +8,7 @@ use super::reason::Reason;
 use crate::clock::Moment;
 use crate::memory::Slab;
 use crate::meter::{Hash, Secret};
+use crate::wire::lowered;
 
 /// Octets of a name that are kept to be shown.
 const SHOWN: usize = 8;
@@ -249,12 +250,7 @@ fn unpack(words: &[u64; WORDS], number: usize) -> Option<Decision> {
 
 /// 32 bits of a hash of the name in lower case.
 fn name_hash(secret: &Secret, name: &[u8]) -> u64 {
-    let mut lower = [0; 255];
-    let length = name.len().min(lower.len());
-    for (to, from) in lower.iter_mut().zip(name) {
-        *to = from.to_ascii_lowercase();
-    }
-    secret.octets(0, &lower[..length]).0 >> 32
+    secret.octets(0, &lowered(name)).0 >> 32
 }
 
 #[cfg(test)]

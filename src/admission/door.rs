@@ -9,8 +9,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use smallvec::SmallVec;
-
 use super::access::{Ranges, Standing};
 use super::books::{Books, crowd};
 use super::cookie::{self, Check, Secrets};
@@ -24,6 +22,7 @@ use super::trial::First;
 use super::zones::Vouching;
 use crate::clock::{Moment, Now};
 use crate::meter::{Hash, Loudest, Rate, Secret};
+use crate::wire::lowered;
 
 /// Answers of this many octets more than their question count as the same answer (see [`Reason::SameAnswer`]).
 const SAME_ANSWER: usize = 256;
@@ -540,7 +539,8 @@ impl Door {
         }
         // No forger opens a connection.
         self.books.0.trial.came(trial_key(&self.books.0.secret, address), now);
-        self.books.0.known.note(self.key(address), now);
+        let key = self.key(address);
+        self.books.0.known.note(key, now);
         let class = standing.class.and_then(|number| self.classes.get(usize::from(number)));
         if class.is_some_and(|class| class.exempt) || self.limits.clients == Mode::Off {
             return true;
@@ -556,12 +556,7 @@ impl Door {
         let observed = self.limits.clients == Mode::Observe;
         let action = if observed { Action::Observed } else { Action::Dropped };
         let note = Note { address, name: &[], reason, action, level };
-        self.pen.write(
-            &self.books.0.decisions,
-            now,
-            prefix_key(&self.books.0.secret, Book::Address, address, 128),
-            &note,
-        );
+        self.pen.write(&self.books.0.decisions, now, key, &note);
         observed
     }
 
@@ -780,13 +775,6 @@ impl Door {
         // The upper half of the product is as even as a remainder, and costs no division.
         count > 0 && ((self.dice >> 32) * (count as u64 & 0xffff_ffff)) >> 32 == 0
     }
-}
-
-/// A name in lower case: random case (draft-vixie-dnsext-dns0x20) makes no other name of it.
-fn lowered(name: &[u8]) -> SmallVec<[u8; 255]> {
-    let mut lower = SmallVec::from_slice(name);
-    lower.make_ascii_lowercase();
-    lower
 }
 
 /// Whom the sample of strangers takes for one: a customer of IPv6 has a network of addresses.

@@ -30,6 +30,8 @@ pub struct Lookout {
     /// When counting began, and the packets since then.
     since: Moment,
     received: u64,
+    /// When the last turn ended.
+    ended: Moment,
     /// They were many the last time.
     many: bool,
     /// When the runtime has had its turn, and whether it is having it.
@@ -41,8 +43,8 @@ impl Lookout {
     /// Over these sockets.
     pub fn new(sockets: &[Socket], upstream: &Upstream) -> Lookout {
         let epoll = if sockets.len() <= MOST { watch(sockets, upstream).ok() } else { None };
-        let (since, visited) = (Moment::ZERO, Moment::ZERO);
-        Lookout { epoll, ready: 0, since, received: 0, many: false, visited, away: true }
+        let (since, ended, visited) = (Moment::ZERO, Moment::ZERO, Moment::ZERO);
+        Lookout { epoll, ready: 0, since, received: 0, ended, many: false, visited, away: true }
     }
 
     /// A turn begins.
@@ -54,7 +56,7 @@ impl Lookout {
 
     /// A turn in which so many packets came has ended.
     pub fn end(&mut self, received: usize, now: Moment) {
-        self.ready = 0;
+        (self.ready, self.ended) = (0, now);
         self.received += received as u64;
         let span = now.since(self.since);
         if span >= VISIT {
@@ -64,8 +66,8 @@ impl Lookout {
     }
 
     /// Waits for packets, if that is better done here. False: let the runtime have its turn.
-    pub fn stay(&mut self, now: Moment) -> bool {
-        let staying = self.many && now.since(self.visited) < VISIT;
+    pub fn stay(&mut self) -> bool {
+        let staying = self.many && self.ended.since(self.visited) < VISIT;
         if let Some(epoll) = self.epoll.as_mut().filter(|_| staying) {
             let count = epoll.wait(SILENCE).unwrap_or(0);
             self.ready = (0..count).filter_map(|index| epoll.token(index)).fold(0, |all, token| all | 1 << token);

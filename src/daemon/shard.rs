@@ -94,8 +94,6 @@ pub struct Shard {
     failed: Vec<(AskKey, LinkError)>,
     alarm: Alarm,
     lookout: Lookout,
-    /// When the last turn ended.
-    ended: Moment,
     strain: Strain,
     sieve: Sieve,
     told: Arc<Told>,
@@ -179,7 +177,6 @@ impl Shard {
             response: Vec::new(),
             failed: Vec::new(),
             alarm: Alarm::new(),
-            ended: Moment::ZERO,
             strain: Strain::default(),
             sieve: Sieve::default(),
             told: site.told,
@@ -204,7 +201,7 @@ impl Shard {
                 None => {}
             }
             let more = self.turn(true);
-            if !more && self.lookout.stay(self.ended) {
+            if !more && self.lookout.stay() {
                 continue;
             }
             self.lookout.leave();
@@ -284,7 +281,6 @@ impl Shard {
         let end = clock::mono();
         self.strain.note(now.mono, end);
         self.lookout.end(received, end);
-        self.ended = end;
         // Resolutions that rested go on at once, and not when an alarm rings.
         more || self.engine.poll_timeout().is_some_and(|due| due <= end)
     }

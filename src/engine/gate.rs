@@ -144,7 +144,7 @@ impl Engine {
         Disposition::Answered
     }
 
-    /// Notes who has taken a place for a name never seen, or has left it.
+    /// Notes who has taken a place, or has left it.
     pub(super) fn hold(&mut self, holder: Option<u64>, left: bool) {
         let Some(holder) = holder else { return };
         if !left {

@@ -130,7 +130,7 @@ pub struct Engine {
     tasks: Tasks,
     pending: HashMap<Wanted, Pending, Keyed>,
     running: HashMap<TaskId, Wanted, Keyed>,
-    /// How many questions for names never seen each client has in flight.
+    /// How many questions each client has in flight.
     holding: HashMap<u64, u32, Keyed>,
     hot: Hot,
     /// When those who wait for a task are given a stale answer, the earliest first.

@@ -251,11 +251,15 @@ fn what_follows_from_ranges_is_answered_while_they_last() {
 
 /// Asks in the first second, and only that.
 fn ask(engine: &mut Engine, owner: &Name, rtype: Rtype) -> Disposition {
-    let (mut packet, mut out) = (Vec::new(), Vec::new());
+    ask_from(engine, client(), owner, rtype, SECOND)
+}
+
+fn ask_from(engine: &mut Engine, client: Client, owner: &Name, rtype: Rtype, at: u64) -> Disposition {
+    let mut packet = Vec::new();
     let mut composer = Composer::new(&mut packet, 1, Flags::RD, 512);
     composer.question(&[owner.wire(), &rtype.0.to_be_bytes(), &[0, 1]].concat());
     composer.finish();
-    engine.handle_query(Now::simulated(SECOND), client(), &packet, &mut out)
+    engine.handle_query(Now::simulated(at), client, &packet, &mut Vec::new())
 }
 
 #[test]

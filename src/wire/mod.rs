@@ -13,7 +13,7 @@ mod view;
 
 pub use compose::{Composer, Full, Mark, Section, header_only, set_id};
 pub use message::{Edns, HEADER, MAX_OPTIONS, Message, Record, for_each_option, leading_name, soa_minimum};
-pub use name::{Labels, MAX_LABEL, MAX_NAME, Name, NameError, wire_name_len};
+pub use name::{Labels, MAX_LABEL, MAX_NAME, Name, NameError, lowered, wire_name_len};
 pub use rdata::show_rdata;
 pub use read::{MAX_HOPS, ParseError};
 pub use text::{TextRecord, parse_record};

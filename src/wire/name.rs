@@ -202,6 +202,14 @@ pub(super) fn escape(text: &[u8]) -> Result<(u8, usize), NameError> {
     }
 }
 
+/// A name in wire form, as it came, in lower case: questions in random case (0x20) are about the same name. Nothing is
+/// allocated.
+pub fn lowered(wire: &[u8]) -> SmallVec<[u8; MAX_NAME]> {
+    let mut lower = SmallVec::from_slice(wire);
+    lower.make_ascii_lowercase();
+    lower
+}
+
 /// The length of the uncompressed name at the start of `wire`, its root label included.
 pub fn wire_name_len(wire: &[u8]) -> Option<usize> {
     let mut at = 0;

@@ -21,6 +21,7 @@ use crate::clock::Moment;
 use crate::memory::Slab;
 use crate::meter::{Hash, Points, Secret, Seen, Table};
 use crate::pack::{Fields, Pack, Passage};
+use crate::wire::lowered;
 use account::Account;
 pub use account::{Count, Standing, Told, Why};
 use pattern::{Patterns, pattern};
@@ -503,9 +504,7 @@ impl Zones {
     /// asks for the same popular names, only few of the questions for them are asked upstream. This is on the way of an
     /// answer from the cache, so that nothing here waits for memory: the client gets his point when the next one comes.
     pub fn vouch(&self, client: Hash, name: &[u8], vouching: &mut Vouching, now: Moment) {
-        // No name is longer: nothing is allocated.
-        let mut lower: SmallVec<[u8; 255]> = SmallVec::from_slice(name);
-        lower.make_ascii_lowercase();
+        let lower = lowered(name);
         let key = self.earned_key(client, vouching.domain(self.name(&lower), || self.domain(&lower)));
         self.points.fetch(client);
         self.earned.fetch_all(key);
