@@ -53,7 +53,9 @@ pub struct Pressure {
     pub delay: Duration,
     /// The part of the places for questions in flight that are taken, 0 to 1.
     pub in_flight: f32,
-    /// The part of the memory it may have that it has, 0 to 1.
+    /// The part of the memory it may have that it has, 0 to 1, whichever is the fullest: what the process has beyond its
+    /// plan (caches and tables have a cap of their own, at which they are full and well), what clients on connections have not
+    /// read yet, and the places for those who wait.
     pub memory: f32,
 }
 
@@ -77,7 +79,16 @@ const MARKS: Marks = Marks {
     memory: [0.9, 0.95, 0.98],
 };
 
+/// So much of the memory a pool with an end of its own calls for when it is full. With the default marks that is guard: a few
+/// clients can fill such a pool, and to close the door to all others is not in their hands.
+const POOL: f32 = 0.96;
+
 impl Pressure {
+    /// What a pool of memory with an end of its own counts for as [`memory`](Self::memory), if this part of it is taken.
+    pub fn of_a_pool(taken: f32) -> f32 {
+        taken.min(1.0) * POOL
+    }
+
     /// The highest level that anything here calls for, with the marks scaled by `scale`.
     fn calls_for(&self, scale: f32) -> Level {
         let reached = |value: f32, marks: [f32; 3]| marks.iter().filter(|mark| value >= **mark * scale).count();

@@ -6,6 +6,7 @@
 mod anchors;
 mod descriptors;
 mod error;
+mod headroom;
 mod logging;
 mod lookout;
 mod notices;
@@ -41,6 +42,7 @@ use crate::engine::{Rules, Shared};
 use crate::listener::{self, Bound, Caps, Counters};
 use crate::net::clock;
 use crate::net::socket::{RECEIVE_BUFFER, can_bind, receive_buffer};
+use headroom::Headroom;
 use notices::Notices;
 pub use reload::Reloaded;
 use reload::Reloader;
@@ -206,6 +208,7 @@ pub fn start_from(mut settings: Settings, file: Option<PathBuf>) -> Result<Handl
     });
     let snapshots = snapshots.transpose()?;
     let notices = Arc::new(Notices::default());
+    let headroom = Headroom::of(&settings);
     let (stop, stopped) = watch::channel(false);
 
     let mut handle = Handle {
@@ -237,6 +240,7 @@ pub fn start_from(mut settings: Settings, file: Option<PathBuf>) -> Result<Handl
             engine_seed: seed()?,
             port_seed: seed()?,
             notices: Arc::clone(&notices),
+            headroom: Arc::clone(&headroom),
             told: Arc::clone(&told),
             number,
             stop: stopped.clone(),

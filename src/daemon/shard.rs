@@ -18,13 +18,14 @@ use tracing::{debug, info};
 
 use super::Error;
 use super::anchors::Follows;
+use super::headroom::Headroom;
 use super::lookout::Lookout;
 use super::notices::Notices;
 use super::orders::{Order, Orders};
 use super::seat::Seat;
 use super::sieve::Sieve;
 use super::strain::{Felt, Strain};
-use crate::admission::{Door, Level};
+use crate::admission::{Door, Level, Pressure};
 use crate::clock::{Moment, Now};
 use crate::control::{Told, Word};
 use crate::engine::{
@@ -69,6 +70,7 @@ pub struct Site {
     pub engine_seed: [u8; 32],
     pub port_seed: [u8; 32],
     pub notices: Arc<Notices>,
+    pub headroom: Arc<Headroom>,
     /// Where it says how it is, and as which shard.
     pub told: Arc<Told>,
     pub number: usize,
@@ -85,6 +87,7 @@ pub struct Shard {
     desk: Rc<Desk>,
     counters: Arc<Counters>,
     notices: Arc<Notices>,
+    headroom: Arc<Headroom>,
     /// Where what is seen of trust anchors goes, on the shard that follows them.
     seen: Option<mpsc::Sender<Followed>>,
     age_is_wall: bool,
@@ -172,6 +175,7 @@ impl Shard {
             desk,
             counters: site.counters,
             notices: site.notices,
+            headroom: site.headroom,
             seen,
             age_is_wall: site.age_is_wall,
             response: Vec::new(),
@@ -312,17 +316,20 @@ impl Shard {
                 self.sieve.clear();
             }
         }
+        let memory = self.headroom.part(now.mono).max(Pressure::of_a_pool(self.desk.fullness()));
+        let pressure = Pressure { memory, ..pressure };
         let level = self.engine.feel(now, pressure);
         self.tell();
         if level != self.level.get() {
             info!(
-                "pressure {} after {}: busy {:.0} %, dropped by the kernel {:.1} %, queue {:.0} % full, longest turn {:?}{}",
+                "pressure {} after {}: busy {:.0} %, dropped by the kernel {:.1} %, queue {:.0} % full, longest turn {:?}, memory {:.0} %{}",
                 level.name(),
                 self.level.get().name(),
                 pressure.busy * 100.0,
                 pressure.dropped * 100.0,
                 pressure.queue * 100.0,
                 pressure.delay,
+                pressure.memory * 100.0,
                 if pressure.backlog { ", packets come faster than they are taken" } else { "" }
             );
             self.level.set(level);

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::respond::{self, Asker, Extended};
 use super::types::{Client, Disposition, Transport};
-use super::{Engine, MAX_QUESTIONS, Pending, Waiter, Wanted};
+use super::{Engine, MAX_QUESTIONS, MAX_WAITING, Pending, Waiter, Wanted};
 use crate::admission::{
     Admitted, Asking, CookieReply, End, Level, Origin, Over, Parting, Places, Pressure, Slip, Standing, Ticket, Turned,
     Verdict,
@@ -192,7 +192,8 @@ impl Engine {
     /// Takes what the shell feels of the load on this shard; the level of pressure that follows.
     pub fn feel(&mut self, now: Now, pressure: Pressure) -> Level {
         let in_flight = self.pending.len() as f32 / MAX_QUESTIONS as f32;
-        self.door.feel(now.mono, &Pressure { in_flight, ..pressure })
+        let waiting = Pressure::of_a_pool(self.counters.waiting as f32 / MAX_WAITING as f32);
+        self.door.feel(now.mono, &Pressure { in_flight, memory: pressure.memory.max(waiting), ..pressure })
     }
 
     /// The sources that asked far beyond their share since the last call, and how often they were turned away.

@@ -227,6 +227,11 @@ impl Desk {
         self.unread_total.get()
     }
 
+    /// The part of the room for those that is taken; somewhat more than 1 with the last one of a client.
+    pub fn fullness(&self) -> f32 {
+        self.unread() as f32 / UNREAD_TOTAL as f32
+    }
+
     /// Whether a connection's task has panicked.
     pub fn is_broken(&self) -> bool {
         self.inner.borrow().broken

@@ -1,7 +1,7 @@
 //! Who waits for an answer, who gives way, and what makes a client ordinary.
 
 use super::*;
-use crate::admission::{Asking, Verdict};
+use crate::admission::{Asking, Level, Pressure, Verdict};
 use crate::meter::Hash;
 
 fn open_to_all(shared: &Shared) -> Engine {
@@ -60,4 +60,18 @@ fn what_is_answered_without_looking_makes_nobody_ordinary() {
     }
     assert_eq!(points(&mut engine, bot), 0);
     assert!(points(&mut engine, household) > 0);
+}
+
+#[test]
+fn those_who_wait_are_memory_and_close_nothing() {
+    let mut engine = open_to_all(&filled());
+    for (waiting, level) in [
+        (MAX_WAITING / 2, Level::Open),
+        (MAX_WAITING * 95 / 100, Level::Watch),
+        (MAX_WAITING, Level::Guard),
+        (2 * MAX_WAITING, Level::Guard),
+    ] {
+        engine.counters.waiting = waiting;
+        assert_eq!(engine.feel(Now::simulated(SECOND), Pressure::default()), level, "{waiting}");
+    }
 }
