@@ -37,6 +37,8 @@ pub enum Action {
     Dropped = 3,
     /// SERVFAIL.
     Failed = 4,
+    /// The connection was closed.
+    Closed = 5,
 }
 
 /// One refusal, or several that were alike within a tenth of a second.
@@ -239,7 +241,8 @@ fn unpack(words: &[u64; WORDS], number: usize) -> Option<Decision> {
             1 => Action::Slipped,
             2 => Action::Refused,
             3 => Action::Dropped,
-            _ => Action::Failed,
+            4 => Action::Failed,
+            _ => Action::Closed,
         },
         level: Level::ALL[(flags >> 4 & 3) as usize],
         when: Moment::from_nanos(words[1] >> 32 << TICK),

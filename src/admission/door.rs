@@ -1,6 +1,7 @@
 //! One shard's door: from who asks to what is done about it, the cheapest question first.
 
 mod flood;
+mod streams;
 mod wait;
 
 pub use flood::Places;
@@ -176,6 +177,8 @@ pub struct Tally {
     pub dropped: u64,
     /// Of those turned away: answered with SERVFAIL.
     pub failed: u64,
+    /// Of those turned away: connections that were closed.
+    pub closed: u64,
 }
 
 /// The door of one shard.
@@ -530,42 +533,6 @@ impl Door {
         Verdict::Turned(turned)
     }
 
-    /// Takes the price of a connection out of the accounts of who opens it, whose address it proves; `false`: close it.
-    pub fn accept(&mut self, now: Moment, address: IpAddr, level: Level) -> bool {
-        let address = address.to_canonical();
-        let standing = self.ranges.find(address);
-        if !standing.allowed {
-            return false;
-        }
-        // No forger opens a connection.
-        self.books.0.trial.came(trial_key(&self.books.0.secret, address), now);
-        let key = self.key(address);
-        self.books.0.known.note(key, now);
-        let class = standing.class.and_then(|number| self.classes.get(usize::from(number)));
-        if class.is_some_and(|class| class.exempt) || self.limits.clients == Mode::Off {
-            return true;
-        }
-        let weight = class.map_or(1, |class| class.weight);
-        let accounts = self.ladder.accounts(&self.books.0.secret, address);
-        let full = accounts.iter().enumerate().position(|(index, (key, _))| {
-            let price = accounts.price(index, self.limits.tcp_accept_cost, weight, level);
-            self.answers[1].take(key, now, price).is_err()
-        });
-        let Some(index) = full.filter(|_| level > Level::Open) else { return true };
-        let reason = if index == 0 { Reason::ClientShare } else { Reason::PrefixShare };
-        let observed = self.limits.clients == Mode::Observe;
-        let action = if observed { Action::Observed } else { Action::Dropped };
-        let note = Note { address, name: &[], reason, action, level };
-        self.pen.write(&self.books.0.decisions, now, key, &note);
-        observed
-    }
-
-    /// Whether nothing limits an address.
-    pub fn is_exempt(&self, address: IpAddr) -> bool {
-        let class = self.ranges.find(address.to_canonical()).class;
-        class.and_then(|number| self.classes.get(usize::from(number))).is_some_and(|class| class.exempt)
-    }
-
     /// Asks for leave to resolve a question for somebody: it costs more than an answer from the cache.
     pub fn recurse(&mut self, now: Moment, admitted: &Admitted, name: &[u8]) -> Result<(), Turned> {
         if admitted.exempt || self.limits.recursion == Mode::Off {
@@ -753,6 +720,7 @@ impl Door {
             Action::Slipped => self.tally.slipped += 1,
             Action::Refused => self.tally.refused += 1,
             Action::Failed => self.tally.failed += 1,
+            Action::Closed => self.tally.closed += 1,
             Action::Dropped | Action::Observed => self.tally.dropped += 1,
         }
         let (level, _) = self.controller.level();

@@ -38,11 +38,23 @@ pub enum Reason {
     Late,
     /// The zone's servers are asked as much as they bear.
     ServerQuota,
+    /// As many connections are open as may be.
+    ConnectionsTotal,
+    /// As many are open from the prefix around the client as it may have.
+    ConnectionsPrefix,
+    /// As many are open from the client as it may have.
+    ConnectionsClient,
+    /// A connection idled while there was need of its place.
+    IdleEarly,
+    /// A connection's client does not read its replies, or hardly.
+    SlowReader,
+    /// A connection's client began a question and did not end it.
+    Unfinished,
 }
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Reason; 17] = [
+    pub const ALL: [Reason; 23] = [
         Reason::NotAllowed,
         Reason::RefusedRate,
         Reason::ClientShare,
@@ -60,6 +72,12 @@ impl Reason {
         Reason::Waiting,
         Reason::Late,
         Reason::ServerQuota,
+        Reason::ConnectionsTotal,
+        Reason::ConnectionsPrefix,
+        Reason::ConnectionsClient,
+        Reason::IdleEarly,
+        Reason::SlowReader,
+        Reason::Unfinished,
     ];
     /// How many there are.
     pub const COUNT: usize = Reason::ALL.len();
@@ -89,6 +107,12 @@ impl Reason {
             Reason::Waiting => "waiting",
             Reason::Late => "late",
             Reason::ServerQuota => "server_quota",
+            Reason::ConnectionsTotal => "tcp_total",
+            Reason::ConnectionsPrefix => "tcp_prefix",
+            Reason::ConnectionsClient => "tcp_client",
+            Reason::IdleEarly => "tcp_idle_early",
+            Reason::SlowReader => "tcp_slow_reader",
+            Reason::Unfinished => "tcp_unfinished",
         }
     }
 
@@ -111,6 +135,11 @@ impl Reason {
             Reason::Waiting => "limits.waits_for_one",
             Reason::Late => "limits.patience",
             Reason::ServerQuota => "limits.servers",
+            Reason::ConnectionsTotal | Reason::IdleEarly => "server.tcp_connections",
+            Reason::ConnectionsPrefix => "server.tcp_connections_per_prefix",
+            Reason::ConnectionsClient => "server.tcp_connections_per_client",
+            Reason::SlowReader => "server.tcp_write_timeout",
+            Reason::Unfinished => "server.tcp_idle_timeout",
         }
     }
 
@@ -145,6 +174,14 @@ impl Reason {
                 "the zone's servers lose what is asked of them beyond what they bear; names known to exist come first"
             }
             Reason::ZoneInFlight => "too many names of the zone that were never seen before wait for an answer",
+            Reason::ConnectionsTotal => "as many TCP connections are open as all clients together may have",
+            Reason::ConnectionsPrefix => "as many TCP connections are open as the network around the address may have",
+            Reason::ConnectionsClient => "as many TCP connections are open as the address may have",
+            Reason::IdleEarly => {
+                "its TCP connection idled while few were left or the server was pressed, and was closed before its time"
+            }
+            Reason::SlowReader => "it did not read the replies on its TCP connection, or hardly",
+            Reason::Unfinished => "it began a question on its TCP connection and did not end it within the idle time",
         }
     }
 
@@ -171,6 +208,14 @@ impl Reason {
                 "it ends within seconds once its servers lose nothing any more; or set [limits] servers = \"observe\""
             }
             Reason::ZoneInFlight => "it ends as soon as the zone's servers answer; or set [limits] zones = \"observe\"",
+            Reason::ConnectionsTotal => "it ends when others close theirs; or raise [server] tcp_connections",
+            Reason::ConnectionsPrefix | Reason::ConnectionsClient => {
+                "it closes connections that it does not use; or raise this setting, or make it exempt in a \
+                 [[client_class]]"
+            }
+            Reason::IdleEarly => "it opens another; or raise [server] tcp_connections, if half of them are in use",
+            Reason::SlowReader => "it reads its replies; or raise [server] tcp_write_timeout",
+            Reason::Unfinished => "it sends its questions whole; or raise [server] tcp_idle_timeout",
         }
     }
 }

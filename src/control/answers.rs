@@ -105,6 +105,7 @@ impl Told {
             "observed": by_reason(|word| &word.counters.door.observed),
             "slipped": sum(|word| word.counters.door.slipped),
             "refused": sum(|word| word.counters.door.refused),
+            "closed": sum(|word| word.counters.door.closed),
             "last_reload": self.reloaded.lock().unwrap_or_else(PoisonError::into_inner).map(|(well, when)| json!({
                 "successful": well, "ago": seconds(now, when),
             })),
@@ -254,6 +255,7 @@ fn action_name(action: u8) -> &'static str {
         a if a == Action::Slipped as u8 => "asked for proof",
         a if a == Action::Refused as u8 => "refused",
         a if a == Action::Failed as u8 => "SERVFAIL",
+        a if a == Action::Closed as u8 => "closed",
         _ => "silence",
     }
 }

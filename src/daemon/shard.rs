@@ -339,7 +339,9 @@ impl Shard {
     /// Says how it is, for whoever asks.
     fn tell(&self) {
         let (level, since) = self.engine.level();
-        self.told.say(self.number, Word { counters: self.engine.counters(), level, since });
+        let mut counters = self.engine.counters();
+        counters.door = counters.door.with(&self.connections.borrow().tally());
+        self.told.say(self.number, Word { counters, level, since });
     }
 
     fn take_responses(&mut self, now: Now) -> bool {

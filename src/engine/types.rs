@@ -117,6 +117,13 @@ impl From<Reason> for DropReason {
     fn from(reason: Reason) -> DropReason {
         match reason {
             Reason::NotAllowed | Reason::RefusedRate => DropReason::RefusedRate,
+            // Of connections, never of a packet.
+            Reason::ConnectionsTotal
+            | Reason::ConnectionsPrefix
+            | Reason::ConnectionsClient
+            | Reason::IdleEarly
+            | Reason::SlowReader
+            | Reason::Unfinished => DropReason::Overload,
             Reason::ClientShare => DropReason::ClientLimit,
             Reason::PrefixShare => DropReason::PrefixLimit,
             Reason::Recursion

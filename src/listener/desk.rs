@@ -129,6 +129,8 @@ struct Inner {
     opened: u64,
     waker: Option<Waker>,
     broken: bool,
+    /// There is something to tell, and nothing else.
+    stirred: bool,
 }
 
 /// A shard's desk.
@@ -148,7 +150,10 @@ impl Desk {
     /// The next query of a client that reads its replies, if there is one. Those of others are kept for later.
     pub fn take(&self) -> Option<Query> {
         loop {
-            let (query, replies) = self.inner.borrow_mut().queries.pop_front()?;
+            let mut inner = self.inner.borrow_mut();
+            inner.stirred = false;
+            let (query, replies) = inner.queries.pop_front()?;
+            drop(inner);
             self.room.notify_one();
             if !replies.is_full() {
                 return Some(query);
@@ -207,7 +212,7 @@ impl Desk {
     /// Ready when there is something to take.
     pub fn poll_ready(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.inner.borrow_mut();
-        if inner.queries.is_empty() && inner.gone.is_empty() && !inner.broken {
+        if inner.queries.is_empty() && inner.gone.is_empty() && !inner.broken && !inner.stirred {
             match inner.waker.as_mut() {
                 Some(waker) => waker.clone_from(context.waker()),
                 None => inner.waker = Some(context.waker().clone()),
@@ -235,6 +240,15 @@ impl Desk {
     /// Whether a connection's task has panicked.
     pub fn is_broken(&self) -> bool {
         self.inner.borrow().broken
+    }
+
+    /// Something was counted: the shard has a turn, in which it says so to whoever asks.
+    pub(super) fn stir(&self) {
+        let mut inner = self.inner.borrow_mut();
+        inner.stirred = true;
+        if let Some(waker) = inner.waker.take() {
+            waker.wake();
+        }
     }
 
     pub(super) fn enter(&self) -> (Route, Rc<Replies>) {

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::caps::{Caps, Full, Place};
 use super::desk::{Desk, Query, Replies};
 use super::{Counters, Policy};
-use crate::admission::{Door, Level};
+use crate::admission::{Door, Level, Reason};
 use crate::engine::Route;
 use crate::net::batch::QUERY_ROOM;
 use crate::net::clock;
@@ -63,6 +63,23 @@ impl Terms {
         let usual = self.policy.tcp_idle_timeout;
         (usual / self.caps.haste().max(pressed)).max(SHORTEST_IDLE.min(usual))
     }
+
+    /// A connection of `client` was closed, or not taken: this can be asked later.
+    fn note_closed(&self, client: SocketAddr, reason: Reason) {
+        self.door.borrow_mut().note_closed(clock::mono(), client.ip(), self.level.get(), reason);
+        self.desk.stir();
+    }
+
+    /// A connection of `client` is closed after it was `idle` for so long, with a question begun and not ended if it is
+    /// `partial`.
+    fn note_idle(&self, client: SocketAddr, idle: Duration, partial: bool) {
+        Counters::add(&self.counters.tcp_idle, 1);
+        if partial {
+            self.note_closed(client, Reason::Unfinished);
+        } else if idle < self.policy.tcp_idle_timeout {
+            self.note_closed(client, Reason::IdleEarly);
+        }
+    }
 }
 
 /// Accepts connections until draining begins, in the background. Called inside a runtime whose
@@ -99,16 +116,24 @@ fn admit(stream: TcpStream, client: SocketAddr, terms: &Rc<Terms>) {
     Counters::add(&terms.counters.tcp_accepted, 1);
     if !terms.door.borrow_mut().accept(clock::mono(), client.ip(), terms.level.get()) {
         Counters::add(&terms.counters.tcp_over_share, 1);
+        terms.desk.stir();
         return;
     }
-    match terms.caps.enter(client.ip(), terms.door.borrow().is_exempt(client.ip())) {
+    let exempt = terms.door.borrow().is_exempt(client.ip());
+    let full = match terms.caps.enter(client.ip(), exempt) {
         Ok(place) => {
             tokio::task::spawn_local(serve(stream, client, place, Rc::clone(terms)));
+            return;
         }
-        Err(Full::Total) => Counters::add(&terms.counters.tcp_over_total, 1),
-        Err(Full::Client) => Counters::add(&terms.counters.tcp_over_client, 1),
-        Err(Full::Prefix) => Counters::add(&terms.counters.tcp_over_prefix, 1),
-    }
+        Err(full) => full,
+    };
+    let (counter, reason) = match full {
+        Full::Total => (&terms.counters.tcp_over_total, Reason::ConnectionsTotal),
+        Full::Client => (&terms.counters.tcp_over_client, Reason::ConnectionsClient),
+        Full::Prefix => (&terms.counters.tcp_over_prefix, Reason::ConnectionsPrefix),
+    };
+    Counters::add(counter, 1);
+    terms.note_closed(client, reason);
 }
 
 /// A connection at the desk, until it is dropped.
@@ -131,7 +156,7 @@ async fn serve(mut stream: TcpStream, client: SocketAddr, _place: Place, terms: 
     let (reading, writing) = stream.split();
     tokio::select! {
         biased;
-        () = write(writing, &replies, &terms) => {}
+        () = write(writing, client, &replies, &terms) => {}
         () = read(reading, client, route, &replies, &terms) => {}
         () = replies.wait(|replies| replies.hung_up().then_some(())) => {}
     }
@@ -184,7 +209,7 @@ async fn read(mut stream: ReadHalf<'_>, client: SocketAddr, route: Route, replie
                         _ if replies.in_flight() > 0 => Instant::now(),
                         Some(written) if written > active => written,
                         _ => {
-                            Counters::add(&counters.tcp_idle, 1);
+                            terms.note_idle(client, active.elapsed(), deframer.is_partial());
                             return;
                         }
                     };
@@ -196,7 +221,7 @@ async fn read(mut stream: ReadHalf<'_>, client: SocketAddr, route: Route, replie
 }
 
 /// Writes replies as they come.
-async fn write(mut stream: WriteHalf<'_>, replies: &Rc<Replies>, terms: &Terms) {
+async fn write(mut stream: WriteHalf<'_>, client: SocketAddr, replies: &Rc<Replies>, terms: &Terms) {
     let counters = &*terms.counters;
     let mut buffer = Vec::new();
     loop {
@@ -219,6 +244,7 @@ async fn write(mut stream: WriteHalf<'_>, replies: &Rc<Replies>, terms: &Terms) 
             Err(error) => {
                 if error.kind() == io::ErrorKind::TimedOut {
                     Counters::add(&counters.tcp_slow_reader, 1);
+                    terms.note_closed(client, Reason::SlowReader);
                 }
                 return;
             }

@@ -2,6 +2,7 @@
 //! small Internet resolved through it.
 
 mod client;
+mod door;
 mod program;
 mod resolution;
 mod signed;

@@ -1,6 +1,7 @@
 //! Connections as a client meets them, with a shard that answers as each test likes.
 
 use super::*;
+use crate::admission::{Action, Books, Sizes};
 use std::future::poll_fn;
 use std::net::Ipv4Addr;
 use tokio::io::AsyncReadExt;
@@ -17,6 +18,8 @@ struct Bench {
     caps: Arc<Caps>,
     drain: watch::Sender<bool>,
     level: Rc<Cell<Level>>,
+    door: Rc<RefCell<Door>>,
+    books: Books,
 }
 
 impl Bench {
@@ -36,17 +39,19 @@ impl Bench {
             // A second of a share each, so that it shows on a slow machine too.
             access.limits.tcp_accept_cost = 1_000;
             let (desk, counters) = (Desk::new(), Arc::new(Counters::default()));
+            let books = Books::new(&Sizes::small(), &[0; 32]);
+            let door = Rc::new(RefCell::new(Door::beside(&access, &books)));
             let terms = Terms {
                 policy,
                 desk: Rc::clone(&desk),
                 caps: Arc::clone(&caps),
                 counters: Arc::clone(&counters),
-                door: Rc::new(RefCell::new(Door::new(&access))),
+                door: Rc::clone(&door),
                 level: Rc::clone(&level),
                 draining,
             };
             accept(listener, Rc::new(terms)).expect("accepting");
-            test(Bench { address, desk, counters, caps, drain, level }).await;
+            test(Bench { address, desk, counters, caps, drain, level, door, books }).await;
         });
     }
 
@@ -63,6 +68,15 @@ impl Bench {
             }
             while self.desk.take_gone().is_some() {}
         }
+    }
+
+    /// How often connections were closed for a reason; each is explained.
+    fn closed_for(&self, reason: Reason) -> u64 {
+        let kept = self.books.decisions().of_address(self.address.ip(), 100);
+        let explained = kept.iter().any(|decision| decision.reason == reason && decision.action == Action::Closed);
+        let count = self.door.borrow().tally().turned[reason as usize];
+        assert_eq!(count > 0, explained, "{reason:?}: {kept:?}");
+        count
     }
 
     fn count(&self, name: &str) -> u64 {
@@ -157,6 +171,7 @@ fn an_idle_connection_is_closed_even_if_it_drips() {
         closed(&mut silent).await;
         closed(&mut dripping).await;
         assert_eq!(bench.count("tcp_idle"), 2);
+        assert_eq!((bench.closed_for(Reason::Unfinished), bench.closed_for(Reason::IdleEarly)), (1, 0));
     });
 }
 
@@ -206,7 +221,7 @@ fn a_prefix_has_its_connections_and_gets_them_back() {
         let query = bench.query().await;
         let mut second = bench.connect().await;
         closed(&mut second).await;
-        assert_eq!(bench.count("tcp_over_prefix"), 1);
+        assert_eq!((bench.count("tcp_over_prefix"), bench.closed_for(Reason::ConnectionsPrefix)), (1, 1));
         bench.desk.hang_up(query.route);
         closed(&mut first).await;
         let mut third = bench.connect().await;
@@ -225,6 +240,7 @@ fn there_are_so_many_connections_in_all() {
         let mut second = bench.connect().await;
         closed(&mut second).await;
         assert_eq!((bench.count("tcp_over_total"), bench.caps.open()), (1, 1));
+        assert_eq!((bench.closed_for(Reason::ConnectionsTotal), bench.closed_for(Reason::ConnectionsClient)), (1, 0));
     });
 }
 
@@ -350,7 +366,7 @@ fn clients_that_leave_more_unread_than_all_may_are_cut_off() {
         let mut rest = Vec::new();
         let end = timeout(WAIT, client.read_to_end(&mut rest)).await.expect("closed in time");
         assert!(end.is_err() || rest.len() < 64 << 20, "everything was kept for a client that did not read");
-        assert_eq!(bench.count("tcp_slow_reader"), 1);
+        assert_eq!((bench.count("tcp_slow_reader"), bench.closed_for(Reason::SlowReader)), (1, 1));
         assert!(bench.desk.take_gone().is_some(), "the engine is told that nobody waits any more");
         assert_eq!(hear(&mut modest).await, message(2), "whoever reads is not cut off");
     });
@@ -390,6 +406,7 @@ fn a_share_used_up_closes_the_door_to_more_connections() {
         timeout(WAIT, accepted).await.expect("all accepted in time");
         let turned = bench.count("tcp_over_share");
         assert!((5..=18).contains(&turned), "{turned}");
+        assert_eq!(bench.closed_for(Reason::ClientShare), turned);
     });
 }
 
@@ -401,6 +418,6 @@ fn under_pressure_idle_connections_are_closed_sooner() {
         let mut stream = bench.connect().await;
         let end = timeout(WAIT, stream.read_u8()).await.expect("closed in time");
         assert_eq!(end.expect_err("closed").kind(), io::ErrorKind::UnexpectedEof);
-        assert_eq!(bench.count("tcp_idle"), 1);
+        assert_eq!((bench.count("tcp_idle"), bench.closed_for(Reason::IdleEarly)), (1, 1));
     });
 }

@@ -1,0 +1,63 @@
+//! What the operator is told of clients that are turned away.
+
+use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::client::{connect, hear, query, say};
+use super::program::{Program, free_port};
+
+const WAIT: Duration = Duration::from_secs(20);
+const A: u16 = 1;
+
+/// A server that answers `here.test` to clients on this machine, none of which is exempt, and whom it can be asked by.
+fn start(name: &str, more: &str) -> (Program, SocketAddr, PathBuf) {
+    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+    let control = std::env::temp_dir().join(format!("maeslant-door-{}-{name}", std::process::id()));
+    let config = format!(
+        "[server]\nlisten = [\"{server}\"]\nworkers = 1\ncontrol_socket = {control:?}\n{more}\n[cache]\nmemory = \
+         \"16MiB\"\n[resolver]\nprime = false\n[local]\nrecords = [\"here.test. A 192.0.2.1\"]\n"
+    );
+    let program = Program::start(name, &config);
+    program.log_until("ready");
+    (program, server, control)
+}
+
+/// What `maeslant ctl` prints, once `word` is in it.
+fn ctl(control: &Path, question: &[&str], word: &str) -> String {
+    let deadline = Instant::now() + WAIT;
+    loop {
+        let output = Command::new(env!("CARGO_BIN_EXE_maeslant"))
+            .args(["ctl", "--socket"])
+            .arg(control)
+            .args(question)
+            .output()
+            .expect("it runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if text.contains(word) {
+            return text;
+        }
+        assert!(Instant::now() < deadline, "`{word}` is not said: {text}{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn a_connection_that_a_cap_closed_is_explained() {
+    let more = "tcp_connections_per_client = 2\n[limits]\nexempt = []";
+    let (_program, server, control) = start("caps", more);
+    let mut held = [connect(server), connect(server)];
+    for stream in &mut held {
+        say(stream, &query(1, "here.test", A));
+        assert_eq!(hear(stream).rcode, 0);
+    }
+    let mut third = connect(server);
+    assert!(!matches!(third.read(&mut [0]), Ok(1..)), "a third connection has its place");
+    let explained = ctl(&control, &["explain", "127.0.0.1"], "tcp_client");
+    for word in ["tcp_client (closed), 1 times", "server.tcp_connections_per_client", "raise this setting"] {
+        assert!(explained.contains(word), "`{word}` is not in: {explained}");
+    }
+    // Nothing else happens that would have the shard say how it is.
+    ctl(&control, &["status"], "tcp_client 1");
+}
