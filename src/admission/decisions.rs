@@ -1,5 +1,6 @@
 //! The last million refusals, to say later why somebody was not served.
 
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -24,7 +25,7 @@ const HOLD: u64 = 100_000_000;
 const NAMES: u8 = 8;
 
 /// What was done instead of answering.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(u8)]
 pub enum Action {
     /// Nothing: the limit only observes, or there was room.
@@ -39,6 +40,31 @@ pub enum Action {
     Failed = 4,
     /// The connection was closed.
     Closed = 5,
+}
+
+impl Action {
+    /// As it is shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Action::Observed => "observed",
+            Action::Slipped => "asked for proof",
+            Action::Refused => "refused",
+            Action::Dropped => "silence",
+            Action::Failed => "SERVFAIL",
+            Action::Closed => "closed",
+        }
+    }
+
+    fn from_number(number: u8) -> Action {
+        match number {
+            0 => Action::Observed,
+            1 => Action::Slipped,
+            2 => Action::Refused,
+            3 => Action::Dropped,
+            4 => Action::Failed,
+            _ => Action::Closed,
+        }
+    }
 }
 
 /// One refusal, or several that were alike within a tenth of a second.
@@ -88,19 +114,27 @@ impl Decisions {
     /// What is kept of an address (any in the same /64 for IPv6), the latest first, at most `most`.
     pub fn of_address(&self, address: IpAddr, most: usize) -> Vec<Decision> {
         let wanted = pack(address.to_canonical());
-        self.search(most, |words, v4| (words[0], v4) == wanted)
+        self.search(self.entries.len(), most, |words, v4| (words[0], v4) == wanted)
     }
 
     /// What is kept of a name (in wire form, any case), the latest first, at most `most`.
     pub fn of_name(&self, name: &[u8], most: usize) -> Vec<Decision> {
         let wanted = name_hash(&self.secret, name);
-        self.search(most, |words, _| words[1] & 0xffff_ffff == wanted)
+        self.search(self.entries.len(), most, |words, _| words[1] & 0xffff_ffff == wanted)
     }
 
-    fn search(&self, most: usize, wanted: impl Fn(&[u64; WORDS], bool) -> bool) -> Vec<Decision> {
+    /// Of the `looked_at` places taken last the latest decision for each reason, the latest first.
+    pub fn latest(&self, looked_at: usize) -> Vec<Decision> {
+        let seen = [const { Cell::new(false) }; Reason::COUNT];
+        self.search(looked_at, Reason::COUNT, |words, _| {
+            seen.get(usize::from(words[3] as u8)).is_some_and(|seen| !seen.replace(true))
+        })
+    }
+
+    fn search(&self, looked_at: usize, most: usize, wanted: impl Fn(&[u64; WORDS], bool) -> bool) -> Vec<Decision> {
         let end = self.next.load(Ordering::Acquire);
         let mut found = Vec::new();
-        for number in (end.saturating_sub(self.entries.len())..end).rev() {
+        for number in (end.saturating_sub(looked_at.min(self.entries.len()))..end).rev() {
             let entry = &self.entries[number & (self.entries.len() - 1)];
             let meta = entry[3].load(Ordering::Acquire);
             let words = [0, 1, 2].map(|at: usize| entry[at].load(Ordering::Relaxed));
@@ -236,14 +270,7 @@ fn unpack(words: &[u64; WORDS], number: usize) -> Option<Decision> {
         address,
         name,
         reason: Reason::from_number(words[3] as u8)?,
-        action: match flags & 0xf {
-            0 => Action::Observed,
-            1 => Action::Slipped,
-            2 => Action::Refused,
-            3 => Action::Dropped,
-            4 => Action::Failed,
-            _ => Action::Closed,
-        },
+        action: Action::from_number((flags & 0xf) as u8),
         level: Level::ALL[(flags >> 4 & 3) as usize],
         when: Moment::from_nanos(words[1] >> 32 << TICK),
         times: (words[3] >> 32) as u32,

@@ -643,7 +643,8 @@ static LOG: [Setting<Settings>; 2] = [
         default: None,
         required: false,
         doc: "How much is logged: errors only, also warnings, also what happens in the life of the server, also what \
-              helps to find a fault. Queries of clients are never logged one by one.",
+              helps to find a fault. Queries of clients are never logged one by one: of those turned away there is an \
+              example for each reason, at most every ten seconds, with how many there were.",
         reason: "An operator sees start, stop, reload and trouble, and the log does not grow with traffic.",
         example: r#""info""#,
     },

@@ -214,20 +214,20 @@ fn told(zone: &ToldZone, now: Moment) -> Value {
 
 /// What was refused, summed up by reason and action, the most frequent first.
 fn reasons(found: &[Decision], now: Moment) -> Vec<Value> {
-    let mut sums: BTreeMap<(Reason, u8), (u64, Moment, Moment)> = BTreeMap::new();
+    let mut sums: BTreeMap<(Reason, Action), (u64, Moment, Moment)> = BTreeMap::new();
     for decision in found {
-        let sum = sums.entry((decision.reason, decision.action as u8)).or_insert((0, decision.when, decision.when));
+        let sum = sums.entry((decision.reason, decision.action)).or_insert((0, decision.when, decision.when));
         sum.0 += u64::from(decision.times);
         sum.1 = sum.1.min(decision.when);
         sum.2 = sum.2.max(decision.when);
     }
     let mut sums: Vec<_> = sums.into_iter().collect();
     sums.sort_by_key(|(_, (times, ..))| std::cmp::Reverse(*times));
-    let one = |((reason, action), (times, first, latest)): &((Reason, u8), (u64, Moment, Moment))| {
+    let one = |((reason, action), (times, first, latest)): &((Reason, Action), (u64, Moment, Moment))| {
         json!({
             "reason": reason.name(),
             "text": reason.text(),
-            "action": action_name(*action),
+            "action": action.name(),
             "times": times,
             "since": seconds(now, *first),
             "until": seconds(now, *latest),
@@ -242,22 +242,11 @@ fn last(found: &[Decision], now: Moment) -> Vec<Value> {
     let one = |decision: &Decision| {
         json!({
             "ago": seconds(now, decision.when), "address": decision.address.to_string(), "name": decision.name,
-            "reason": decision.reason.name(), "action": action_name(decision.action as u8),
+            "reason": decision.reason.name(), "action": decision.action.name(),
             "level": decision.level.name(), "times": decision.times,
         })
     };
     found.iter().take(SHOWN).map(one).collect()
-}
-
-fn action_name(action: u8) -> &'static str {
-    match action {
-        a if a == Action::Observed as u8 => "observed",
-        a if a == Action::Slipped as u8 => "asked for proof",
-        a if a == Action::Refused as u8 => "refused",
-        a if a == Action::Failed as u8 => "SERVFAIL",
-        a if a == Action::Closed as u8 => "closed",
-        _ => "silence",
-    }
 }
 
 /// To a tenth.

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 pub use socket::{Socket, ask};
 
-use crate::admission::{Level, Policy};
+use crate::admission::{Decisions, Level, Policy, Tally};
 use crate::clock::Moment;
 use crate::engine::{Counters, Shared};
 
@@ -96,6 +96,16 @@ impl Told {
     /// Takes the policy that is in force now.
     pub fn set_policy(&self, policy: &Policy) {
         policy.clone_into(&mut self.policy.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// What the doors of all shards have seen.
+    pub fn door(&self) -> Tally {
+        self.words().iter().fold(Tally::default(), |sum, word| sum.with(&word.counters.door))
+    }
+
+    /// What was turned away lately.
+    pub fn decisions(&self) -> &Decisions {
+        self.shared.books.decisions()
     }
 
     fn words(&self) -> Vec<Word> {

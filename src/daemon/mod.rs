@@ -13,6 +13,7 @@ mod notices;
 mod once;
 mod orders;
 mod reload;
+mod sample;
 mod seat;
 mod shard;
 mod sieve;

@@ -22,6 +22,7 @@ use super::headroom::Headroom;
 use super::lookout::Lookout;
 use super::notices::Notices;
 use super::orders::{Order, Orders};
+use super::sample::Sample;
 use super::seat::Seat;
 use super::sieve::Sieve;
 use super::strain::{Felt, Strain};
@@ -124,6 +125,7 @@ impl Shard {
             // What is learned of the root is there for all.
             if leads {
                 shard.engine.start(clock::read(shard.age_is_wall));
+                Sample::begin(Arc::clone(&shard.told));
             }
             began();
             shard.serve(stop, rules).await;

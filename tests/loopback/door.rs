@@ -46,7 +46,7 @@ fn ctl(control: &Path, question: &[&str], word: &str) -> String {
 #[test]
 fn a_connection_that_a_cap_closed_is_explained() {
     let more = "tcp_connections_per_client = 2\n[limits]\nexempt = []";
-    let (_program, server, control) = start("caps", more);
+    let (program, server, control) = start("caps", more);
     let mut held = [connect(server), connect(server)];
     for stream in &mut held {
         say(stream, &query(1, "here.test", A));
@@ -60,4 +60,9 @@ fn a_connection_that_a_cap_closed_is_explained() {
     }
     // Nothing else happens that would have the shard say how it is.
     ctl(&control, &["status"], "tcp_client 1");
+    let log = program.log_until("tcp_client");
+    let line = log.last().expect("a line");
+    for word in ["turned away: ", "times=1", "address=\"127.0.0.1\"", "server.tcp_connections_per_client"] {
+        assert!(line.contains(word), "`{word}` is not in: {line}");
+    }
 }
