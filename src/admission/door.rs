@@ -214,7 +214,7 @@ pub struct Door {
 struct Class {
     weight: u32,
     exempt: bool,
-    require_cookie: bool,
+    require_cookie: Mode,
 }
 
 /// What came of the cookie option.
@@ -247,7 +247,7 @@ impl Door {
             exempt: class.exempt,
             require_cookie: class.require_cookie,
         };
-        let exempt = Class { weight: 1, exempt: true, require_cookie: false };
+        let exempt = Class { weight: 1, exempt: true, require_cookie: Mode::Off };
         let cookies = policy.cookies.enabled.then(|| match &policy.cookies.secrets[..] {
             [] => Secrets::new(books.0.cookie_secret, &[]),
             [first, others @ ..] => Secrets::new(*first, others),
@@ -348,7 +348,7 @@ impl Door {
         }
         let shown = self.shown(now, address, asking.cookie);
         let class = class.and_then(|number| self.classes.get(usize::from(number)).copied());
-        let class = class.unwrap_or(Class { weight: 1, exempt: false, require_cookie: false });
+        let class = class.unwrap_or(Class { weight: 1, exempt: false, require_cookie: Mode::Off });
         let mut admitted = Admitted {
             address,
             keys,
@@ -364,7 +364,10 @@ impl Door {
             self.count(&admitted);
             return (Verdict::Admitted(admitted), shown.reply);
         }
-        if class.require_cookie && !admitted.proven {
+        if class.require_cookie == Mode::Observe && !admitted.proven {
+            self.observe(now.mono, &admitted, asking.name, Reason::CookieRequired);
+        }
+        if class.require_cookie == Mode::Enforce && !admitted.proven {
             let slip = if shown.reply == CookieReply::None { Slip::Truncated } else { Slip::BadCookie };
             return (self.prove(now.mono, &admitted, asking.name, slip, Reason::CookieRequired), shown.reply);
         }

@@ -70,13 +70,14 @@ pub struct ClientClass {
     pub weight: usize,
     /// No limit holds for it, and nothing that it asks counts against the prefixes around it.
     pub exempt: bool,
-    /// By UDP it is answered only with a valid cookie (RFC 7873 §5.2.3); without one it gets BADCOOKIE or TC=1.
-    pub require_cookie: bool,
+    /// By UDP it is answered only with a valid cookie (RFC 7873 §5.2.3); without one it gets BADCOOKIE or TC=1. Off by
+    /// default.
+    pub require_cookie: Mode,
 }
 
 impl Default for ClientClass {
     fn default() -> ClientClass {
-        ClientClass { name: String::new(), prefixes: Vec::new(), weight: 1, exempt: false, require_cookie: false }
+        ClientClass { name: String::new(), prefixes: Vec::new(), weight: 1, exempt: false, require_cookie: Mode::Off }
     }
 }
 
@@ -151,7 +152,7 @@ pub struct Limits {
     pub same_answer_ration: u64,
     /// All addresses never seen before may be sent so many octets a second, all together, beyond what came from them.
     pub stranger_ration: u64,
-    /// Addresses behind which many clients stand have up to 64 shares, by how many different cached names they
+    /// No limit, since it gives more and never less: addresses behind which many clients stand have up to 64 shares, by how many different cached names they
     /// asked for in the last minutes.
     pub crowds: bool,
     /// Hold zones that are flooded with names that do not exist to a quota.
@@ -179,7 +180,11 @@ pub struct Limits {
     /// So many answers a second that were held back leave for one address; 0: as they come. At 1,232 octets each 4
     /// Mbit/s, and no more in the first moment than in the next.
     pub release_rate: u32,
-    /// Thin out the loudest sources before they reach a socket's queue, where the system can.
+    /// Hold clients and the prefixes around them to a number of TCP connections, and close idle ones sooner where places
+    /// or time run short. The number of all connections is what the system has, and holds whatever this says.
+    pub connections: Mode,
+    /// Thin out the loudest sources before they reach a socket's queue, where the system can: those that `clients` turns
+    /// away, and only while that is enforced.
     pub kernel_filter: bool,
     /// A level of pressure is left after this long without need of it.
     pub calm: Duration,
@@ -221,6 +226,7 @@ impl Default for Limits {
             waits_for_one: 32,
             patience: Duration::from_secs(5),
             release_rate: 400,
+            connections: Mode::Enforce,
             kernel_filter: true,
             calm: Duration::from_secs(5),
         }

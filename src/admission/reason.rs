@@ -135,7 +135,8 @@ impl Reason {
             Reason::Waiting => "limits.waits_for_one",
             Reason::Late => "limits.patience",
             Reason::ServerQuota => "limits.servers",
-            Reason::ConnectionsTotal | Reason::IdleEarly => "server.tcp_connections",
+            Reason::ConnectionsTotal => "server.tcp_connections",
+            Reason::IdleEarly => "limits.connections",
             Reason::ConnectionsPrefix => "server.tcp_connections_per_prefix",
             Reason::ConnectionsClient => "server.tcp_connections_per_client",
             Reason::SlowReader => "server.tcp_write_timeout",
@@ -193,7 +194,7 @@ impl Reason {
                 "put it into a [[client_class]] with a larger weight, or raise [limits] client_rate and client_burst"
             }
             Reason::Stranger => "it proves itself with a DNS cookie or by TCP; or raise [limits] stranger_rate",
-            Reason::CookieRequired => "let it send DNS cookies, or take require_cookie from its class",
+            Reason::CookieRequired => "let it send DNS cookies, or set require_cookie = \"off\" in its class",
             Reason::Ration | Reason::StrangerRation | Reason::SameAnswer => {
                 "it proves itself with a DNS cookie or by TCP; or raise this setting"
             }
@@ -213,7 +214,10 @@ impl Reason {
                 "it closes connections that it does not use; or raise this setting, or make it exempt in a \
                  [[client_class]]"
             }
-            Reason::IdleEarly => "it opens another; or raise [server] tcp_connections, if half of them are in use",
+            Reason::IdleEarly => {
+                "it opens another; or raise [server] tcp_connections, if half of them are in use, or set [limits] \
+                 connections = \"observe\""
+            }
             Reason::SlowReader => "it reads its replies; or raise [server] tcp_write_timeout",
             Reason::Unfinished => "it sends its questions whole; or raise [server] tcp_idle_timeout",
         }

@@ -323,7 +323,8 @@ fn a_weight_is_so_many_shares() {
 
 #[test]
 fn a_class_can_be_made_to_show_cookies() {
-    let mut door = Door::new(&class("10.1.0.0/16", ClientClass { require_cookie: true, ..ClientClass::default() }));
+    let showing = |mode| class("10.1.0.0/16", ClientClass { require_cookie: mode, ..ClientClass::default() });
+    let mut door = Door::new(&showing(Mode::Enforce));
     let client = ip("10.1.0.1");
     let turned = |slip| Verdict::Turned(Turned::Slip(slip, Reason::CookieRequired));
     assert_eq!(judge(&mut door, START, client), turned(Slip::Truncated));
@@ -333,6 +334,15 @@ fn a_class_can_be_made_to_show_cookies() {
     assert!(is_admitted(door.judge(at(START), &Asking { cookie: Some(&cookie), ..plain(client) }).0));
     assert!(is_admitted(door.judge(at(START), &Asking { stream: true, ..plain(client) }).0));
     assert!(is_admitted(judge(&mut door, START, ip("10.2.0.1"))));
+    let enforced = door.tally().turned[Reason::CookieRequired as usize];
+    for (mode, observed) in [(Mode::Observe, enforced), (Mode::Off, 0)] {
+        let mut door = Door::new(&showing(mode));
+        assert!(is_admitted(judge(&mut door, START, client)));
+        assert!(is_admitted(door.judge(at(START), &Asking { cookie: Some(&[9; 8]), ..plain(client) }).0));
+        assert!(is_admitted(door.judge(at(START), &Asking { stream: true, ..plain(client) }).0));
+        let tally = door.tally();
+        assert_eq!((tally.observed[Reason::CookieRequired as usize], tally.slipped), (observed, 0), "{mode:?}");
+    }
 }
 
 #[test]

@@ -6,8 +6,8 @@ use super::respond::{self, Asker, Extended};
 use super::types::{Client, Disposition, Transport};
 use super::{Engine, MAX_QUESTIONS, MAX_WAITING, Pending, Waiter, Wanted};
 use crate::admission::{
-    Admitted, Asking, CookieReply, End, Level, Origin, Over, Parting, Places, Pressure, Slip, Standing, Ticket, Turned,
-    Verdict,
+    Admitted, Asking, CookieReply, End, Level, Mode, Origin, Over, Parting, Places, Pressure, Slip, Standing, Ticket,
+    Turned, Verdict,
 };
 use crate::clock::{Moment, Now};
 use crate::resolve::{Failure, Limit, Outcome};
@@ -201,9 +201,11 @@ impl Engine {
         self.door.take_loud()
     }
 
-    /// Whether the policy lets the kernel thin out such sources.
+    /// Whether the policy lets the kernel thin out such sources: it carries out what is decided here, and where that only
+    /// observes there is nothing to carry out.
     pub fn may_filter(&self) -> bool {
-        self.policy.access.limits.kernel_filter
+        let limits = &self.policy.access.limits;
+        limits.kernel_filter && limits.clients == Mode::Enforce
     }
 
     /// How hard this shard is pressed, and since when.
@@ -382,7 +384,7 @@ mod tests {
             policy.access.classes = vec![ClientClass {
                 name: "strict".to_owned(),
                 prefixes: vec!["10.0.0.0/24".parse().expect("a prefix")],
-                require_cookie: true,
+                require_cookie: Mode::Enforce,
                 ..ClientClass::default()
             }];
         });
@@ -423,6 +425,34 @@ mod tests {
             assert!(counted.door.turned.iter().sum::<u64>() > 10_000, "{transport:?}: {counted:?}");
             assert!(transport == Transport::Tcp || sent <= received, "{sent} octets for {received}");
         }
+    }
+
+    #[test]
+    fn the_kernel_drops_nothing_on_our_word_where_clients_are_only_observed() {
+        let loud = |clients: Mode, strangers: Mode| {
+            let mut engine = engine(|policy| {
+                policy.access.limits.clients = clients;
+                policy.access.limits.strangers = strangers;
+            });
+            ask(&mut engine, client(1, Transport::Udp), &query(HERE, None));
+            pressed(&mut engine, Level::Guard);
+            // One that was served before asks far too much, and others were never seen.
+            for number in 0..30_000u32 {
+                let mut asker = client(1, Transport::Udp);
+                if number % 2 == 0 {
+                    let [_, b, c, d] = number.to_be_bytes();
+                    asker.addr.set_ip(IpAddr::from([10, 1 + b, c, d]));
+                }
+                ask(&mut engine, asker, &query(HERE, None));
+            }
+            let loud: Vec<_> = engine.take_loud().into_iter().map(|(source, _)| source).collect();
+            (loud, engine.may_filter())
+        };
+        let one = vec![IpAddr::from([10, 0, 0, 1])];
+        assert_eq!(loud(Mode::Enforce, Mode::Enforce), (one.clone(), true));
+        assert_eq!(loud(Mode::Enforce, Mode::Observe), (one, true), "never for being a stranger");
+        assert_eq!(loud(Mode::Observe, Mode::Enforce), (Vec::new(), false));
+        assert_eq!(loud(Mode::Off, Mode::Enforce), (Vec::new(), false));
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::admission::Mode;
+
 /// Why a connection has no place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Full {
@@ -36,11 +38,16 @@ impl Caps {
         Arc::new(Caps { total, most, open: AtomicUsize::new(0), prefixes: Mutex::default() })
     }
 
-    /// A place for a connection from `client`, taken until it is dropped. Who is exempt has as many as there are.
-    pub fn enter(self: &Arc<Caps>, client: IpAddr, exempt: bool) -> Result<Place, Full> {
+    /// A place for a connection from `client`, taken until it is dropped, and what is full although it has one: with
+    /// `Observe` nobody but all together is held to a number, and who has a place beyond his own takes none of his prefix;
+    /// with `Off` nothing is counted but all of them.
+    pub fn enter(self: &Arc<Caps>, client: IpAddr, mode: Mode) -> Result<(Place, Option<Full>), Full> {
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.total {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return Err(Full::Total);
+        }
+        if mode == Mode::Off {
+            return Ok((Place { caps: Arc::clone(self), within: None }, None));
         }
         let within = prefixes(client);
         let mut prefixes = self.prefixes();
@@ -48,16 +55,18 @@ impl Caps {
             .iter()
             .zip(self.most)
             .find_map(|(prefix, (most, full))| (prefixes.get(prefix).copied().unwrap_or(0) >= most).then_some(full));
-        if let Some(full) = full.filter(|_| !exempt) {
-            drop(prefixes);
-            self.open.fetch_sub(1, Ordering::Relaxed);
-            return Err(full);
-        }
-        for prefix in within {
-            *prefixes.entry(prefix).or_insert(0) += 1;
+        match full {
+            Some(full) if mode == Mode::Enforce => {
+                drop(prefixes);
+                self.open.fetch_sub(1, Ordering::Relaxed);
+                return Err(full);
+            }
+            Some(_) => {}
+            None => within.iter().for_each(|prefix| *prefixes.entry(*prefix).or_insert(0) += 1),
         }
         drop(prefixes);
-        Ok(Place { caps: Arc::clone(self), within })
+        let within = full.is_none().then_some(within);
+        Ok((Place { caps: Arc::clone(self), within }, full))
     }
 
     /// How many times shorter than usual idle connections are kept: the fewer places are left, the shorter.
@@ -85,13 +94,14 @@ impl Caps {
 #[derive(Debug)]
 pub struct Place {
     caps: Arc<Caps>,
-    within: [Prefix; LEVELS],
+    /// Where it counts, besides among all.
+    within: Option<[Prefix; LEVELS]>,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut prefixes = self.caps.prefixes();
-        for prefix in &self.within {
+        for prefix in self.within.iter().flatten() {
             if let Some(open) = prefixes.get_mut(prefix) {
                 *open -= 1;
                 if *open == 0 {
@@ -128,43 +138,76 @@ mod tests {
     #[test]
     fn a_prefix_has_its_share_and_all_together_theirs() {
         let caps = Caps::new(4, 2, 2);
-        let first = caps.enter(ip("192.0.2.1"), false).expect("a place");
-        let _second = caps.enter(ip("192.0.2.200"), false).expect("a place");
-        assert_eq!(caps.enter(ip("192.0.2.7"), false).map(drop), Err(Full::Prefix));
-        let _third = caps.enter(ip("192.0.3.1"), false).expect("a place");
-        let _fourth = caps.enter(ip("2001:db8::1"), false).expect("a place");
-        assert_eq!(caps.enter(ip("198.51.100.1"), false).map(drop), Err(Full::Total));
+        let first = caps.enter(ip("192.0.2.1"), Mode::Enforce).expect("a place");
+        let _second = caps.enter(ip("192.0.2.200"), Mode::Enforce).expect("a place");
+        assert_eq!(caps.enter(ip("192.0.2.7"), Mode::Enforce).map(drop), Err(Full::Prefix));
+        let _third = caps.enter(ip("192.0.3.1"), Mode::Enforce).expect("a place");
+        let _fourth = caps.enter(ip("2001:db8::1"), Mode::Enforce).expect("a place");
+        assert_eq!(caps.enter(ip("198.51.100.1"), Mode::Enforce).map(drop), Err(Full::Total));
         drop(first);
         assert_eq!(caps.open(), 3);
-        assert!(caps.enter(ip("192.0.2.7"), false).is_ok());
+        assert!(caps.enter(ip("192.0.2.7"), Mode::Enforce).is_ok());
     }
 
     #[test]
     fn ipv6_clients_are_counted_by_56() {
         let caps = Caps::new(10, 1, 1);
-        let _one = caps.enter(ip("2001:db8:0:1200::1"), false).expect("a place");
-        assert_eq!(caps.enter(ip("2001:db8:0:12ff:ffff::1"), false).map(drop), Err(Full::Prefix));
-        assert_eq!(caps.enter(ip("2001:db8:0:1200:ffff::1"), false).map(drop), Err(Full::Client), "the same /64");
-        assert!(caps.enter(ip("2001:db8:0:1300::1"), false).is_ok());
+        let _one = caps.enter(ip("2001:db8:0:1200::1"), Mode::Enforce).expect("a place");
+        assert_eq!(caps.enter(ip("2001:db8:0:12ff:ffff::1"), Mode::Enforce).map(drop), Err(Full::Prefix));
+        assert_eq!(
+            caps.enter(ip("2001:db8:0:1200:ffff::1"), Mode::Enforce).map(drop),
+            Err(Full::Client),
+            "the same /64"
+        );
+        assert!(caps.enter(ip("2001:db8:0:1300::1"), Mode::Enforce).is_ok());
     }
 
     #[test]
     fn nothing_stays_behind() {
         let caps = Caps::new(10, 1, 1);
-        drop((caps.enter(ip("192.0.2.1"), false), caps.enter(ip("192.0.2.2"), false)));
+        drop((caps.enter(ip("192.0.2.1"), Mode::Enforce), caps.enter(ip("192.0.2.2"), Mode::Enforce)));
         assert_eq!((caps.open(), caps.prefixes().len()), (0, 0));
         let none = Caps::new(10, 10, 0);
-        assert!(none.enter(ip("192.0.2.1"), false).is_err());
+        assert!(none.enter(ip("192.0.2.1"), Mode::Enforce).is_err());
         assert_eq!((none.open(), none.prefixes().len()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_observed_is_what_would_have_been_refused() {
+        let run = |mode: Mode| {
+            let caps = Caps::new(100, 2, 3);
+            let mut held = std::collections::VecDeque::new();
+            let mut over = Vec::new();
+            // Each of three neighbours opens connections in turn; what has been open for long is closed.
+            for number in 0..60u8 {
+                let client = IpAddr::from([192, 0, 2, number % 3]);
+                let (place, full) = match caps.enter(client, mode) {
+                    Ok((place, full)) => (Some(place), full),
+                    Err(full) => (None, Some(full)),
+                };
+                over.extend(full.map(|full| (number, full)));
+                held.push_back(place);
+                if held.len() > 5 {
+                    held.pop_front();
+                }
+            }
+            (over, caps.open())
+        };
+        let (refused, _) = run(Mode::Enforce);
+        assert!(refused.len() > 10, "{refused:?}");
+        assert_eq!(run(Mode::Observe), (refused, 5));
+        assert_eq!(run(Mode::Off), (Vec::new(), 5));
+        let none = Caps::new(0, 1, 1);
+        assert_eq!(none.enter(ip("192.0.2.1"), Mode::Off).map(drop), Err(Full::Total), "there are no more");
     }
 
     #[test]
     fn one_client_does_not_take_all_places_of_its_neighbours() {
         let caps = Caps::new(10, 2, 3);
-        let _held: Vec<_> = (0..2).map(|_| caps.enter(ip("192.0.2.1"), false).expect("a place")).collect();
-        assert_eq!(caps.enter(ip("192.0.2.1"), false).map(drop), Err(Full::Client));
-        let _neighbour = caps.enter(ip("192.0.2.2"), false).expect("a place");
-        assert_eq!(caps.enter(ip("192.0.2.3"), false).map(drop), Err(Full::Prefix));
+        let _held: Vec<_> = (0..2).map(|_| caps.enter(ip("192.0.2.1"), Mode::Enforce).expect("a place")).collect();
+        assert_eq!(caps.enter(ip("192.0.2.1"), Mode::Enforce).map(drop), Err(Full::Client));
+        let _neighbour = caps.enter(ip("192.0.2.2"), Mode::Enforce).expect("a place");
+        assert_eq!(caps.enter(ip("192.0.2.3"), Mode::Enforce).map(drop), Err(Full::Prefix));
     }
 
     #[test]
@@ -173,7 +216,7 @@ mod tests {
         let mut held = Vec::new();
         for haste in [1, 1, 4, 16, 64] {
             assert_eq!(caps.haste(), haste);
-            held.extend(caps.enter(ip("192.0.2.1"), false));
+            held.extend(caps.enter(ip("192.0.2.1"), Mode::Enforce));
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::caps::{Caps, Full, Place};
 use super::desk::{Desk, Query, Replies};
 use super::{Counters, Policy};
-use crate::admission::{Door, Level, Reason};
+use crate::admission::{Door, Level, Mode, Reason};
 use crate::engine::Route;
 use crate::net::batch::QUERY_ROOM;
 use crate::net::clock;
@@ -54,7 +54,11 @@ pub struct Terms {
 
 impl Terms {
     /// How long a connection may idle now: the fewer places are left and the harder the shard is pressed, the shorter.
-    fn idle(&self) -> Duration {
+    /// That it would have been closed before its time is noted once: then it is `spared`.
+    fn idle(&self, spared: bool) -> Duration {
+        if spared || self.connections() == Mode::Off {
+            return self.policy.tcp_idle_timeout;
+        }
         let pressed = match self.level.get() {
             Level::Open | Level::Watch => 1,
             Level::Guard => 4,
@@ -64,21 +68,38 @@ impl Terms {
         (usual / self.caps.haste().max(pressed)).max(SHORTEST_IDLE.min(usual))
     }
 
+    /// Whether what connections may take is held to.
+    fn connections(&self) -> Mode {
+        self.door.borrow().connections()
+    }
+
+    /// A connection of `client` would have been closed, or not taken.
+    fn note_spared(&self, client: SocketAddr, reason: Reason) {
+        self.door.borrow_mut().note_spared(clock::mono(), client.ip(), self.level.get(), reason);
+        self.desk.stir();
+    }
+
     /// A connection of `client` was closed, or not taken: this can be asked later.
     fn note_closed(&self, client: SocketAddr, reason: Reason) {
         self.door.borrow_mut().note_closed(clock::mono(), client.ip(), self.level.get(), reason);
         self.desk.stir();
     }
 
-    /// A connection of `client` is closed after it was `idle` for so long, with a question begun and not ended if it is
-    /// `partial`.
-    fn note_idle(&self, client: SocketAddr, idle: Duration, partial: bool) {
-        Counters::add(&self.counters.tcp_idle, 1);
-        if partial {
-            self.note_closed(client, Reason::Unfinished);
-        } else if idle < self.policy.tcp_idle_timeout {
-            self.note_closed(client, Reason::IdleEarly);
+    /// A connection of `client` was `idle` for as long as it may be, with a question begun and not ended if it is
+    /// `partial`. `false`: it stays open all the same.
+    fn ends_idle(&self, client: SocketAddr, idle: Duration, partial: bool) -> bool {
+        let early = idle < self.policy.tcp_idle_timeout;
+        if early && self.connections() == Mode::Observe {
+            self.note_spared(client, Reason::IdleEarly);
+            return false;
         }
+        Counters::add(&self.counters.tcp_idle, 1);
+        if early {
+            self.note_closed(client, Reason::IdleEarly);
+        } else if partial {
+            self.note_closed(client, Reason::Unfinished);
+        }
+        true
     }
 }
 
@@ -120,20 +141,27 @@ fn admit(stream: TcpStream, client: SocketAddr, terms: &Rc<Terms>) {
         return;
     }
     let exempt = terms.door.borrow().is_exempt(client.ip());
-    let full = match terms.caps.enter(client.ip(), exempt) {
-        Ok(place) => {
-            tokio::task::spawn_local(serve(stream, client, place, Rc::clone(terms)));
-            return;
+    let mode = if exempt { Mode::Off } else { terms.connections() };
+    let (full, place) = match terms.caps.enter(client.ip(), mode) {
+        Ok((place, full)) => (full, Some(place)),
+        Err(full) => (Some(full), None),
+    };
+    if let Some(full) = full {
+        let (counter, reason) = match full {
+            Full::Total => (&terms.counters.tcp_over_total, Reason::ConnectionsTotal),
+            Full::Client => (&terms.counters.tcp_over_client, Reason::ConnectionsClient),
+            Full::Prefix => (&terms.counters.tcp_over_prefix, Reason::ConnectionsPrefix),
+        };
+        if place.is_some() {
+            terms.note_spared(client, reason);
+        } else {
+            Counters::add(counter, 1);
+            terms.note_closed(client, reason);
         }
-        Err(full) => full,
-    };
-    let (counter, reason) = match full {
-        Full::Total => (&terms.counters.tcp_over_total, Reason::ConnectionsTotal),
-        Full::Client => (&terms.counters.tcp_over_client, Reason::ConnectionsClient),
-        Full::Prefix => (&terms.counters.tcp_over_prefix, Reason::ConnectionsPrefix),
-    };
-    Counters::add(counter, 1);
-    terms.note_closed(client, reason);
+    }
+    if let Some(place) = place {
+        tokio::task::spawn_local(serve(stream, client, place, Rc::clone(terms)));
+    }
 }
 
 /// A connection at the desk, until it is dropped.
@@ -168,7 +196,7 @@ async fn read(mut stream: ReadHalf<'_>, client: SocketAddr, route: Route, replie
     let mut deframer = Deframer::new();
     let mut draining = terms.draining.clone();
     let pipeline = terms.policy.tcp_pipeline.max(1);
-    let mut active = Instant::now();
+    let (mut active, mut spared) = (Instant::now(), false);
     'connection: loop {
         while let Some(length) = deframer.length() {
             if !(HEADER..=QUERY_ROOM).contains(&length) {
@@ -184,7 +212,7 @@ async fn read(mut stream: ReadHalf<'_>, client: SocketAddr, route: Route, replie
             Counters::add(&counters.tcp_received, 1);
             replies.begun();
             terms.desk.put(Query { client, route, packet }, replies).await;
-            active = Instant::now();
+            (active, spared) = (Instant::now(), false);
             if replies.in_flight() >= pipeline {
                 Counters::add(&counters.tcp_pipeline_full, 1);
                 replies.wait(|replies| (replies.in_flight() < pipeline).then_some(())).await;
@@ -201,16 +229,17 @@ async fn read(mut stream: ReadHalf<'_>, client: SocketAddr, route: Route, replie
                     Ok(0) => break 'connection,
                     Err(_) => return,
                 },
-                () = sleep_until((active + terms.idle()).min(Instant::now() + LOOK)) => {
-                    if active + terms.idle() > Instant::now() {
+                () = sleep_until((active + terms.idle(spared)).min(Instant::now() + LOOK)) => {
+                    if active + terms.idle(spared) > Instant::now() {
                         continue;
                     }
                     active = match replies.last_written() {
                         _ if replies.in_flight() > 0 => Instant::now(),
                         Some(written) if written > active => written,
+                        _ if terms.ends_idle(client, active.elapsed(), deframer.is_partial()) => return,
                         _ => {
-                            terms.note_idle(client, active.elapsed(), deframer.is_partial());
-                            return;
+                            spared = true;
+                            active
                         }
                     };
                 }

@@ -48,6 +48,11 @@ impl Door {
         class.and_then(|number| self.classes.get(usize::from(number))).is_some_and(|class| class.exempt)
     }
 
+    /// Whether what connections may take is held to.
+    pub fn connections(&self) -> Mode {
+        self.limits.connections
+    }
+
     /// A connection of `address` was closed, or not taken, at a level of pressure.
     pub fn note_closed(&mut self, now: Moment, address: IpAddr, level: Level, reason: Reason) {
         self.tally.turned[reason as usize] += 1;
@@ -56,7 +61,7 @@ impl Door {
     }
 
     /// It would have been, if that limit did not only observe.
-    fn note_spared(&mut self, now: Moment, address: IpAddr, level: Level, reason: Reason) {
+    pub fn note_spared(&mut self, now: Moment, address: IpAddr, level: Level, reason: Reason) {
         self.tally.observed[reason as usize] += 1;
         self.write_closed(now, address, level, reason, Action::Observed);
     }

@@ -107,13 +107,13 @@ fn affordable(reading: &mut Reading) {
 fn cookies(reading: &mut Reading) {
     const KEY: &str = "access.cookies";
     let access = &reading.settings.engine.access;
-    let Some(index) = access.classes.iter().position(|class| class.require_cookie) else { return };
+    let Some(index) = access.classes.iter().position(|class| class.require_cookie == Mode::Enforce) else { return };
     if access.cookies.enabled || reading.broken(KEY) {
         return;
     }
     let key = format!("client_class[{index}].require_cookie");
     let problem = Problem::error(Code::Conflict, "a class has to show DNS cookies, and there are none")
-        .help("leave cookies on, or take require_cookie from the class: by UDP it would never be served")
+        .help("leave cookies on, or set require_cookie = \"off\" in the class: by UDP it would never be served")
         .about("client_class.require_cookie");
     let problem = between(reading, problem, [(&key, "must show one".to_owned()), (KEY, "switched off".to_owned())]);
     reading.say(problem);
@@ -313,13 +313,14 @@ zone_clients = "off"
 places = "observe"
 learned_memory = "1MiB"
 kernel_filter = false
+connections = "off"
 calm = "1900ms"
 table_memory = "6MiB"
 [[client_class]]
 name = "offices"
 prefixes = ["10.1.0.0/16", "10.2.0.1"]
 weight = 50
-require_cookie = true
+require_cookie = "enforce"
 [[client_class]]
 name = "probes"
 prefixes = ["10.1.2.0/24"]
@@ -340,7 +341,10 @@ exempt = true
             (limits.ration, limits.same_answer_ration, limits.crowds, limits.kernel_filter),
             (2048, 1024, false, false)
         );
-        assert_eq!((limits.calm, s.limits_memory), (Duration::from_millis(1900), 6 << 20));
+        assert_eq!(
+            (limits.calm, limits.connections, s.limits_memory),
+            (Duration::from_millis(1900), Mode::Off, 6 << 20)
+        );
         assert_eq!((limits.zones, limits.zone_clients, limits.places), (Mode::Observe, Mode::Off, Mode::Observe));
         assert_eq!((limits.zone_watch, limits.zone_rate, s.learned_memory), (60, 300, 1 << 20));
         let levels: Vec<_> = limits.prefixes_v4.iter().chain(&limits.prefixes_v6).map(ToString::to_string).collect();
@@ -352,7 +356,7 @@ exempt = true
             prefixes: prefixes(&["10.1.0.0/16", "10.2.0.1/32"]),
             weight: 50,
             exempt: false,
-            require_cookie: true,
+            require_cookie: Mode::Enforce,
         };
         let probes = ClientClass {
             name: "probes".into(),
@@ -390,7 +394,7 @@ exempt = true
             ),
             (
                 "[access]\nallow = [\"10.0.0.0/8\"]\ncookies = false\n[[client_class]]\nname = \"office\"\n\
-                 prefixes = [\"10.1.0.0/16\"]\nrequire_cookie = true",
+                 prefixes = [\"10.1.0.0/16\"]\nrequire_cookie = \"enforce\"",
                 &["there are none", "3 | cookies", "7 | require_cookie"],
             ),
             ("[limits]\nprefixes_v4 = [\"/24:1\", \"/32:2\"]", &["not in order", "not shorter than"]),

@@ -29,7 +29,7 @@ macro_rules! mode {
     };
 }
 
-pub static LIMITS: [Setting<Settings>; 34] = [
+pub static LIMITS: [Setting<Settings>; 35] = [
     Setting {
         key: "clients",
         shape: mode!(clients),
@@ -99,7 +99,7 @@ pub static LIMITS: [Setting<Settings>; 34] = [
         default: None,
         required: false,
         doc: "Give an address with many clients behind it more than one share: up to 64, by how many different names it \
-              asks for that others ask for too.",
+              asks for that others ask for too. It is no limit: it gives more, and never less.",
         reason: "Carriers put thousands of customers behind one address. It is learned in peace, not in a flood.",
         example: "true",
     },
@@ -374,13 +374,25 @@ pub static LIMITS: [Setting<Settings>; 34] = [
         example: r#""16MiB""#,
     },
     Setting {
+        key: "connections",
+        shape: mode!(connections),
+        default: None,
+        required: false,
+        doc: "Whether [server] tcp_connections_per_client and tcp_connections_per_prefix hold, and idle connections are \
+              closed before tcp_idle_timeout where half of all are open or the server is pressed. enforce, observe or off, \
+              as with clients. tcp_connections holds in any case: there are no more.",
+        reason: "Connections are few, and who takes them all closes TCP to those who were told to prove themselves by it.",
+        example: r#""observe""#,
+    },
+    Setting {
         key: "kernel_filter",
         shape: Shape::Flag(|s| &mut s.engine.access.limits.kernel_filter),
         default: None,
         required: false,
         doc: "Have the kernel drop most packets of sources that are turned away more than 20,000 times a second, before \
-              they are queued. They keep their share, and queries with a DNS cookie pass. Where the system cannot, nothing is \
-              lost but time.",
+              they are queued. They keep their share, and queries with a DNS cookie pass. It is no limit of its own but carries out \
+              what clients decides: where that is \"observe\" or \"off\", the kernel drops nothing for it. Where the system \
+              cannot, nothing is lost but time.",
         reason: "A packet that is read to be refused costs almost as much as one that is answered.",
         example: "true",
     },
@@ -451,11 +463,12 @@ pub static CLIENT_CLASS: [Setting<ClientClass>; 5] = [
     },
     Setting {
         key: "require_cookie",
-        shape: Shape::Flag(|c| &mut c.require_cookie),
+        shape: mode!(at require_cookie),
         default: None,
         required: false,
-        doc: "By UDP, answer only what comes with a valid DNS cookie: to others BADCOOKIE, or TC=1 where they have none.",
-        reason: "Off: few stub resolvers send cookies, and those without have to go by TCP.",
-        example: "false",
+        doc: "Whether by UDP only what comes with a valid DNS cookie is answered: others get BADCOOKIE, or TC=1 where they \
+              have none. enforce, observe or off, as with clients; it holds without pressure too.",
+        reason: "Off: few stub resolvers send cookies, and those without have to go by TCP. \"observe\" tells how many.",
+        example: r#""observe""#,
     },
 ];

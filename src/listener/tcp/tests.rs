@@ -1,7 +1,7 @@
 //! Connections as a client meets them, with a shard that answers as each test likes.
 
 use super::*;
-use crate::admission::{Action, Books, Sizes};
+use crate::admission::{Action, Books, Mode, Sizes};
 use std::future::poll_fn;
 use std::net::Ipv4Addr;
 use tokio::io::AsyncReadExt;
@@ -24,6 +24,10 @@ struct Bench {
 
 impl Bench {
     fn run<F: AsyncFnOnce(Bench)>(policy: Policy, test: F) {
+        Bench::run_with(policy, Mode::Enforce, test);
+    }
+
+    fn run_with<F: AsyncFnOnce(Bench)>(policy: Policy, connections: Mode, test: F) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         LocalSet::new().block_on(&runtime, async {
             let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
@@ -36,6 +40,7 @@ impl Bench {
             // Clients here are on this machine, which is exempt by default.
             let mut access = crate::admission::Policy::default();
             access.limits.exempt.clear();
+            access.limits.connections = connections;
             // A second of a share each, so that it shows on a slow machine too.
             access.limits.tcp_accept_cost = 1_000;
             let (desk, counters) = (Desk::new(), Arc::new(Counters::default()));
@@ -420,4 +425,29 @@ fn under_pressure_idle_connections_are_closed_sooner() {
         assert_eq!(end.expect_err("closed").kind(), io::ErrorKind::UnexpectedEof);
         assert_eq!((bench.count("tcp_idle"), bench.closed_for(Reason::IdleEarly)), (1, 1));
     });
+}
+
+#[test]
+fn what_is_observed_of_connections_is_counted_and_closes_none() {
+    let policy =
+        Policy { tcp_idle_timeout: Duration::from_millis(1_500), tcp_connections_per_client: 1, ..Policy::default() };
+    for (mode, observed) in [(Mode::Observe, [1, 2]), (Mode::Off, [0, 0])] {
+        Bench::run_with(policy.clone(), mode, async |bench: Bench| {
+            let began = Instant::now();
+            let mut held = [bench.connect().await, bench.connect().await];
+            while bench.desk.connections() < 2 {
+                tokio::task::yield_now().await;
+            }
+            bench.level.set(Level::Closed);
+            for stream in &mut held {
+                closed(stream).await;
+            }
+            let idled = began.elapsed();
+            assert!(idled >= Duration::from_millis(1_400), "closed before its time, after {idled:?}");
+            let tally = bench.door.borrow().tally();
+            let count = |reason: Reason| tally.observed[reason as usize];
+            assert_eq!([count(Reason::ConnectionsClient), count(Reason::IdleEarly)], observed, "{mode:?}");
+            assert_eq!((tally.closed, bench.count("tcp_idle")), (0, 2));
+        });
+    }
 }
