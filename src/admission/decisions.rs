@@ -9,7 +9,6 @@ use super::reason::Reason;
 use crate::clock::Moment;
 use crate::memory::Slab;
 use crate::meter::{Hash, Secret};
-use crate::wire::lowered;
 
 /// Octets of a name that are kept to be shown.
 const SHOWN: usize = 8;
@@ -280,7 +279,7 @@ fn unpack(words: &[u64; WORDS], number: usize) -> Option<Decision> {
 
 /// 32 bits of a hash of the name in lower case.
 fn name_hash(secret: &Secret, name: &[u8]) -> u64 {
-    secret.octets(0, &lowered(name)).0 >> 32
+    secret.name(0, name).0 >> 32
 }
 
 #[cfg(test)]

@@ -23,17 +23,23 @@ use super::trial::First;
 use super::zones::Vouching;
 use crate::clock::{Moment, Now};
 use crate::meter::{Hash, Loudest, Rate, Secret};
-use crate::wire::lowered;
 
 /// Answers of this many octets more than their question count as the same answer (see [`Reason::SameAnswer`]).
 const SAME_ANSWER: usize = 256;
 /// Of the names answered from the cache one in so many is looked at to tell how many clients ask.
-const SAMPLED: usize = 16;
+const SAMPLED: u64 = 16;
 /// The same of a client that asks little: a household's history is some dozens of questions.
-const SAMPLED_LIGHT: usize = 4;
+const SAMPLED_LIGHT: u64 = 4;
 /// Without pressure one answer in so many is charged, for all of them: nobody is refused then, and looking up every account of
 /// every answer is half of what a cache hit costs.
 const OPEN_SAMPLE: usize = 4;
+/// The same of a client whose account is hardly used.
+const LIGHT_SAMPLE: usize = 16;
+/// As long as less than half of a network's ration is used, one small answer in so many is charged to it, for all of them.
+const RATION_SAMPLE: u64 = 4;
+/// A ration's burst, and half of it, in nanoseconds.
+const RATION_BURST: Duration = Duration::from_secs(1);
+const HALF_RATION: u64 = 500_000_000;
 /// Where strictly rationed, one answer in so many is not even sent truncated: what saves more than the rest exceeds.
 const SILENT: usize = 8;
 /// Where nothing is owed, one stranger among forged ones in so many still hears nothing: the filter of known addresses takes
@@ -259,7 +265,7 @@ impl Door {
             cookies,
             answers: both(burst),
             work: both(burst / 2),
-            plain: Rate::new(Arc::clone(&books.0.tables[0]), Duration::from_secs(1)),
+            plain: Rate::new(Arc::clone(&books.0.tables[0]), RATION_BURST),
             together: Rate::new(Arc::clone(&books.0.strangers), Duration::from_secs(1)),
             refusals: Meter::new(policy.refused_per_second, books.0.refusals.clone()),
             controller: Controller::new(limits.calm),
@@ -429,9 +435,6 @@ impl Door {
         if self.limits.clients == Mode::Off {
             return Ok(());
         }
-        // As long as nobody is refused, some pay for all: the accounts come to the same.
-        let units = if level > Level::Open { 1 } else { OPEN_SAMPLE };
-        let pays = units == 1 || self.one_in(units);
         let inner = &self.books.0;
         let load = inner.tables[usize::from(admitted.proven)].read(admitted.keys.narrowest, now).0;
         admitted.busy = load > self.burst / 4;
@@ -441,9 +444,16 @@ impl Door {
             admitted.weight = admitted.weight.saturating_mul(shares);
         }
         admitted.strict = level >= Level::Guard || load > self.burst / 2;
-        if !pays {
+        // As long as nobody is refused, some pay for all: the accounts come to the same.
+        let units = match level {
+            Level::Open if admitted.light => LIGHT_SAMPLE,
+            Level::Open => OPEN_SAMPLE,
+            _ => 1,
+        };
+        if units > 1 && !self.one_in(units) {
             return Ok(());
         }
+        let inner = &self.books.0;
         let accounts = match &origin.accounts {
             Some(keys) => self.ladder.accounts_of(keys, admitted.address),
             None => self.ladder.accounts(&inner.secret, admitted.address),
@@ -599,11 +609,21 @@ impl Door {
         from_cache: bool,
     ) -> Parting {
         let (level, _) = self.controller.level();
-        if from_cache && self.limits.crowds && level < Level::Guard && self.one_in(SAMPLED) {
+        // One throw decides on all that is sampled here.
+        let mut dice = self.throw();
+        let mut one_in = |count: u64| {
+            let chosen = dice % count == 0;
+            dice /= count;
+            chosen
+        };
+        let (sampled, light) = (one_in(SAMPLED), one_in(SAMPLED_LIGHT) && admitted.light);
+        let sampled_ration = one_in(RATION_SAMPLE);
+        let looked_at = from_cache && level < Level::Guard;
+        if looked_at && sampled && self.limits.crowds {
             let key = admitted.keys.address;
-            self.books.0.crowds.note(key, self.books.0.secret.octets(key.0, &lowered(name)), now);
+            self.books.0.crowds.note(key, self.books.0.secret.name(key.0, name), now);
         }
-        if from_cache && admitted.light && level < Level::Guard && self.one_in(SAMPLED_LIGHT) {
+        if looked_at && light {
             self.vouch(now, admitted, name);
         }
         let excess = sent.saturating_sub(received);
@@ -612,7 +632,7 @@ impl Door {
         let reason = match first {
             First::Asked | First::Turned => Some(Reason::StrangerRation),
             First::Whole | First::Doubted if free => None,
-            First::Whole | First::Doubted => self.over_ration(now, admitted, name, excess, level),
+            First::Whole | First::Doubted => self.over_ration(now, admitted, name, excess, sampled_ration),
         };
         let observed = self.limits.rations == Mode::Observe;
         if observed && first == First::Asked {
@@ -671,8 +691,9 @@ impl Door {
         admitted: &Admitted,
         name: &[u8],
         excess: usize,
-        level: Level,
+        sampled: bool,
     ) -> Option<Reason> {
+        let (level, _) = self.controller.level();
         let secret = &self.books.0.secret;
         let length = if admitted.address.is_ipv4() { RATION_V4 } else { RATION_V6 };
         let price = |per_second: u64| (excess as u64).saturating_mul(1_000_000_000) / per_second.max(1);
@@ -687,6 +708,13 @@ impl Door {
             true => (network, self.limits.ration),
             false => (secret.pair(network.0, 1), self.limits.ration / 8),
         };
+        if known && excess < SAME_ANSWER && self.books.0.tables[0].read(network, now).0 < HALF_RATION {
+            if sampled {
+                let price = Duration::from_nanos(price(ration).saturating_mul(RATION_SAMPLE));
+                self.books.0.tables[0].charge(network, now, price, RATION_BURST);
+            }
+            return None;
+        }
         if self.plain.take(network, now, price(ration)).is_err() {
             // Carriers put thousands of customers behind one address: small answers to those are what they asked for.
             let shares = match self.limits.crowds && excess < SAME_ANSWER {
@@ -700,7 +728,7 @@ impl Door {
         if excess >= SAME_ANSWER {
             let Hash(network) = prefix_key(secret, Book::SameAnswer, admitted.address, length);
             let price = price(self.limits.same_answer_ration);
-            if self.plain.take(secret.octets(network, &lowered(name)), now, price).is_err() {
+            if self.plain.take(secret.name(network, name), now, price).is_err() {
                 return Some(Reason::SameAnswer);
             }
         }
@@ -738,13 +766,18 @@ impl Door {
         prefix_key(&self.books.0.secret, Book::Address, address, 128)
     }
 
-    /// True once in `count` times, unforeseeably (xorshift).
+    /// True once in `count` times (xorshift).
     fn one_in(&mut self, count: usize) -> bool {
+        // The upper half of the product is as even as a remainder, and costs no division.
+        count > 0 && (self.throw() * (count as u64 & 0xffff_ffff)) >> 32 == 0
+    }
+
+    /// Thirty-two bits that nobody foresees.
+    fn throw(&mut self) -> u64 {
         self.dice ^= self.dice << 13;
         self.dice ^= self.dice >> 7;
         self.dice ^= self.dice << 17;
-        // The upper half of the product is as even as a remainder, and costs no division.
-        count > 0 && ((self.dice >> 32) * (count as u64 & 0xffff_ffff)) >> 32 == 0
+        self.dice >> 32
     }
 }
 

@@ -12,8 +12,9 @@ use smallvec::SmallVec;
 use crate::cache::RrSet;
 use crate::clock::Moment;
 use crate::memory::{self, Slab};
-use crate::resolve::{Keyed, Life, Outcome};
-use crate::wire::{Flags, HEADER, QueryView, Rtype, option};
+use crate::meter::Secret;
+use crate::resolve::{Life, Outcome};
+use crate::wire::{Flags, HEADER, QueryView, Rtype, last_word, lowered_word, option};
 
 use super::respond::{Asker, COOKIE, OPT};
 use super::types::{RespondPolicy, Transport};
@@ -85,14 +86,6 @@ impl Encoded {
     }
 }
 
-/// Words of the longest question: a name of 255 octets in words of eight, the last of which overlap; and one for all else.
-const WORDS: usize = 33;
-
-/// A keyed hash of questions: the sum of their words, each times a secret factor of its own, of which the upper half
-/// counts. Two questions have the same with a probability of 2⁻⁶⁴ for whoever does not know the factors (multilinear
-/// hashing, Lemire and Kaser 2014), and it costs a fifth of SipHash, whose keys the factors are drawn with.
-struct Factors(Box<[u128; WORDS]>);
-
 /// Where the answer to a question is looked for: its hash, and what else its response depends on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sought {
@@ -100,40 +93,12 @@ pub(super) struct Sought {
     form: Form,
 }
 
-impl Factors {
-    fn new(keyed: Keyed) -> Factors {
-        let half = |number: usize| u128::from(std::hash::BuildHasher::hash_one(&keyed, number));
-        Factors(Box::new(std::array::from_fn(|at| half(2 * at) << 64 | half(2 * at + 1))))
-    }
-
-    /// Of a question whose name may be in any case.
-    fn hash(&self, name: &[u8], rtype: Rtype, class: u16, form: Form) -> u64 {
-        let times = |factor: &u128, word: u64| factor.wrapping_mul(u128::from(word));
-        let (last, factors) = self.0.split_at(2);
-        // With the length, no two names have the same words.
-        let kind = u64::from(rtype.0) | u64::from(class) << 16 | u64::from(form.0) << 32 | (name.len() as u64) << 40;
-        let mut sum = times(&last[0], kind).wrapping_add(times(&last[1], lower(last_word(name))));
-        for (word, factor) in name.as_chunks::<8>().0.iter().zip(factors) {
-            sum = sum.wrapping_add(times(factor, lower(u64::from_le_bytes(*word))));
-        }
-        (sum >> 64) as u64
-    }
-}
-
-/// The last eight octets of a name, or all of it.
-fn last_word(name: &[u8]) -> u64 {
-    match name.last_chunk::<8>() {
-        Some(word) => u64::from_le_bytes(*word),
-        None => name.iter().fold(0, |word, octet| word << 8 | u64::from(*octet)),
-    }
-}
-
 /// Whether a name in any case is one that is in lower case.
 fn is_name(known: &[u8], name: &[u8]) -> bool {
     let words = name.as_chunks::<8>().0.iter().zip(known.as_chunks::<8>().0);
     known.len() == name.len()
-        && last_word(known) == lower(last_word(name))
-        && words.into_iter().all(|(word, known)| lower(u64::from_le_bytes(*word)) == u64::from_le_bytes(*known))
+        && last_word(known) == lowered_word(last_word(name))
+        && words.into_iter().all(|(word, known)| lowered_word(u64::from_le_bytes(*word)) == u64::from_le_bytes(*known))
 }
 
 /// An answer, and the hash of its question.
@@ -158,7 +123,7 @@ impl Set {
 
 /// The table.
 pub(super) struct Hot {
-    factors: Factors,
+    secret: Secret,
     sets: Slab<Set>,
     /// Octets that answers may take, and take.
     most: usize,
@@ -169,10 +134,10 @@ pub(super) struct Hot {
 
 impl Hot {
     /// An empty table of so many octets, whose hashes are keyed.
-    pub fn new(keyed: Keyed, octets: usize) -> Hot {
+    pub fn new(secret: Secret, octets: usize) -> Hot {
         let sets = (octets / ROOM / WAYS).clamp(1, PLACES / WAYS);
         let most = octets.min(PLACES * ROOM).saturating_sub(sets * size_of::<Set>());
-        Hot { factors: Factors::new(keyed), sets: Slab::new(sets, Set::default), most, used: 0, hand: 0 }
+        Hot { secret, sets: Slab::new(sets, Set::default), most, used: 0, hand: 0 }
     }
 
     /// Octets its answers take.
@@ -223,7 +188,8 @@ impl Hot {
     /// Where an answer to a question would be; `None`: nowhere here.
     pub fn seek(&self, view: &QueryView<'_>, transport: Transport) -> Option<Sought> {
         let form = Form::of(view, transport)?;
-        Some(Sought { hash: self.factors.hash(view.name(), view.rtype, view.class, form), form })
+        let kind = u64::from(view.rtype.0) | u64::from(view.class) << 16 | u64::from(form.0) << 32;
+        Some(Sought { hash: self.secret.name(kind, view.name()).0, form })
     }
 
     /// Has that fetched which says where an answer is.
@@ -337,16 +303,6 @@ fn without_cookie<'a>(packet: &'a [u8], asker: &Asker) -> Option<Cow<'a, [u8]>> 
     Some(Cow::Owned([rest, &[0, 0]].concat()))
 }
 
-/// ASCII letters of a word in lower case: each octet by itself, without a branch.
-fn lower(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let low = word & (0x7f * ONES);
-    let from_a = low + (0x80 - b'A' as u64) * ONES;
-    let beyond_z = low + (0x7f - b'Z' as u64) * ONES;
-    let upper = (from_a ^ beyond_z) & !word & (0x80 * ONES);
-    word | upper >> 2
-}
-
 /// Octets that the response to `view` may have.
 pub(super) fn limit(view: &QueryView<'_>, transport: Transport, policy: &RespondPolicy) -> usize {
     match (transport, view.edns) {
@@ -415,42 +371,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn questions_that_differ_have_other_hashes_and_case_makes_no_difference() {
-        let factors = Factors::new(Keyed::new(1, 2));
-        let hash = |name: &[u8]| factors.hash(name, Rtype::A, 1, Form(0));
-        let mut seen = std::collections::HashSet::new();
+    fn names_are_compared_whatever_their_case() {
         for length in 0..=255 {
             let name = vec![b'a'; length];
-            for form in 0..16 {
-                assert!(seen.insert(factors.hash(&name, Rtype::A, 1, Form(form))), "{length} octets, {form}");
-            }
-            for rtype in [b'A', b'a'] {
-                assert!(seen.insert(factors.hash(&name, Rtype(rtype.into()), 1, Form(0))), "type {rtype}");
-                assert!(seen.insert(factors.hash(&name, Rtype::A, rtype.into(), Form(0))), "class {rtype}");
-            }
             let mut other = name.clone();
             for at in 0..length {
                 other[at] = b'A';
-                assert_eq!(hash(&other), hash(&name));
                 assert!(is_name(&name, &other) && !is_name(&name, &other[1..]));
                 other[at] = b'b';
-                assert!(seen.insert(hash(&other)), "{length} octets, another at {at}");
                 assert!(!is_name(&name, &other), "{length} octets, another at {at}");
                 other[at] = b'a';
-            }
-        }
-        let others = Factors::new(Keyed::new(1, 3));
-        assert_ne!(others.hash(b"a", Rtype::A, 1, Form(0)), hash(b"a"));
-    }
-
-    #[test]
-    fn words_are_lowered_octet_by_octet() {
-        for octet in 0..=255u8 {
-            for at in 0..8 {
-                let mut octets = *b"aZ[@{\xc1\x7f\0";
-                octets[at] = octet;
-                let expected = u64::from_le_bytes(octets.map(|octet| octet.to_ascii_lowercase()));
-                assert_eq!(lower(u64::from_le_bytes(octets)), expected, "{octet} at {at}");
             }
         }
     }

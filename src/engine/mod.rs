@@ -16,6 +16,7 @@ mod types;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ use crate::cache::{Cache, Security};
 use crate::clock::{Moment, Now};
 use crate::dnssec::{Anchor, Rollover, Sentinel};
 use crate::local::LocalRecord;
+use crate::meter::Secret;
 use crate::resolve::{self, Board, Cached, Cx, Keyed, Outcome, Plan, StaleWhy, TaskId, Traced, Why, Work};
 use crate::servers::{Claim, Servers};
 use crate::wire::{
@@ -149,6 +151,10 @@ impl Engine {
         let Rules { policy, zones } = rules.into();
         let mut board = Board::new(seed, Arc::clone(&shared.servers));
         let keyed = Keyed::new(board.random(), board.random());
+        let mut drawn = [0; 32];
+        for (number, word) in drawn.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            *word = BuildHasher::hash_one(&keyed, number).to_le_bytes();
+        }
         let cx = Cx {
             board: Rc::new(RefCell::new(board)),
             cache: Arc::clone(&shared.cache),
@@ -167,7 +173,7 @@ impl Engine {
             pending: HashMap::with_hasher(keyed),
             running: HashMap::with_hasher(keyed),
             holding: HashMap::with_hasher(keyed),
-            hot: Hot::new(keyed, hot_octets),
+            hot: Hot::new(Secret::new(&drawn), hot_octets),
             patience: VecDeque::new(),
             releases: Releases::new(keyed),
             out: VecDeque::new(),

@@ -7,7 +7,9 @@ use crate::cache::RrSet;
 use crate::clock::Moment;
 use crate::local;
 use crate::resolve::Outcome;
-use crate::wire::{CLASS_CH, CLASS_IN, Composer, Flags, Mark, QueryView, Rcode, Rtype, Section, ede, option};
+use crate::wire::{
+    CLASS_CH, CLASS_IN, Composer, Flags, Mark, QueryView, Rcode, Rtype, Section, ede, option, write_opt,
+};
 
 use super::types::{RespondPolicy, Transport};
 
@@ -122,7 +124,7 @@ impl<'a> Response<'a> {
         if !asker.question.is_empty() {
             composer.question(&asker.question);
         }
-        let options = options(asker, policy, extended);
+        let options = options(asker.transport, asker.edns, policy, extended);
         composer.reserve(OPT + options.len());
         let empty = composer.mark();
         Response { composer, empty, options, full: false }
@@ -163,9 +165,14 @@ impl<'a> Response<'a> {
     }
 }
 
-fn options(asker: &Asker, policy: &RespondPolicy, extended: &Extended) -> SmallVec<[u8; 64]> {
+fn options(
+    transport: Transport,
+    edns: Option<AskerEdns>,
+    policy: &RespondPolicy,
+    extended: &Extended,
+) -> SmallVec<[u8; 64]> {
     let mut options = SmallVec::new();
-    let Some(edns) = asker.edns else { return options };
+    let Some(edns) = edns else { return options };
     let mut push = |code: u16, value: &[u8]| {
         options.extend_from_slice(&code.to_be_bytes());
         options.extend_from_slice(&u16::try_from(value.len()).unwrap_or(0).to_be_bytes());
@@ -179,7 +186,7 @@ fn options(asker: &Asker, policy: &RespondPolicy, extended: &Extended) -> SmallV
     {
         push(option::NSID, nsid);
     }
-    if edns.keepalive && asker.transport == Transport::Tcp {
+    if edns.keepalive && transport == Transport::Tcp {
         // RFC 7828 §3.1: in units of 100 ms.
         let units = u16::try_from(policy.tcp_keepalive.as_millis() / 100).unwrap_or(u16::MAX);
         push(option::TCP_KEEPALIVE, &units.to_be_bytes());
@@ -244,26 +251,37 @@ pub(super) fn local(out: &mut Vec<u8>, asker: &Asker, policy: &RespondPolicy, an
 
 /// Writes a response without records.
 pub(super) fn bare(out: &mut Vec<u8>, asker: &Asker, policy: &RespondPolicy, rcode: Rcode, extended: &Extended) {
-    Response::new(out, asker, policy, extended).finish(asker, policy, rcode, false);
+    short(out, asker, policy, (rcode, 0), &options(asker.transport, asker.edns, policy, extended));
 }
 
 /// Writes a response that asks for a better question: no larger than this one was, but for a fresh cookie.
 pub(super) fn slip(out: &mut Vec<u8>, asker: &Asker, policy: &RespondPolicy, slip: Slip) {
-    // Octet by octet is how a clone of the question would be made.
-    let mut asker = Asker { question: SmallVec::from_slice(&asker.question), ..*asker };
-    if let Some(edns) = &mut asker.edns {
-        (edns.nsid, edns.keepalive) = (false, false);
-        edns.cookie = edns.cookie.filter(|_| edns.cookie_shown || slip == Slip::BadCookie);
-    }
-    let mut response = Response::new(out, &asker, policy, &Extended::none());
-    let rcode = match slip {
-        Slip::BadCookie if asker.edns.is_some() => Rcode::BADCOOKIE,
-        Slip::BadCookie | Slip::Truncated => {
-            response.composer.set_flags(Flags::TC);
-            Rcode::NOERROR
-        }
+    let what = match slip {
+        Slip::BadCookie if asker.edns.is_some() => (Rcode::BADCOOKIE, 0),
+        Slip::BadCookie | Slip::Truncated => (Rcode::NOERROR, Flags::TC),
     };
-    response.finish(&asker, policy, rcode, false);
+    let edns = asker.edns.map(|edns| AskerEdns {
+        nsid: false,
+        keepalive: false,
+        cookie: edns.cookie.filter(|_| edns.cookie_shown || slip == Slip::BadCookie),
+        ..edns
+    });
+    short(out, asker, policy, what, &options(asker.transport, edns, policy, &Extended::none()));
+}
+
+/// Writes header, question and OPT record: there is nothing to compress, and nothing that might not fit.
+fn short(out: &mut Vec<u8>, asker: &Asker, policy: &RespondPolicy, (rcode, more): (Rcode, u16), options: &[u8]) {
+    let [id_high, id_low] = asker.id.to_be_bytes();
+    let flags = Flags::QR | Flags::RA | asker.flags.0 & (Flags::RD | Flags::CD) | more | rcode.0 & 0xf;
+    let [high, low] = flags.to_be_bytes();
+    let (questions, opts) = (u8::from(!asker.question.is_empty()), u8::from(asker.edns.is_some()));
+    out.clear();
+    out.extend_from_slice(&[id_high, id_low, high, low, 0, questions, 0, 0, 0, 0, 0, opts]);
+    out.extend_from_slice(&asker.question);
+    if let Some(edns) = asker.edns {
+        let high = u8::try_from(rcode.0 >> 4).unwrap_or(0);
+        write_opt(out, policy.udp_payload_size, high, edns.dnssec_ok, options);
+    }
 }
 
 /// Writes the minimal answer to `ANY` (RFC 8482 §4.2).

@@ -180,6 +180,26 @@ mod tests {
     }
 
     #[test]
+    fn names_that_are_numbered_are_counted_as_well() {
+        let secret = Secret::new(&[3; 32]);
+        for truth in [30u32, 500, 20_000] {
+            let distinct = Distinct::new(64, SPAN);
+            let now = Moment::from_nanos(5);
+            let estimates: Vec<f64> = (0..20u64)
+                .map(|key| {
+                    let hash = secret.pair(u64::from(truth), key);
+                    for item in 0..truth {
+                        let name = format!("\x08h{item:07}\x07example\0");
+                        distinct.note(hash, secret.name(hash.0, name.as_bytes()), now);
+                    }
+                    f64::from(distinct.count(hash, now)) / f64::from(truth)
+                })
+                .collect();
+            assert!(estimates.iter().all(|part| (0.5..1.6).contains(part)), "of {truth}: {estimates:?}");
+        }
+    }
+
+    #[test]
     fn a_count_lasts_through_the_next_span_and_not_longer() {
         let secret = Secret::new(&[3; 32]);
         let distinct = Distinct::new(64, SPAN);

@@ -14,6 +14,16 @@ const FARTHEST: usize = 0x3fff;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Full;
 
+/// Writes an OPT record at the end of a message (RFC 6891 §6.1.2); `options` is a sequence of whole options.
+pub fn write_opt(out: &mut Vec<u8>, udp_payload_size: u16, extended_rcode: u8, dnssec_ok: bool, options: &[u8]) {
+    let [size_high, size_low] = udp_payload_size.to_be_bytes();
+    let length = u16::try_from(options.len()).unwrap_or(0);
+    let [high, low] = length.to_be_bytes();
+    let dnssec_ok = if dnssec_ok { 0x80 } else { 0 };
+    out.extend_from_slice(&[0, 0, 41, size_high, size_low, extended_rcode, 0, dnssec_ok, 0, high, low]);
+    out.extend_from_slice(options.get(..usize::from(length)).unwrap_or(&[]));
+}
+
 /// Where a record stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Section {
@@ -117,12 +127,7 @@ impl<'a> Composer<'a> {
 
     /// Writes the OPT record; `options` is a sequence of whole options.
     pub fn edns(&mut self, udp_payload_size: u16, extended_rcode: u8, dnssec_ok: bool, options: &[u8]) {
-        self.out.extend_from_slice(&[0, 0, 41]);
-        self.out.extend_from_slice(&udp_payload_size.to_be_bytes());
-        self.out.extend_from_slice(&[extended_rcode, 0, if dnssec_ok { 0x80 } else { 0 }, 0]);
-        let length = u16::try_from(options.len()).unwrap_or(0);
-        self.out.extend_from_slice(&length.to_be_bytes());
-        self.out.extend_from_slice(options.get(..usize::from(length)).unwrap_or(&[]));
+        write_opt(self.out, udp_payload_size, extended_rcode, dnssec_ok, options);
         self.counts[2] = self.counts[2].saturating_add(1);
     }
 

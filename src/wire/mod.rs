@@ -11,9 +11,9 @@ mod text;
 mod types;
 mod view;
 
-pub use compose::{Composer, Full, Mark, Section, header_only, set_id};
+pub use compose::{Composer, Full, Mark, Section, header_only, set_id, write_opt};
 pub use message::{Edns, HEADER, MAX_OPTIONS, Message, Record, for_each_option, leading_name, soa_minimum};
-pub use name::{Labels, MAX_LABEL, MAX_NAME, Name, NameError, lowered, wire_name_len};
+pub use name::{Labels, MAX_LABEL, MAX_NAME, Name, NameError, last_word, lowered, lowered_word, wire_name_len};
 pub use rdata::show_rdata;
 pub use read::{MAX_HOPS, ParseError};
 pub use text::{TextRecord, parse_record};

@@ -210,6 +210,26 @@ pub fn lowered(wire: &[u8]) -> SmallVec<[u8; MAX_NAME]> {
     lower
 }
 
+/// ASCII letters of a word of eight octets in lower case: each octet by itself, without a branch.
+#[inline]
+pub fn lowered_word(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let low = word & (0x7f * ONES);
+    let from_a = low + (0x80 - b'A' as u64) * ONES;
+    let beyond_z = low + (0x7f - b'Z' as u64) * ONES;
+    let upper = (from_a ^ beyond_z) & !word & (0x80 * ONES);
+    word | upper >> 2
+}
+
+/// The last eight octets of a name as a word, or all of it if it is shorter.
+#[inline]
+pub fn last_word(wire: &[u8]) -> u64 {
+    match wire.last_chunk::<8>() {
+        Some(word) => u64::from_le_bytes(*word),
+        None => wire.iter().fold(0, |word, octet| word << 8 | u64::from(*octet)),
+    }
+}
+
 /// The length of the uncompressed name at the start of `wire`, its root label included.
 pub fn wire_name_len(wire: &[u8]) -> Option<usize> {
     let mut at = 0;
@@ -321,5 +341,17 @@ mod tests {
         assert_eq!(deep.parent(), Some(name("b.c.d")));
         assert_eq!(Name::root().parent(), None);
         assert_eq!(deep.strip(&name("c.d")), Some(&b"\x01a\x01b"[..]));
+    }
+
+    #[test]
+    fn words_are_lowered_octet_by_octet() {
+        for octet in 0..=255u8 {
+            for at in 0..8 {
+                let mut octets = *b"aZ[@{\xc1\x7f\0";
+                octets[at] = octet;
+                let expected = u64::from_le_bytes(octets.map(|octet| octet.to_ascii_lowercase()));
+                assert_eq!(lowered_word(u64::from_le_bytes(octets)), expected, "{octet} at {at}");
+            }
+        }
     }
 }

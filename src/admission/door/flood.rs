@@ -145,12 +145,16 @@ impl Door {
 
     /// A client had a name, as it came, from the cache: what exists and others ask for as well is part of an ordinary
     /// history.
-    #[cold]
+    #[inline]
     pub(super) fn vouch(&mut self, now: Moment, admitted: &Admitted, name: &[u8]) {
-        if admitted.exempt || self.limits.zones == Mode::Off {
-            return;
-        }
         let client = self.client(admitted.address);
+        if !self.vouching.is_content(client, now) && !admitted.exempt && self.limits.zones != Mode::Off {
+            self.vouch_for(now, client, name);
+        }
+    }
+
+    #[cold]
+    fn vouch_for(&mut self, now: Moment, client: Hash, name: &[u8]) {
         self.books.0.zones.vouch(client, name, &mut self.vouching, now);
     }
 

@@ -62,6 +62,10 @@ const ALLOWANCE: Duration = Duration::from_secs(240);
 
 /// Names whose domain one shard remembers, 16 octets each.
 const DOMAINS: usize = 1024;
+/// Clients of whom one shard remembers that they have points in plenty, two octets each, and for how long: points halve in
+/// hours.
+const CONTENT: usize = 1 << 14;
+const CONTENT_FOR: Duration = Duration::from_secs(60);
 
 /// What one shard keeps so that points for names from the cache cost an answer little.
 #[derive(Debug)]
@@ -70,16 +74,38 @@ pub struct Vouching {
     /// public suffix list.
     domains: Box<[(u64, u64); DOMAINS]>,
     /// The client who comes next, and what for: he waits for the memory in which that is looked up.
-    next: Option<(Hash, Hash)>,
+    next: Option<Next>,
+    /// Clients who lately had points in plenty, by a part of their hash: nothing has to be found out for them.
+    content: Box<[u16; CONTENT]>,
+    /// When those were forgotten last.
+    asked_anew: Moment,
+}
+
+/// A client who has been given a name.
+#[derive(Clone, Copy, Debug)]
+struct Next {
+    client: Hash,
+    earned: Hash,
 }
 
 impl Default for Vouching {
     fn default() -> Vouching {
-        Vouching { domains: Box::new([(0, 0); DOMAINS]), next: None }
+        let (domains, content) = (Box::new([(0, 0); DOMAINS]), Box::new([0; CONTENT]));
+        Vouching { domains, next: None, content, asked_anew: Moment::ZERO }
     }
 }
 
 impl Vouching {
+    /// Whether a client lately had points in plenty.
+    #[inline]
+    pub fn is_content(&mut self, Hash(client): Hash, now: Moment) -> bool {
+        if now.since(self.asked_anew) > CONTENT_FOR {
+            self.content.fill(0);
+            self.asked_anew = now;
+        }
+        self.content[client as usize % CONTENT] == (client >> 48) as u16 | 1
+    }
+
     fn domain(&mut self, Hash(name): Hash, find: impl FnOnce() -> Hash) -> Hash {
         let place = &mut self.domains[name as usize % DOMAINS];
         if place.0 != name {
@@ -240,11 +266,11 @@ impl Zones {
     }
 
     fn name(&self, name: &[u8]) -> Hash {
-        self.secret.octets(Kind::Name as u64, name)
+        self.secret.name(Kind::Name as u64, name)
     }
 
     fn zone(&self, zone: &[u8]) -> Hash {
-        self.secret.octets(Kind::Zone as u64, zone)
+        self.secret.name(Kind::Zone as u64, zone)
     }
 
     /// Has a name, in lower-case wire form, resolved in the last days?
@@ -504,14 +530,13 @@ impl Zones {
     /// asks for the same popular names, only few of the questions for them are asked upstream. This is on the way of an
     /// answer from the cache, so that nothing here waits for memory: the client gets his point when the next one comes.
     pub fn vouch(&self, client: Hash, name: &[u8], vouching: &mut Vouching, now: Moment) {
-        let lower = lowered(name);
-        let key = self.earned_key(client, vouching.domain(self.name(&lower), || self.domain(&lower)));
+        let key = self.earned_key(client, vouching.domain(self.name(name), || self.domain(&lowered(name))));
         self.points.fetch(client);
         self.earned.fetch_all(key);
-        if let Some((client, key)) = vouching.next.replace((client, key))
-            && self.points.of(client, now) < PLENTY
-        {
-            self.earn_once(client, key, now);
+        let Some(Next { client, earned }) = vouching.next.replace(Next { client, earned: key }) else { return };
+        match self.points.of(client, now) < PLENTY {
+            true => self.earn_once(client, earned, now),
+            false => vouching.content[client.0 as usize % CONTENT] = (client.0 >> 48) as u16 | 1,
         }
     }
 
