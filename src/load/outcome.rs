@@ -232,6 +232,11 @@ impl Outcome {
         outcome.faulty = spans(seconds, |second| scenario.is_faulty(second));
         let names = scenario.streams.iter().map(|s| (s.name.clone(), s.role.name()));
         outcome.count(names.chain(others.iter().cloned()), ledger);
+        if scenario.strength.to_bits() != 1f64.to_bits() {
+            outcome
+                .notes
+                .push(format!("the attacks were {} times as strong as the scenario has them", scenario.strength));
+        }
         let rows = |name: &str, from: usize, to: usize| {
             let index = scenario.streams.iter().position(|s| s.name == name)?;
             let (sum, latencies) = ledger.accounts.get(index)?.sum(from, to);

@@ -68,6 +68,12 @@ impl Rate {
         Rate { steps }
     }
 
+    /// So many times this, at every moment.
+    #[must_use]
+    pub fn times(&self, factor: f64) -> Rate {
+        Rate { steps: self.steps.iter().map(|step| Step { qps: step.qps * factor, ..*step }).collect() }
+    }
+
     /// The steps.
     pub fn steps(&self) -> &[Step] {
         &self.steps

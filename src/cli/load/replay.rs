@@ -171,6 +171,7 @@ fn empty(name: String, duration: Duration, late_after: Duration) -> Scenario {
         faults,
         events,
         expects,
+        strength: 1.0,
         text,
     }
 }

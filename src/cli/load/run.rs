@@ -39,6 +39,10 @@ pub struct Args {
     /// What chance starts from, instead of the scenario's.
     #[arg(long)]
     pub seed: Option<u64>,
+    /// Make its attacks so many times as strong: 0.25 for a smaller machine. Nothing else changes, and what must come out
+    /// stays the same.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = factor)]
+    pub attack: f64,
     /// Where the resolver that is started listens.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5397")]
     pub listen: SocketAddr,
@@ -58,6 +62,14 @@ pub struct Args {
     /// --check, nothing is sent.
     #[arg(long, value_name = "FILE", conflicts_with = "against")]
     pub record: Option<PathBuf>,
+}
+
+/// How much stronger attacks may be made: weaker than nothing is none, and what is stronger than this is another scenario.
+const STRONGEST: f64 = 1000.0;
+
+fn factor(text: &str) -> Result<f64, String> {
+    let factor = text.parse().ok().filter(|factor| (0.001..=STRONGEST).contains(factor));
+    factor.ok_or_else(|| format!("expected a number from 0.001 to {STRONGEST}, such as 0.25"))
 }
 
 /// Reads a scenario, or says what is wrong with it.
@@ -82,6 +94,7 @@ pub fn run(args: &Args) -> ExitCode {
         Err(code) => return code,
     };
     scenario.seed = args.seed.unwrap_or(scenario.seed);
+    scenario.scale_attacks(args.attack);
     let before = match ready(args) {
         Ok(before) => before,
         Err(error) => return fail(&error, super::super::UNUSABLE),

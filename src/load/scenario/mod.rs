@@ -50,6 +50,8 @@ pub struct Scenario {
     /// What happens to the resolver, in the order of time.
     pub events: Vec<Event>,
     pub expects: Vec<Expect>,
+    /// How many times as strong its attacks are as the file says.
+    pub strength: f64,
     /// The file as it was written.
     pub text: String,
 }
@@ -278,6 +280,17 @@ pub enum FaultPlace {
 }
 
 impl Scenario {
+    /// Makes all attacks so many times as strong: their streams' rates, and how many connections they hold at once.
+    pub fn scale_attacks(&mut self, factor: f64) {
+        self.strength *= factor;
+        for stream in self.streams.iter_mut().filter(|stream| stream.role == Role::Attack) {
+            stream.rate = stream.rate.times(factor);
+            if let Traffic::Connections { at_once, .. } = &mut stream.traffic {
+                *at_once = ((f64::from(*at_once) * factor) as u32).max(1);
+            }
+        }
+    }
+
     /// The greatest number of queries that the streams are going to send, repetitions not counted.
     pub fn planned(&self) -> f64 {
         self.streams.iter().map(|stream| stream.rate.total(self.duration)).sum()

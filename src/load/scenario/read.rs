@@ -78,6 +78,7 @@ fn whole(root: &Form<'_>, text: &str, folder: &Path, vocabulary: &Vocabulary) ->
         faults: Vec::new(),
         events: Vec::new(),
         expects: Vec::new(),
+        strength: 1.0,
         text: text.to_owned(),
     };
     match root.table("scenario", "[scenario]") {

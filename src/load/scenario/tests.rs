@@ -24,6 +24,21 @@ fn bad(text: &str) -> Report {
 const HEAD: &str = "[scenario]\nname = \"t\"\nduration = \"60s\"\n";
 
 #[test]
+fn attacks_are_made_weaker_and_customers_are_not() {
+    let mut scenario = good(&format!(
+        "{HEAD}[[stream]]\nname = \"people\"\nrole = \"legit\"\nnames = \"popular\"\nrate = \"100/s\"\n\
+         [[stream]]\nname = \"bots\"\nrole = \"attack\"\nnames = \"popular\"\n\
+         rate = [{{ at = \"5s\", qps = 1000 }}, {{ at = \"9s\", qps = 0 }}]\n\
+         [[stream]]\nname = \"hoard\"\nrole = \"attack\"\nrate = \"40/s\"\n\
+         generator = {{ kind = \"tcp-hoard\", connections = 200 }}\n"
+    ));
+    scenario.scale_attacks(0.25);
+    let peaks: Vec<f64> = scenario.streams.iter().map(|stream| stream.rate.peak()).collect();
+    assert_eq!(peaks, [100.0, 250.0, 10.0]);
+    assert!(matches!(scenario.streams[2].traffic, Traffic::Connections { at_once: 50, .. }));
+}
+
+#[test]
 fn a_whole_scenario_is_read() {
     let scenario = good(&format!(
         "{HEAD}seed = 7\n[target]\naddress = \"127.0.0.1:5300\"\n[lab]\nsites = 50\n\
