@@ -612,7 +612,7 @@ impl Door {
         // One throw decides on all that is sampled here.
         let mut dice = self.throw();
         let mut one_in = |count: u64| {
-            let chosen = dice % count == 0;
+            let chosen = dice.is_multiple_of(count);
             dice /= count;
             chosen
         };
