@@ -15,8 +15,9 @@ use super::books::{Books, crowd};
 use super::cookie::{self, Check, Secrets};
 use super::decisions::{Action, Note, Pen};
 use super::ladder::{AccountKeys, Accounts, Book, Keys, Ladder, RATION_V4, RATION_V6, prefix_key};
+use super::levels::{Measures, Part};
 use super::policy::{Limits, Mode, Policy};
-use super::pressure::{Controller, Level, Pressure};
+use super::pressure::{Controller, Level, Pressure, Signal};
 use super::reason::Reason;
 use super::refusals::Meter;
 use super::trial::First;
@@ -194,6 +195,7 @@ pub struct Door {
     ladder: Ladder,
     classes: Vec<Class>,
     limits: Limits,
+    measures: Measures,
     cookies: Option<Secrets>,
     books: Books,
     /// By `proven`: what may be answered, and what may be asked upstream.
@@ -268,7 +270,7 @@ impl Door {
             plain: Rate::new(Arc::clone(&books.0.tables[0]), RATION_BURST),
             together: Rate::new(Arc::clone(&books.0.strangers), Duration::from_secs(1)),
             refusals: Meter::new(policy.refused_per_second, books.0.refusals.clone()),
-            controller: Controller::new(limits.calm),
+            controller: Controller::new(limits.calm, &limits.levels),
             pen: Pen::default(),
             loud: Loudest::default(),
             vouching: Vouching::default(),
@@ -277,6 +279,7 @@ impl Door {
             dice: books.0.seed | 1,
             tally: Tally::default(),
             books: books.clone(),
+            measures: Measures::new(&limits),
             limits,
         }
     }
@@ -290,7 +293,7 @@ impl Door {
         self.swept = old.swept;
         self.pen = old.pen;
         self.controller = old.controller;
-        self.controller.set_calm(self.limits.calm);
+        self.controller.set_rules(self.limits.calm, &self.limits.levels);
     }
 
     /// What it has seen.
@@ -301,6 +304,16 @@ impl Door {
     /// How hard this shard is pressed, and since when.
     pub fn level(&self) -> (Level, Moment) {
         self.controller.level()
+    }
+
+    /// What called for that level last.
+    pub fn cause(&self) -> Option<Signal> {
+        self.controller.cause()
+    }
+
+    /// How long connections may idle at a level, of the usual time.
+    pub fn tcp_idle(&self, level: Level) -> Part {
+        self.measures.tcp_idle[level as usize]
     }
 
     /// Takes what the shard feels; to be called some times a second.
@@ -487,8 +500,7 @@ impl Door {
             return Ok(());
         }
         admitted.stranger = true;
-        let rate = u64::from(self.limits.stranger_rate) / if level == Level::Closed { 10 } else { 1 };
-        let price = 1_000_000_000 / rate.max(1);
+        let price = self.measures.stranger_price[level as usize];
         let all = self.books.0.secret.pair(u64::from(Book::Strangers as u8), 0);
         match self.together.take(all, now, price) {
             Ok(_) => Ok(()),
@@ -697,7 +709,7 @@ impl Door {
         let secret = &self.books.0.secret;
         let length = if admitted.address.is_ipv4() { RATION_V4 } else { RATION_V6 };
         let price = |per_second: u64| (excess as u64).saturating_mul(1_000_000_000) / per_second.max(1);
-        // Who asks far too much has nothing in excess. In a flood the strangers of a network have an eighth, and in an account
+        // Who asks far too much has nothing in excess. In a flood the strangers of a network have a part, and in an account
         // of their own: who was served in peace does not pay for what is forged beside him.
         if admitted.strict && admitted.busy {
             return Some(Reason::Ration);
@@ -706,7 +718,7 @@ impl Door {
         let known = level < Level::Guard || !admitted.stranger;
         let (network, ration) = match known {
             true => (network, self.limits.ration),
-            false => (secret.pair(network.0, 1), self.limits.ration / 8),
+            false => (secret.pair(network.0, 1), self.measures.stranger_ration[level as usize]),
         };
         if known && excess < SAME_ANSWER && self.books.0.tables[0].read(network, now).0 < HALF_RATION {
             if sampled {

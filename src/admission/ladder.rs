@@ -10,8 +10,8 @@ use crate::meter::{Hash, Secret, Table};
 pub const RUNGS: usize = 8;
 /// Prices are kept in 2⁻¹⁰ ns.
 const FRACTION: u32 = 10;
-/// How many shares there are in place of one, by level of pressure, in halves.
-const LENIENCE: [u64; 4] = [8, 8, 2, 1];
+/// Shares that there are in place of one are counted in such parts, a power of two for what is set by default.
+const SHARE: u64 = 128;
 
 /// Unproven networks to which octets are counted together, in bits.
 pub const RATION_V4: u8 = 24;
@@ -45,6 +45,8 @@ struct Rung {
 pub struct Ladder {
     v4: Rungs,
     v6: Rungs,
+    /// How many shares there are in place of one, by level of pressure, in [`SHARE`].
+    lenience: [u64; 4],
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,6 +71,7 @@ pub struct Keys {
 pub struct Accounts<'a> {
     keys: AccountKeys,
     rungs: &'a [Rung],
+    lenience: &'a [u64; 4],
 }
 
 /// The keys of the accounts of one address, longest prefix first; those beyond the last are of no meaning.
@@ -87,7 +90,11 @@ impl Ladder {
             }
             rungs
         };
-        Ladder { v4: rungs(&limits.prefixes_v4, true), v6: rungs(&limits.prefixes_v6, false) }
+        Ladder {
+            v4: rungs(&limits.prefixes_v4, true),
+            v6: rungs(&limits.prefixes_v6, false),
+            lenience: limits.levels.all(|level| level.share.of(SHARE).max(1)),
+        }
     }
 
     /// The keys of an address, which is canonical; that of its narrowest account is of no meaning where it has none.
@@ -118,13 +125,13 @@ impl Ladder {
         for (key, rung) in keys.iter_mut().zip(rungs) {
             *key = rung.key(secret, address);
         }
-        Accounts { keys, rungs }
+        Accounts { keys, rungs, lenience: &self.lenience }
     }
 
     /// The same where their keys are known.
     #[inline]
     pub fn accounts_of(&self, keys: &AccountKeys, address: IpAddr) -> Accounts<'_> {
-        Accounts { keys: *keys, rungs: self.rungs(address) }
+        Accounts { keys: *keys, rungs: self.rungs(address), lenience: &self.lenience }
     }
 }
 
@@ -158,8 +165,8 @@ impl Accounts<'_> {
     #[inline]
     pub fn price(&self, index: usize, units: usize, weight: u32, level: Level) -> u64 {
         let unit = self.rungs.get(index).map_or(0, |rung| rung.unit);
-        let shares = LENIENCE[level as usize] * u64::from(weight.max(1));
-        let price = unit.saturating_mul(2).saturating_mul(units as u64);
+        let shares = self.lenience[level as usize] * u64::from(weight.max(1));
+        let price = unit.saturating_mul(SHARE).saturating_mul(units as u64);
         // Mostly a power of two, without the division.
         let share = if shares.is_power_of_two() { price >> shares.trailing_zeros() } else { price / shares };
         (share >> FRACTION).max(1)

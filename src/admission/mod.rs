@@ -12,6 +12,7 @@ pub mod cookie;
 mod decisions;
 mod door;
 mod ladder;
+mod levels;
 mod policy;
 mod pressure;
 mod reason;
@@ -24,8 +25,9 @@ mod zones;
 pub use books::{Account, Books, Sizes};
 pub use decisions::{Action, Decision, Decisions};
 pub use door::{Admitted, Asking, CookieReply, Door, Origin, Parting, Places, Slip, Tally, Turned, Verdict};
+pub use levels::{LevelRules, Levels, Part};
 pub use policy::{ClientClass, Cookies, Limits, Mode, Policy, PrefixLevel};
-pub use pressure::{Controller, Level, Pressure};
+pub use pressure::{Controller, Level, Pressure, Signal};
 pub use reason::Reason;
 pub use trial::Strangers;
 pub use zones::{

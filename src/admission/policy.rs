@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::cookie::Secret;
+use super::levels::Levels;
 use super::zones::SuffixRules;
 
 /// Whether a limit limits.
@@ -137,7 +138,7 @@ pub struct Limits {
     pub recursion: Mode,
     /// Ask addresses never seen before to prove themselves when there are too many of them.
     pub strangers: Mode,
-    /// So many of their queries are answered a second, all together, under guard; a tenth of it when closed.
+    /// So many of their queries are answered a second, all together, under guard; a part of it when closed.
     pub stranger_rate: u32,
     /// Of the unproven beyond their share one in so many is answered with TC=1 or BADCOOKIE, which is no
     /// larger than what it asked; the others get silence. 2: a client whose address somebody forges
@@ -188,6 +189,8 @@ pub struct Limits {
     pub kernel_filter: bool,
     /// A level of pressure is left after this long without need of it.
     pub calm: Duration,
+    /// What the levels of pressure are.
+    pub levels: Levels,
 }
 
 impl Default for Limits {
@@ -229,6 +232,7 @@ impl Default for Limits {
             connections: Mode::Enforce,
             kernel_filter: true,
             calm: Duration::from_secs(5),
+            levels: Levels::default(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::levels::Levels;
 use crate::clock::Moment;
 
 /// How hard it is pressed, and with that how strictly limits are meant.
@@ -11,7 +12,7 @@ pub enum Level {
     /// There is room: limits count, and nobody is refused.
     #[default]
     Open,
-    /// Less than usual: limits hold, with four times the share.
+    /// Less than usual: limits hold, with four times the share (unless [`Levels`] say otherwise, here and below).
     Watch,
     /// Little: everybody has his share and no more.
     Guard,
@@ -59,25 +60,79 @@ pub struct Pressure {
     pub memory: f32,
 }
 
-/// From where on each level holds: watch, guard, closed.
-struct Marks {
-    busy: [f32; 3],
-    dropped: [f32; 3],
-    queue: [f32; 3],
-    delay: [Duration; 3],
-    in_flight: [f32; 3],
-    memory: [f32; 3],
+/// What is felt: what a mark of each level is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Signal {
+    Busy,
+    Dropped,
+    Queue,
+    Backlog,
+    Delay,
+    InFlight,
+    Memory,
 }
 
-/// A part of 2 is never reached: being busy alone closes nothing, since it costs nobody an answer.
-const MARKS: Marks = Marks {
-    busy: [0.75, 0.95, 2.0],
-    dropped: [0.000_1, 0.01, 0.2],
-    queue: [0.5, 0.8, 2.0],
-    delay: [Duration::from_millis(20), Duration::from_millis(50), Duration::from_secs(1)],
-    in_flight: [0.5, 0.75, 0.95],
-    memory: [0.9, 0.95, 0.98],
-};
+impl Signal {
+    /// Its mark, as the settings name it; more packets than are taken have none.
+    pub fn key(self) -> Option<&'static str> {
+        Some(match self {
+            Signal::Busy => "busy",
+            Signal::Dropped => "dropped",
+            Signal::Queue => "queue",
+            Signal::Backlog => return None,
+            Signal::Delay => "delay",
+            Signal::InFlight => "in_flight",
+            Signal::Memory => "memory",
+        })
+    }
+
+    /// What it says, of a level that it called for.
+    pub fn text(self) -> &'static str {
+        match self {
+            Signal::Busy => "it had hardly any time left",
+            Signal::Dropped => "the kernel dropped packets that nobody took",
+            Signal::Queue => "packets filled the queue",
+            Signal::Backlog => "packets came faster than they were taken",
+            Signal::Delay => "a turn took long",
+            Signal::InFlight => "questions took the places for those in flight",
+            Signal::Memory => "memory went short",
+        }
+    }
+}
+
+/// From where on watch, guard and closed hold.
+#[derive(Clone, Copy, Debug)]
+struct Marks {
+    marks: [(Signal, [f32; 3]); 6],
+}
+
+impl Marks {
+    fn new(levels: &Levels) -> Marks {
+        Marks {
+            marks: [
+                (Signal::Dropped, levels.each(|level| level.dropped.fraction())),
+                (Signal::Delay, levels.each(|level| level.delay.as_secs_f32())),
+                (Signal::Memory, levels.each(|level| level.memory.fraction())),
+                (Signal::InFlight, levels.each(|level| level.in_flight.fraction())),
+                (Signal::Queue, levels.each(|level| level.queue.fraction())),
+                (Signal::Busy, levels.each(|level| level.busy.fraction())),
+            ],
+        }
+    }
+
+    /// The highest level that anything felt calls for, with the marks scaled by `scale`, and what that is.
+    fn call(&self, felt: &Pressure, scale: f32) -> (Level, Signal) {
+        let mut call = (Level::ALL[usize::from(felt.backlog)], Signal::Backlog);
+        for (signal, marks) in &self.marks {
+            let value = felt.value(*signal);
+            let reached = marks.iter().filter(|mark| value >= **mark * scale).count();
+            if reached > call.0 as usize {
+                call = (Level::ALL[reached], *signal);
+            }
+        }
+        call
+    }
+}
 
 /// So much of the memory a pool with an end of its own calls for when it is full. With the default marks that is guard: a few
 /// clients can fill such a pool, and to close the door to all others is not in their hands.
@@ -89,18 +144,16 @@ impl Pressure {
         taken.min(1.0) * POOL
     }
 
-    /// The highest level that anything here calls for, with the marks scaled by `scale`.
-    fn calls_for(&self, scale: f32) -> Level {
-        let reached = |value: f32, marks: [f32; 3]| marks.iter().filter(|mark| value >= **mark * scale).count();
-        let delays: [f32; 3] = MARKS.delay.map(|mark| mark.as_secs_f32());
-        let most = reached(self.busy, MARKS.busy)
-            .max(reached(self.dropped, MARKS.dropped))
-            .max(reached(self.queue, MARKS.queue))
-            .max(reached(self.delay.as_secs_f32(), delays))
-            .max(reached(self.in_flight, MARKS.in_flight))
-            .max(reached(self.memory, MARKS.memory))
-            .max(usize::from(self.backlog));
-        Level::ALL[most]
+    fn value(&self, signal: Signal) -> f32 {
+        match signal {
+            Signal::Busy => self.busy,
+            Signal::Dropped => self.dropped,
+            Signal::Queue => self.queue,
+            Signal::Backlog => f32::from(u8::from(self.backlog)),
+            Signal::Delay => self.delay.as_secs_f32(),
+            Signal::InFlight => self.in_flight,
+            Signal::Memory => self.memory,
+        }
     }
 }
 
@@ -112,6 +165,9 @@ pub struct Controller {
     since: Moment,
     /// When this level was last called for.
     needed: Moment,
+    /// What called for it then.
+    cause: Signal,
+    marks: Marks,
     calm: Duration,
     /// So many times longer than `calm` a level is kept, because it was needed again soon after it had been left.
     patience: u32,
@@ -127,11 +183,13 @@ const DOWN: f32 = 0.8;
 
 impl Controller {
     /// Open; a level is left after `calm` without need of it.
-    pub fn new(calm: Duration) -> Controller {
+    pub fn new(calm: Duration, levels: &Levels) -> Controller {
         Controller {
             level: Level::Open,
             since: Moment::ZERO,
             needed: Moment::ZERO,
+            cause: Signal::Busy,
+            marks: Marks::new(levels),
             calm,
             patience: 1,
             left: Moment::ZERO,
@@ -140,18 +198,21 @@ impl Controller {
 
     /// Takes what is felt now; the level that follows.
     pub fn feel(&mut self, now: Moment, pressure: &Pressure) -> Level {
-        let wanted = pressure.calls_for(1.0);
+        let (wanted, signal) = self.marks.call(pressure, 1.0);
+        let (kept, keeping) = self.marks.call(pressure, DOWN);
         if wanted > self.level {
             // What comes back as soon as it is let in would otherwise be let in every few seconds.
             let soon = self.left > Moment::ZERO && now.since(self.left) < 2 * self.calm * self.patience;
             self.patience = if soon { (2 * self.patience).min(PATIENCE) } else { 1 };
             self.enter(wanted, now);
-        } else if pressure.calls_for(DOWN) >= self.level {
+            self.cause = signal;
+        } else if kept >= self.level {
             self.needed = now;
+            self.cause = keeping;
         } else if now.since(self.needed) >= self.calm * self.patience {
             // After a long silence it may be several steps at once.
             let mut steps = now.since(self.needed).as_millis() / (self.calm * self.patience).as_millis().max(1);
-            while steps > 0 && self.level > Level::Open && pressure.calls_for(DOWN) < self.level {
+            while steps > 0 && self.level > Level::Open && kept < self.level {
                 self.enter(self.level.below(), now);
                 self.left = now;
                 steps -= 1;
@@ -160,9 +221,10 @@ impl Controller {
         self.level
     }
 
-    /// Another `calm`; the level stays.
-    pub fn set_calm(&mut self, calm: Duration) {
+    /// Other marks and another `calm`; the level stays until something is felt.
+    pub fn set_rules(&mut self, calm: Duration, levels: &Levels) {
         self.calm = calm;
+        self.marks = Marks::new(levels);
     }
 
     fn enter(&mut self, level: Level, now: Moment) {
@@ -174,6 +236,11 @@ impl Controller {
     /// The level that holds, and since when.
     pub fn level(&self) -> (Level, Moment) {
         (self.level, self.since)
+    }
+
+    /// What called for the level last; nothing does for open.
+    pub fn cause(&self) -> Option<Signal> {
+        (self.level > Level::Open).then_some(self.cause)
     }
 }
 
@@ -191,7 +258,7 @@ mod tests {
 
     #[test]
     fn it_rises_at_once_and_falls_step_by_step() {
-        let mut controller = Controller::new(Duration::from_secs(2));
+        let mut controller = Controller::new(Duration::from_secs(2), &Levels::default());
         assert_eq!(controller.feel(at(0), &busy(0.5)), Level::Open);
         assert_eq!(controller.feel(at(100), &Pressure { dropped: 0.5, ..busy(1.0) }), Level::Closed);
         assert_eq!(controller.feel(at(200), &busy(0.0)), Level::Closed);
@@ -205,7 +272,7 @@ mod tests {
 
     #[test]
     fn it_does_not_flap_around_a_mark() {
-        let mut controller = Controller::new(Duration::from_secs(2));
+        let mut controller = Controller::new(Duration::from_secs(2), &Levels::default());
         let mut changes = 0;
         let mut last = Level::Open;
         for tick in 0..600u64 {
@@ -218,7 +285,7 @@ mod tests {
 
     #[test]
     fn what_comes_back_as_soon_as_it_is_let_in_is_kept_out_longer_each_time() {
-        let mut controller = Controller::new(Duration::from_secs(2));
+        let mut controller = Controller::new(Duration::from_secs(2), &Levels::default());
         let mut entered = Vec::new();
         let mut last = Level::Open;
         // Busy whenever it is open, at ease whenever it is not: a flood that is cheap to refuse.
@@ -247,7 +314,11 @@ mod tests {
             (Pressure { backlog: true, ..none }, Level::Watch),
             (busy(f32::NAN), Level::Open),
         ] {
-            assert_eq!(Controller::new(Duration::ZERO).feel(at(1), &pressure), level, "{pressure:?}");
+            assert_eq!(
+                Controller::new(Duration::ZERO, &Levels::default()).feel(at(1), &pressure),
+                level,
+                "{pressure:?}"
+            );
         }
     }
 }

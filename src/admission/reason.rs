@@ -1,5 +1,7 @@
 //! Why somebody is not served as he asked: one code for each reason.
 
+use super::pressure::Level;
+
 /// Why a query was turned away, or would have been.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 #[repr(u8)]
@@ -141,6 +143,17 @@ impl Reason {
             Reason::ConnectionsClient => "server.tcp_connections_per_client",
             Reason::SlowReader => "server.tcp_write_timeout",
             Reason::Unfinished => "server.tcp_idle_timeout",
+        }
+    }
+
+    /// What decides it too, of the level of pressure at which it is decided: a key of `[level.guard]` and its like.
+    pub fn measure(self, level: Level) -> Option<&'static str> {
+        match self {
+            Reason::ClientShare | Reason::PrefixShare | Reason::Recursion if level > Level::Open => Some("share"),
+            Reason::Stranger => Some("strangers"),
+            Reason::Ration if level >= Level::Guard => Some("ration"),
+            Reason::IdleEarly if level > Level::Open => Some("tcp_idle"),
+            _ => None,
         }
     }
 

@@ -97,6 +97,16 @@ fn status(value: &Value) -> String {
         text(&value["level"]),
         if value["since"].is_null() { String::new() } else { format!(" for {}", span(&value["since"])) }
     );
+    let cause = &value["cause"];
+    if !cause.is_null() {
+        let mark = match cause["setting"].as_str() {
+            Some(setting) => format!(" ({setting} = {})", text(&cause["value"])),
+            None => String::new(),
+        };
+        let measures = cause["measures"].as_object().into_iter().flatten();
+        let measures: Vec<String> = measures.map(|(key, part)| format!("{key} {}", text(part))).collect();
+        let _ = writeln!(out, "since {}{mark}; at this level: {}", text(&cause["text"]), measures.join(", "));
+    }
     let _ = writeln!(
         out,
         "queries {}  answered {}  waiting {}  from the cache {}  from proofs in it {}",
@@ -263,6 +273,15 @@ fn explanation(value: &Value) -> String {
             text(&refusal["setting"]),
             text(&refusal["remedy"])
         );
+        let level = &refusal["level"];
+        if !level.is_null() {
+            let _ = writeln!(
+                out,
+                "  level    {} = {}, or the marks of that level",
+                text(&level["setting"]),
+                text(&level["value"])
+            );
+        }
     }
     out
 }

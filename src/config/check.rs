@@ -1,5 +1,6 @@
 //! What single values cannot show: settings that exclude each other, records, root hints, and what is hardly meant.
 
+mod levels;
 mod limits;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ pub fn finish(mut reading: Reading, base: &Path) -> (Settings, Report) {
     records(&mut reading);
     access(&mut reading);
     limits::check(&mut reading, base);
+    levels::check(&mut reading);
     sizes(&mut reading);
     root_hints(&mut reading, base);
     anchors::complete(&mut reading, base);

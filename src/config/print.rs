@@ -98,8 +98,14 @@ pub fn schema() -> Value {
     let mut example = Map::new();
     for section in &SECTIONS {
         let (object, sample) = object(section.settings, section.doc, &mut Settings::default());
-        tables.insert(section.name.into(), object);
-        example.insert(section.name.into(), sample);
+        let Some((group, name)) = section.name.split_once('.') else {
+            tables.insert(section.name.into(), object);
+            example.insert(section.name.into(), sample);
+            continue;
+        };
+        let whole = tables.entry(group).or_insert_with(|| json!({"type": "object", "additionalProperties": false}));
+        whole["properties"][name] = object;
+        example.entry(group).or_insert_with(|| json!({}))[name] = sample;
     }
     for repeated in &REPEATED {
         let (object, mut sample) = object(repeated.settings, repeated.doc, &mut blank_upstream());
@@ -226,7 +232,7 @@ pub fn explain(key: &str) -> Result<String, String> {
     if !found.is_empty() {
         return Ok(found.join("\n"));
     }
-    let keys = names.iter().map(|path| path.split_once('.').map_or(path.as_str(), |(_, key)| key));
+    let keys = names.iter().map(|path| path.rsplit_once('.').map_or(path.as_str(), |(_, key)| key));
     let near = nearest(&wanted, names.iter().map(String::as_str)).or_else(|| nearest(&wanted, keys));
     Err(match near {
         Some(near) => format!("there is no setting `{key}`; did you mean `{near}`?"),

@@ -10,8 +10,8 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use super::Settings;
 use super::shape::{Items, Setting, Shape};
-use super::table::{CLIENT_CLASS, REPEATED, REPEATED_NAMES, Repeated, SECTIONS};
-use crate::admission::{ClientClass, PrefixLevel};
+use super::table::{CLIENT_CLASS, REPEATED, REPEATED_NAMES, Repeated, SECTIONS, Section};
+use crate::admission::{ClientClass, Part, PrefixLevel};
 use crate::resolve::{Upstream, UpstreamKind};
 use crate::text::report::{Code, Problem, Report};
 use crate::text::units::{self, Wrong};
@@ -59,19 +59,13 @@ impl Reader {
     fn root(&mut self, document: &DeTable<'_>, settings: &mut Settings) {
         for (key, value) in document {
             let name = key.get_ref().as_ref();
-            if let Some(section) = SECTIONS.iter().find(|section| section.name == name) {
-                match value.get_ref() {
-                    DeValue::Table(table) => self.section(name, section.settings, table, settings),
-                    DeValue::Array(_) => self.fail(
-                        Problem::error(Code::WrongType, format!("`{name}` can stand there only once"))
-                            .at(key.span(), "a table, not a list of tables")
-                            .help(format!("write [{name}]")),
-                    ),
-                    other => self.fail(
-                        Problem::error(Code::WrongType, format!("`{name}` is a table, not {}", kind_of(other)))
-                            .at(value.span(), "not a table")
-                            .help(format!("write [{name}] and its keys below")),
-                    ),
+            let grouped =
+                SECTIONS.iter().any(|section| section.name.split_once('.').is_some_and(|(group, _)| group == name));
+            if SECTIONS.iter().any(|section| section.name == name) {
+                self.once(name, key.span(), value, settings);
+            } else if let (true, DeValue::Table(group)) = (grouped, value.get_ref()) {
+                for (key, value) in group {
+                    self.once(&format!("{name}.{}", key.get_ref()), key.span(), value, settings);
                 }
             } else if let Some(repeated) = REPEATED.iter().find(|repeated| repeated.name == name) {
                 let kind = if name == "stub" { UpstreamKind::Stub } else { UpstreamKind::Forward };
@@ -83,6 +77,26 @@ impl Reader {
             } else {
                 self.unknown_at_root(name, key.span(), value.get_ref());
             }
+        }
+    }
+
+    /// A table that stands there once.
+    fn once(&mut self, name: &str, key: Range<usize>, value: &Spanned<DeValue<'_>>, settings: &mut Settings) {
+        let Some(section) = SECTIONS.iter().find(|section| section.name == name) else {
+            return self.unknown_at_root(name, key, value.get_ref());
+        };
+        match value.get_ref() {
+            DeValue::Table(table) => self.section(name, section.settings, table, settings),
+            DeValue::Array(_) => self.fail(
+                Problem::error(Code::WrongType, format!("`{name}` can stand there only once"))
+                    .at(key, "a table, not a list of tables")
+                    .help(format!("write [{name}]")),
+            ),
+            other => self.fail(
+                Problem::error(Code::WrongType, format!("`{name}` is a table, not {}", kind_of(other)))
+                    .at(value.span(), "not a table")
+                    .help(format!("write [{name}] and its keys below")),
+            ),
         }
     }
 
@@ -186,7 +200,7 @@ impl Reader {
         let keys: Vec<&'static str> = keys.collect();
         let problem = Problem::error(Code::UnknownKey, format!("{} has no key `{name}`", bracketed(table)))
             .at(span, "not known here");
-        self.fail(match (nearest(name, keys.iter().copied()), home_of(name)) {
+        self.fail(match (nearest(name, keys.iter().copied()), home_beside(table, name).or_else(|| home_of(name))) {
             (Some(near), _) => problem.help(format!("did you mean `{near}`?")),
             (None, Some(home)) => problem.help(format!("`{name}` belongs below {}", bracketed(home))),
             (None, None) => match nearest(name, all_keys()).and_then(|near| Some((near, home_of(near)?))) {
@@ -221,7 +235,10 @@ impl Reader {
                     None => self.out_of_range(shape, path, value.span()),
                 }
             }
-            (Shape::Span { .. } | Shape::Size { .. } | Shape::Rate { .. }, DeValue::Integer(number)) => {
+            (
+                Shape::Span { .. } | Shape::Size { .. } | Shape::Rate { .. } | Shape::Part { .. },
+                DeValue::Integer(number),
+            ) => {
                 // A bare number goes through the parser of the unit, which knows what to write instead.
                 self.scalar(shape, path, &number.to_string(), value.span(), into);
             }
@@ -250,6 +267,13 @@ impl Reader {
             },
             Shape::Rate { max, at } => match units::rate(text) {
                 Ok(read) if read > *max => self.out_of_range(shape, path, span),
+                Ok(read) => *at(into) = read,
+                Err(wrong) => self.bad(path, span, wrong),
+            },
+            Shape::Part { min, max, never, at } => match units::part(text) {
+                Ok(read) if (read < *min || read > *max) && !(*never && read == Part::NEVER) => {
+                    self.out_of_range(shape, path, span);
+                }
                 Ok(read) => *at(into) = read,
                 Err(wrong) => self.bad(path, span, wrong),
             },
@@ -496,9 +520,21 @@ fn all_keys() -> impl Iterator<Item = &'static str> {
         .chain(REPEATED[0].settings.iter().map(|setting| setting.key))
 }
 
+/// The table beside `table`, in its group, that has a key of this name.
+fn home_beside(table: &str, key: &str) -> Option<&'static str> {
+    let group = |name: &'static str| name.split_once('.').map(|(group, _)| group);
+    let (group_of_table, _) = table.split_once('.')?;
+    let beside = SECTIONS.iter().filter(|section| group(section.name) == Some(group_of_table));
+    let mut found = beside.filter(|section| section.settings.iter().any(|setting| setting.key == key));
+    found.next().map(|section| section.name)
+}
+
 /// The table that has a key of this name.
 fn home_of(key: &str) -> Option<&'static str> {
-    let once = SECTIONS.iter().find(|section| section.settings.iter().any(|setting| setting.key == key));
+    let has = |section: &&Section| section.settings.iter().any(|setting| setting.key == key);
+    // What a level has too is rather meant where it stands alone.
+    let alone = SECTIONS.iter().filter(|section| !section.name.contains('.')).find(has);
+    let once = alone.or_else(|| SECTIONS.iter().find(has));
     let repeated = || REPEATED.iter().find(|repeated| repeated.settings.iter().any(|setting| setting.key == key));
     let class = || CLIENT_CLASS.settings.iter().any(|setting| setting.key == key).then_some(CLIENT_CLASS.name);
     once.map(|section| section.name).or_else(|| repeated().map(|repeated| repeated.name)).or_else(class)

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::{dates, units};
-use crate::admission::PrefixLevel;
+use crate::admission::{Part, PrefixLevel};
 use crate::dnssec::NegativeAnchor;
 
 /// A place in `S`.
@@ -46,6 +46,8 @@ pub enum Shape<S: 'static> {
     Size { min: u64, max: u64, at: Place<S, u64> },
     /// `"100/s"`.
     Rate { max: u32, at: Place<S, u32> },
+    /// `"75%"`, and perhaps `"never"`.
+    Part { min: Part, max: Part, never: bool, at: Place<S, Part> },
     /// One word of several.
     Choice { of: &'static [&'static str], get: fn(&S) -> &str, set: fn(&mut S, &str) },
     /// A text of 1 to `max` octets, or nothing.
@@ -100,6 +102,7 @@ impl<S> Shape<S> {
             Shape::Span { .. } => "a duration",
             Shape::Size { .. } => "a size",
             Shape::Rate { .. } => "a rate",
+            Shape::Part { .. } => "a part in hundredths",
             Shape::Choice { .. } => "one of several words",
             Shape::Text { .. } => "a text",
             Shape::Octets { .. } => "a text, or octets in hexadecimal after 0x",
@@ -129,6 +132,10 @@ impl<S> Shape<S> {
                 format!("\"{}\" to \"{}\"", units::write_size(*min), units::write_size(*max))
             }
             Shape::Rate { max, .. } => format!("\"0/s\" to \"{max}/s\""),
+            Shape::Part { min, max, never, .. } => {
+                let or = if *never { ", or \"never\"" } else { "" };
+                format!("\"{}\" to \"{}\"{or}", units::write_part(*min), units::write_part(*max))
+            }
             Shape::Choice { of, .. } => of.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", "),
             Shape::Text { max, .. } | Shape::Octets { max, .. } => format!("1 to {max} octets"),
             Shape::File(_) => "relative paths start at the configuration file's directory".into(),
@@ -157,6 +164,7 @@ impl<S> Shape<S> {
             Shape::Count { at, .. } => at(from).to_string(),
             Shape::Span { at, .. } => quote(&units::write_duration(*at(from))),
             Shape::Size { at, .. } => quote(&units::write_size(*at(from))),
+            Shape::Part { at, .. } => quote(&units::write_part(*at(from))),
             Shape::Rate { at, .. } => quote(&format!("{}/s", at(from))),
             Shape::Choice { get, .. } => quote(get(from)),
             Shape::Text { at, .. } => quote(at(from).as_ref()?),
@@ -187,6 +195,10 @@ impl<S> Shape<S> {
             Shape::Span { .. } => json!({"type": "string", "pattern": "^[0-9]+ ?(ms|s|m|h|d|w)$"}),
             Shape::Size { .. } => json!({"type": "string", "pattern": "^[0-9]+ ?([KMGT]iB|[kMGT]?B)$"}),
             Shape::Rate { .. } => json!({"type": "string", "pattern": "^[0-9]+ ?/s$"}),
+            Shape::Part { never, .. } => {
+                let or = if *never { "|never" } else { "" };
+                json!({"type": "string", "pattern": format!("^([0-9]+([.][0-9]{{1,4}})? ?%{or})$")})
+            }
             Shape::Choice { of, .. } => json!({"enum": of}),
             Shape::Text { max, .. } => json!({"type": "string", "minLength": 1, "maxLength": max}),
             Shape::Octets { max, .. } => {

@@ -1,5 +1,6 @@
 //! The settings table: every key of the configuration file, once.
 
+mod levels;
 mod limits;
 mod snapshot;
 mod stale;
@@ -34,13 +35,29 @@ const fn secs(seconds: u64) -> Duration {
 }
 
 /// Every table that stands there at most once, in the order of the printed configuration.
-pub static SECTIONS: [Section; 10] = [
+pub static SECTIONS: [Section; 13] = [
     Section { name: "server", doc: "Where clients are listened to, and how they are answered.", settings: &SERVER },
     Section { name: "access", doc: "Who may ask.", settings: &ACCESS },
     Section {
         name: "limits",
         doc: "How much clients may use when there is too little for all. With room to spare nobody is refused.",
         settings: &limits::LIMITS,
+    },
+    Section {
+        name: "level.watch",
+        doc: "The first level of pressure: from where on limits are held to, and how strictly. Nobody has to change it, nor \
+              the next two.",
+        settings: &levels::WATCH,
+    },
+    Section {
+        name: "level.guard",
+        doc: "The second level of pressure: everybody has his share, and addresses not served lately are few.",
+        settings: &levels::GUARD,
+    },
+    Section {
+        name: "level.closed",
+        doc: "The last level of pressure: what is there goes to those who have proven who they are, or were served lately.",
+        settings: &levels::CLOSED,
     },
     Section { name: "resolver", doc: "How names are resolved, from the root down.", settings: &RESOLVER },
     Section { name: "dnssec", doc: "What is validated, and by whose keys.", settings: &DNSSEC },

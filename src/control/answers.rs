@@ -8,12 +8,13 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::{Told, Word};
-use crate::admission::{Action, Decision, Level, Reason, ToldZone, Why};
+use crate::admission::{Action, Decision, Level, Policy, Reason, Signal, ToldZone, Why};
 use crate::clock::Moment;
 use crate::engine::DropReason;
 use crate::meter::Load;
 use crate::resolve::{Limit, StaleWhy};
 use crate::servers::Known;
+use crate::text::units::{write_duration, write_part};
 use crate::wire::{Name, wire_name_len};
 
 /// Refusals that are looked at for one explanation.
@@ -82,6 +83,7 @@ impl Told {
             "version": env!("CARGO_PKG_VERSION"),
             "up": seconds(now, self.start),
             "level": hardest.level.name(),
+            "cause": cause(&hardest, &self.policy()),
             "since": if hardest.level == Level::Open { Value::Null } else { json!(seconds(now, hardest.since)) },
             "queries": sum(|word| word.counters.queries),
             "answered": sum(|word| word.counters.answered),
@@ -141,7 +143,7 @@ impl Told {
             "shares": account.crowd,
             "unproven": used(&account.unproven),
             "proven": used(&account.proven),
-            "refusals": reasons(&found, now),
+            "refusals": reasons(&found, &policy, now),
             "last": last(&found, now),
             "servers": self.shared.servers.at(address.to_canonical(), now).iter().map(server).collect::<Vec<_>>(),
         })
@@ -162,7 +164,7 @@ impl Told {
             "name": name.to_string(),
             "learned": self.shared.books.zones().is_learned(name.wire(), now),
             "zones": self.shared.books.zones().around(name.wire(), now).iter().map(|zone| told(zone, now)).collect::<Vec<_>>(),
-            "refusals": reasons(&found, now),
+            "refusals": reasons(&found, &self.policy(), now),
             "clients": total,
             "most": clients.iter().map(one).collect::<Vec<_>>(),
             "last": last(&found, now),
@@ -212,18 +214,59 @@ fn told(zone: &ToldZone, now: Moment) -> Value {
     })
 }
 
-/// What was refused, summed up by reason and action, the most frequent first.
-fn reasons(found: &[Decision], now: Moment) -> Vec<Value> {
-    let mut sums: BTreeMap<(Reason, Action), (u64, Moment, Moment)> = BTreeMap::new();
+/// Why the level that holds is not open, and from where on it holds.
+fn cause(word: &Word, policy: &Policy) -> Value {
+    let (Some(signal), Some(rules)) = (word.cause, policy.limits.levels.at(word.level)) else { return Value::Null };
+    let mark = match signal {
+        Signal::Busy => Some(rules.busy),
+        Signal::Dropped => Some(rules.dropped),
+        Signal::Queue => Some(rules.queue),
+        Signal::InFlight => Some(rules.in_flight),
+        Signal::Memory => Some(rules.memory),
+        Signal::Backlog | Signal::Delay => None,
+    };
+    let mark = match signal {
+        Signal::Delay => Some(write_duration(rules.delay)),
+        _ => mark.map(write_part),
+    };
+    json!({
+        "text": signal.text(),
+        "setting": signal.key().map(|key| format!("level.{}.{key}", word.level.name())),
+        "value": mark,
+        "measures": {
+            "share": write_part(rules.share), "strangers": write_part(rules.strangers), "ration": write_part(rules.ration),
+            "tcp_idle": write_part(rules.tcp_idle),
+        },
+    })
+}
+
+/// What decides a refusal too, of the level that it came at.
+fn measure(reason: Reason, level: Level, policy: &Policy) -> Value {
+    let (Some(key), Some(rules)) = (reason.measure(level), policy.limits.levels.at(level)) else { return Value::Null };
+    let value = match key {
+        "share" => rules.share,
+        "strangers" => rules.strangers,
+        "tcp_idle" => rules.tcp_idle,
+        _ => rules.ration,
+    };
+    json!({"setting": format!("level.{}.{key}", level.name()), "value": write_part(value)})
+}
+
+/// What was refused, summed up by reason, action and level of pressure, the most frequent first.
+fn reasons(found: &[Decision], policy: &Policy, now: Moment) -> Vec<Value> {
+    let mut sums: BTreeMap<(Reason, Action, Level), (u64, Moment, Moment)> = BTreeMap::new();
     for decision in found {
-        let sum = sums.entry((decision.reason, decision.action)).or_insert((0, decision.when, decision.when));
+        // Other reasons count whatever the level.
+        let level = decision.reason.measure(decision.level).map_or(Level::Open, |_| decision.level);
+        let key = (decision.reason, decision.action, level);
+        let sum = sums.entry(key).or_insert((0, decision.when, decision.when));
         sum.0 += u64::from(decision.times);
         sum.1 = sum.1.min(decision.when);
         sum.2 = sum.2.max(decision.when);
     }
     let mut sums: Vec<_> = sums.into_iter().collect();
     sums.sort_by_key(|(_, (times, ..))| std::cmp::Reverse(*times));
-    let one = |((reason, action), (times, first, latest)): &((Reason, Action), (u64, Moment, Moment))| {
+    let one = |((reason, action, level), (times, first, latest)): &((Reason, Action, Level), (u64, Moment, Moment))| {
         json!({
             "reason": reason.name(),
             "text": reason.text(),
@@ -232,6 +275,7 @@ fn reasons(found: &[Decision], now: Moment) -> Vec<Value> {
             "since": seconds(now, *first),
             "until": seconds(now, *latest),
             "setting": reason.setting(),
+            "level": measure(*reason, *level, policy),
             "remedy": reason.remedy(),
         })
     };
@@ -257,7 +301,7 @@ fn seconds(now: Moment, then: Moment) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admission::{Asking, Door, Policy, Pressure};
+    use crate::admission::{Asking, Door, Pressure};
     use crate::clock::{Now, UnixTime};
     use crate::engine::{Counters, Shared};
 
@@ -282,13 +326,14 @@ mod tests {
             door.judge(now, &asking);
         }
         let counters = Counters { door: door.tally(), queries: 5_001, ..Counters::default() };
-        told.say(1, Word { counters, level: door.level().0, since: door.level().1 });
+        told.say(1, Word { counters, level: door.level().0, since: door.level().1, cause: door.cause() });
 
         let later = start + Duration::from_secs(60);
         let explained = told.answer("explain 10.0.0.1", later);
         assert_eq!(explained["allowed"], true);
         assert_eq!(explained["unproven"][0]["prefix"], 32);
         assert_eq!(explained["refusals"][0]["setting"], "limits.client_rate");
+        assert_eq!(explained["refusals"][0]["level"], json!({"setting": "level.guard.share", "value": "100%"}));
         assert_eq!(explained["refusals"][0]["since"], 60.0);
         assert_eq!(explained["last"][0]["level"], "guard");
         assert_eq!(told.answer("explain 10.0.0.1", start)["unproven"][0]["used"], 100.0);
@@ -297,6 +342,9 @@ mod tests {
         assert_eq!((&named["clients"], &named["most"][0]["address"]), (&json!(1), &json!("10.0.0.1")));
         let status = told.answer("status", later);
         assert_eq!((&status["level"], &status["queries"]), (&json!("guard"), &json!(5_001)));
+        let cause = &status["cause"];
+        assert_eq!((&cause["setting"], &cause["value"]), (&json!("level.guard.dropped"), &json!("1%")));
+        assert_eq!(cause["measures"]["tcp_idle"], "25%");
         assert!(status["turned_away"]["client_limit"].as_u64().expect("a count") > 2_900);
         for line in ["", "explain", "explain a b", "status now", "drop tables", "explain .."] {
             assert!(told.answer(line, later)["error"].is_string(), "{line}");

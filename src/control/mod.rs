@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 pub use socket::{Socket, ask};
 
-use crate::admission::{Decisions, Level, Policy, Tally};
+use crate::admission::{Decisions, Level, Policy, Signal, Tally};
 use crate::clock::Moment;
 use crate::engine::{Counters, Shared};
 
@@ -21,6 +21,8 @@ pub struct Word {
     pub level: Level,
     /// Since when that level holds.
     pub since: Moment,
+    /// What called for it.
+    pub cause: Option<Signal>,
 }
 
 /// Reads the configuration again, or only tries to.

@@ -343,7 +343,7 @@ impl Shard {
         let (level, since) = self.engine.level();
         let mut counters = self.engine.counters();
         counters.door = counters.door.with(&self.connections.borrow().tally());
-        self.told.say(self.number, Word { counters, level, since });
+        self.told.say(self.number, Word { counters, level, since, cause: self.engine.cause() });
     }
 
     fn take_responses(&mut self, now: Now) -> bool {

@@ -6,8 +6,8 @@ use super::respond::{self, Asker, Extended};
 use super::types::{Client, Disposition, Transport};
 use super::{Engine, MAX_QUESTIONS, MAX_WAITING, Pending, Waiter, Wanted};
 use crate::admission::{
-    Admitted, Asking, CookieReply, End, Level, Mode, Origin, Over, Parting, Places, Pressure, Slip, Standing, Ticket,
-    Turned, Verdict,
+    Admitted, Asking, CookieReply, End, Level, Mode, Origin, Over, Parting, Places, Pressure, Signal, Slip, Standing,
+    Ticket, Turned, Verdict,
 };
 use crate::clock::{Moment, Now};
 use crate::resolve::{Failure, Limit, Outcome};
@@ -211,6 +211,11 @@ impl Engine {
     /// How hard this shard is pressed, and since when.
     pub fn level(&self) -> (Level, Moment) {
         self.door.level()
+    }
+
+    /// What called for that level last.
+    pub fn cause(&self) -> Option<Signal> {
+        self.door.cause()
     }
 }
 

@@ -59,13 +59,10 @@ impl Terms {
         if spared || self.connections() == Mode::Off {
             return self.policy.tcp_idle_timeout;
         }
-        let pressed = match self.level.get() {
-            Level::Open | Level::Watch => 1,
-            Level::Guard => 4,
-            Level::Closed => 16,
-        };
         let usual = self.policy.tcp_idle_timeout;
-        (usual / self.caps.haste().max(pressed)).max(SHORTEST_IDLE.min(usual))
+        let nanos = u64::try_from(usual.as_nanos()).unwrap_or(u64::MAX);
+        let pressed = Duration::from_nanos(self.door.borrow().tcp_idle(self.level.get()).of(nanos));
+        (usual / self.caps.haste()).min(pressed).max(SHORTEST_IDLE.min(usual))
     }
 
     /// Whether what connections may take is held to.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::admission::PrefixLevel;
+use crate::admission::{Part, PrefixLevel};
 use crate::wire::Name;
 
 /// Why a value cannot be what it should be, and what to write instead.
@@ -131,6 +131,41 @@ pub fn write_size(octets: u64) -> String {
     }
     let (unit, factor) = SIZE_UNITS.iter().find(|(_, factor)| octets.is_multiple_of(*factor)).unwrap_or(&("B", 1));
     format!("{}{unit}", octets / factor)
+}
+
+/// `"75%"`, `"0.01%"`, with up to four places after the point; `"never"` where that may be said.
+pub fn part(text: &str) -> Result<Part, Wrong> {
+    const WHAT: &str = "not a part: expected a number and %";
+    if text == "never" {
+        return Ok(Part::NEVER);
+    }
+    let number = text.strip_suffix('%').map(|number| number.strip_suffix(' ').unwrap_or(number));
+    let number = match number {
+        Some(number) => number,
+        None if text.parse::<u32>().is_ok() => return Err(Wrong::instead(UNIT_MISSING, format_args!("{text}%"))),
+        None => return Err(Wrong::instead(WHAT, "50%")),
+    };
+    let (whole, places) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
+    if !digits(whole) || !digits(places) || places.len() > 4 {
+        return Err(Wrong::instead(WHAT, "50%"));
+    }
+    let parts = whole.parse::<u32>().ok().and_then(|whole| whole.checked_mul(10_000));
+    let parts = parts.and_then(|parts| parts.checked_add(format!("{places:0<4}").parse().ok()?));
+    parts.filter(|parts| *parts < u32::MAX).map(Part).ok_or(Wrong::new("larger than can be counted"))
+}
+
+/// The shortest way to write a part.
+pub fn write_part(part: Part) -> String {
+    if part == Part::NEVER {
+        return "never".into();
+    }
+    let (whole, places) = (part.0 / 10_000, part.0 % 10_000);
+    let places = format!("{places:04}");
+    match places.trim_end_matches('0') {
+        "" => format!("{whole}%"),
+        places => format!("{whole}.{places}%"),
+    }
 }
 
 /// `"50/s"`: so many a second.

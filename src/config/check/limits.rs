@@ -77,15 +77,17 @@ fn costs(reading: &mut Reading) {
     reading.say(problem);
 }
 
-/// What one question or one connection costs has to fit into what a client may have at once, also with half a share.
+/// What one question or one connection costs has to fit into what a client may have at once, also with the smallest share.
 fn affordable(reading: &mut Reading) {
     const BURST: &str = "limits.client_burst";
     let limits = &reading.settings.engine.access.limits;
     let burst = limits.client_burst;
+    let share = usize::try_from(limits.levels.closed.share.0).unwrap_or(usize::MAX).max(1);
+    let whole = |cost: usize| cost.saturating_mul(1_000_000).div_ceil(share);
     // Half of the burst is for work upstream; one unit of a miss was paid as an answer.
     let costs = [
-        ("limits.miss_cost", "a name that is not in the cache", 4 * limits.miss_cost.saturating_sub(1)),
-        ("limits.tcp_accept_cost", "a connection", 2 * limits.tcp_accept_cost),
+        ("limits.miss_cost", "a name that is not in the cache", whole(2 * limits.miss_cost.saturating_sub(1))),
+        ("limits.tcp_accept_cost", "a connection", whole(limits.tcp_accept_cost)),
     ];
     let mut problems = Vec::new();
     for (key, what, least) in costs {
@@ -98,7 +100,11 @@ fn affordable(reading: &mut Reading) {
         let problem =
             Problem::error(Code::Conflict, text).help(format!("set client_burst = {least} or more")).about(key);
         let places = [(key, "so much".to_owned()), (BURST, format!("{burst} at once"))];
-        problems.push(between(reading, problem, places));
+        let mut problem = between(reading, problem, places);
+        if let Some(written) = reading.sound("level.closed.share") {
+            problem = problem.at(written.value.clone(), "so little of it when closed");
+        }
+        problems.push(problem);
     }
     problems.into_iter().for_each(|problem| reading.say(problem));
 }
@@ -388,6 +394,10 @@ exempt = true
                 &["nobody could have a name", "3 | client_burst", "client_burst = 76"],
             ),
             ("[limits]\ntcp_accept_cost = 1001", &["nobody could have a connection", "2 | tcp_accept_cost", "2002"]),
+            (
+                "[level.closed]\nshare = \"1%\"\n[limits]\ntcp_accept_cost = 0",
+                &["nobody could have a name", "3800", "so little of it when closed", "2 | share"],
+            ),
             (
                 "[access]\nallow = [\"0.0.0.0/0\"]\n[limits]\nexempt = [\"0.0.0.0/0\"]",
                 &["nothing limits them", "4 | exempt", "2 | allow"],

@@ -47,7 +47,7 @@ pub static LIMITS: [Setting<Settings>; 35] = [
         default: None,
         required: false,
         doc: "The share of one client, in answers from the cache a second. A question that has to be asked upstream costs \
-              miss_cost of them. Under pressure \"watch\" it is four times this, \"closed\" half.",
+              miss_cost of them. Each level of pressure has its part of it: [level.guard] share.",
         reason: "A household peaks at some ten questions a second; operators who limit by hand choose 100 to 400.",
         example: r#""1000/s""#,
     },
@@ -161,8 +161,8 @@ pub static LIMITS: [Setting<Settings>; 35] = [
         shape: Shape::Rate { max: 100_000_000, at: |s| &mut s.engine.access.limits.stranger_rate },
         default: None,
         required: false,
-        doc: "How many questions of such addresses are answered a second, all together, under pressure \"guard\"; a tenth \
-              of it when \"closed\". On each shard the same account is used.",
+        doc: "How many questions of such addresses are answered a second, all together, under pressure \"guard\", and less of \
+              it when \"closed\" ([level.closed] strangers). On each shard the same account is used.",
         reason: "Far more than new clients come to a large network in a second.",
         example: r#""20000/s""#,
     },
@@ -193,7 +193,7 @@ pub static LIMITS: [Setting<Settings>; 35] = [
         default: None,
         required: false,
         doc: "How many octets a second an unproven IPv4 /24 or IPv6 /56 may get beyond what it sent. Under pressure \
-              \"guard\" and \"closed\" an eighth of it; nothing for an address beyond half its share.",
+              \"guard\" and \"closed\" an eighth of it ([level.guard] ration); nothing for an address beyond half its share.",
         reason: "2 Mbit/s harm nobody, and are more than a busy office gets by UDP.",
         example: r#""256KiB""#,
     },
