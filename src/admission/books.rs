@@ -164,17 +164,18 @@ impl Books {
     }
 
     /// Writes what a restart must not forget, each record with the number of its part: who was served before, what is owed
-    /// by more than `least`, and the books of zones. Refusals are not kept.
+    /// by more than `least`, how many seem to be behind an address, and the books of zones. Refusals are not kept.
     pub fn save(&self, now: Moment, least: Duration, put: &mut dyn FnMut(u8, &Pack)) {
         self.0.known.save(&mut |pack| put(0, pack));
         for (part, table) in (1..).zip(&self.0.tables) {
             table.save(now, least, &mut |pack| put(part, pack));
         }
-        self.0.zones.save(now, least, &mut |part, pack| put(3 + part, pack));
+        self.0.crowds.save(now, &mut |pack| put(3, pack));
+        self.0.zones.save(now, least, &mut |part, pack| put(4 + part, pack));
     }
 
     /// How many kinds of records there are.
-    pub const PARTS: u8 = 3 + Zones::PARTS;
+    pub const PARTS: u8 = 4 + Zones::PARTS;
 
     /// Takes in a record, before anybody is served. `None`: it does not fit books like these.
     pub fn load(&self, part: u8, record: Fields<'_>, now: Moment, passage: &Passage) -> Option<()> {
@@ -182,7 +183,8 @@ impl Books {
             0 => self.0.known.load(record, passage),
             1 => self.0.tables[0].load(record, now, passage),
             2 => self.0.tables[1].load(record, now, passage),
-            _ => self.0.zones.load(part - 3, record, now, passage),
+            3 => self.0.crowds.load(record, now, passage),
+            _ => self.0.zones.load(part - 4, record, now, passage),
         }
     }
 
@@ -246,4 +248,29 @@ pub(super) fn crowd_count(crowds: &Distinct, key: crate::meter::Hash, now: Momen
 /// How many shares an address has for the clients that seem to be behind it.
 pub(super) fn crowd(crowds: &Distinct, key: crate::meter::Hash, now: Moment) -> u32 {
     (crowds.count(key, now) / NAMES_OF_A_SHARE).clamp(1, MOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Now, UnixTime};
+
+    #[test]
+    fn an_address_with_many_clients_behind_it_has_its_shares_after_a_restart() {
+        let at = Moment::from_nanos(1_000_000_000_000);
+        let now = Now { mono: at, age: at, unix: UnixTime(0) };
+        let books = || Books::new(&Sizes::small(), &[5; 32]);
+        let (before, after) = (books(), books());
+        let (policy, address) = (Policy::default(), IpAddr::from([10, 0, 0, 1]));
+        let key = prefix_key(&before.0.secret, Book::Address, address, 128);
+        for name in 0..2_000u32 {
+            before.0.crowds.note(key, before.0.secret.octets(key.0, &name.to_be_bytes()), at);
+        }
+        let passage = Passage::new(now, now, Duration::from_secs(300));
+        before.save(at, Duration::ZERO, &mut |part, pack| {
+            after.load(part, Fields::of(pack.octets()), at, &passage).expect("the same sizes");
+        });
+        let shares = |books: &Books| books.account_of(&policy, address, at).crowd;
+        assert!(shares(&before) > 10 && shares(&after) == shares(&before), "{} {}", shares(&before), shares(&after));
+    }
 }

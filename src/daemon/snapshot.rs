@@ -30,7 +30,7 @@ use crate::pack::{Fields, Pack, Passage};
 use crate::resolve::Dnssec;
 
 /// What the first record begins with; another number is another form.
-const FORM: &[u8] = b"maeslant snapshot 2";
+const FORM: &[u8] = b"maeslant snapshot 3";
 /// Records of the books, of servers, of the caches, and the last one.
 const HEAD: u8 = 0;
 const BOOKS: u8 = 1;

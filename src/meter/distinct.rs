@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Hash;
 use crate::clock::Moment;
 use crate::memory::Slab;
+use crate::pack::{Fields, Pack, Passage};
 
 /// Entries among which a key has its place.
 const WAYS: usize = 4;
@@ -24,6 +25,12 @@ struct Entry {
     counts: AtomicU64,
     registers: [AtomicU64; WORDS],
 }
+
+/// A count lower than this is not worth keeping over a restart: it is made again in a moment.
+const WORTH_KEEPING: u32 = 8;
+/// What was counted is taken in again up to so many spans later: who is behind an address seldom changes in an hour, but
+/// addresses are given to others in the end.
+const KEPT_FOR: u32 = 15;
 
 /// Estimates of distinct counts for a fixed number of keys, within 15 % (one standard deviation). A key that is noted
 /// takes the place of the one of four that has been silent longest or has shown least.
@@ -76,6 +83,53 @@ impl Distinct {
             1 => current,
             _ => 0,
         }
+    }
+
+    /// Writes the counts that are worth it, a record at a time.
+    pub fn save(&self, now: Moment, put: &mut dyn FnMut(&Pack)) {
+        let epoch = self.epoch(now);
+        let mut pack = Pack::new();
+        for (place, entry) in (0u32..).zip(&self.entries) {
+            let head = entry.head.load(Ordering::Relaxed);
+            let counts = entry.counts.load(Ordering::Relaxed);
+            let (before, current) = ((counts >> 32) as u32, counts as u32);
+            // The same as `count` says; what has been past for a span says nothing any more.
+            let (count, fresh) = match epoch.wrapping_sub(head & 0xffff_ffff) & 0xffff_ffff {
+                0 => (before.max(current), true),
+                1 => (current, true),
+                _ => (0, false),
+            };
+            if !fresh || count < WORTH_KEEPING {
+                continue;
+            }
+            pack.clear();
+            pack.u32(self.entries.len() as u32).u32(place).u32((head >> 32) as u32).u32(count);
+            for word in &entry.registers {
+                pack.u64(word.load(Ordering::Relaxed));
+            }
+            put(&pack);
+        }
+    }
+
+    /// Takes in a record, before anything is noted: it counts as if it had been noted now. `None`: it is not of a table
+    /// like this.
+    pub fn load(&self, mut record: Fields<'_>, now: Moment, passage: &Passage) -> Option<()> {
+        (record.u32()? as usize == self.entries.len()).then_some(())?;
+        let entry = self.entries.get(record.u32()? as usize)?;
+        let (tag, count) = (u64::from(record.u32()?), u64::from(record.u32()?));
+        let mut registers = [0; WORDS];
+        for register in &mut registers {
+            *register = record.u64()?;
+        }
+        if passage.elapsed > self.span * KEPT_FOR {
+            return Some(());
+        }
+        for (word, register) in entry.registers.iter().zip(registers) {
+            word.store(register, Ordering::Relaxed);
+        }
+        entry.counts.store(count << 32 | count, Ordering::Relaxed);
+        entry.head.store(tag << 32 | self.epoch(now), Ordering::Relaxed);
+        Some(())
     }
 
     fn epoch(&self, now: Moment) -> u64 {
@@ -155,6 +209,7 @@ fn tag(key: Hash) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{Now, UnixTime};
     use crate::meter::Secret;
 
     const SPAN: Duration = Duration::from_secs(60);
@@ -212,6 +267,45 @@ mod tests {
         assert!(distinct.count(key, start + 2 * SPAN) <= 1);
         assert_eq!(distinct.count(key, start + 3 * SPAN), 0);
         assert_eq!(distinct.count(secret.word(2), start), 0, "nothing was noted of it");
+    }
+
+    #[test]
+    fn counts_are_known_after_a_restart_that_took_no_hour() {
+        let secret = Secret::new(&[3; 32]);
+        let at = |second: u64| {
+            let moment = Moment::from_nanos(second * 1_000_000_000);
+            Now { mono: moment, age: moment, unix: UnixTime(0) }
+        };
+        let before = Distinct::new(64, SPAN);
+        let (many, few) = (secret.word(1), secret.word(2));
+        let items = |key, count: u32| (0..count).map(move |item| (key, u32::to_le_bytes(item)));
+        for (key, item) in items(many, 1_000).chain(items(few, 3)) {
+            before.note(key, secret.octets(7, &item), at(5_000).mono);
+        }
+        let restarted = |elapsed: u64| {
+            let after = Distinct::new(64, SPAN);
+            // The machine has started anew ten seconds ago.
+            let passage = Passage::new(at(5_010), at(10), Duration::from_secs(elapsed));
+            before.save(at(5_010).mono, &mut |pack| {
+                after.load(Fields::of(pack.octets()), at(10).mono, &passage).expect("the same size");
+                for cut in 0..pack.octets().len() {
+                    let cut = Fields::of(pack.octets().get(..cut).unwrap_or(&[]));
+                    assert_eq!(Distinct::new(64, SPAN).load(cut, at(10).mono, &passage), None);
+                }
+                assert_eq!(Distinct::new(128, SPAN).load(Fields::of(pack.octets()), at(10).mono, &passage), None);
+            });
+            after
+        };
+        let after = restarted(300);
+        let count = |second: u64| after.count(many, at(second).mono);
+        assert_eq!((count(10), count(119)), (before.count(many, at(5_010).mono), count(10)));
+        assert_eq!((count(200), after.count(few, at(10).mono)), (0, 0), "as if noted now; and the few are made again");
+        // The same items again are not counted twice.
+        for (key, item) in items(many, 1_000) {
+            after.note(key, secret.octets(7, &item), at(11).mono);
+        }
+        assert_eq!(count(11), count(10));
+        assert_eq!(restarted(3_600).count(many, at(10).mono), 0);
     }
 
     #[test]

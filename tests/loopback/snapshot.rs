@@ -104,6 +104,19 @@ fn a_killed_server_serves_what_it_knew_although_nobody_can_be_asked_any_more() {
     assert!(seen.iter().any(|line| line.contains("is damaged")), "{seen:#?}");
     assert_eq!(site.ask("www.example.").0, 2);
     drop(program);
+    octets[middle] ^= 1;
+    // One of the form before, whole.
+    let (mut older, tail) = (octets.clone(), 5 + 32);
+    let form = older.windows(10).position(|window| window == b"snapshot 3").expect("the form of today");
+    older[form + 9] = b'2';
+    older.truncate(octets.len() - 32);
+    let sum = ring::digest::digest(&ring::digest::SHA256, &older[..octets.len() - tail]);
+    older.extend_from_slice(sum.as_ref());
+    std::fs::write(&file, &older).expect("written");
+    let (program, seen) = site.start();
+    assert!(seen.iter().any(|line| line.contains("written by another version")), "{seen:#?}");
+    assert_eq!(site.ask("www.example.").0, 2);
+    drop(program);
     for cut in [0, 1, 100, octets.len() - 1] {
         std::fs::write(&file, &octets[..cut]).expect("written");
         let (_program, seen) = site.start();

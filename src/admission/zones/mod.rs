@@ -583,12 +583,12 @@ impl Zones {
         self.points.save(now, &mut |pack| put(2, pack));
         self.earned.save(&mut |pack| put(3, pack));
         self.pairs.save(now, least, &mut |pack| put(4, pack));
-        self.patterns.save(now, &mut |pack| put(5, pack));
+        self.patterns.save(now, &mut |part, pack| put(5 + part, pack));
     }
 
     /// How many kinds of records there are: accounts, learned names, points, what earned them, accounts of clients with
     /// flooded zones, patterns of names.
-    pub const PARTS: u8 = 6;
+    pub const PARTS: u8 = 5 + Patterns::PARTS;
 
     /// Takes in a record, before anything is asked. `None`: it does not fit books like these.
     pub fn load(&self, part: u8, mut record: Fields<'_>, now: Moment, passage: &Passage) -> Option<()> {
@@ -602,8 +602,7 @@ impl Zones {
             2 => self.points.load(record, now, passage),
             3 => self.earned.load(record, passage),
             4 => self.pairs.load(record, now, passage),
-            5 => self.patterns.load(record, now, passage),
-            _ => None,
+            _ => self.patterns.load(part - 5, record, now, passage),
         }
     }
 }

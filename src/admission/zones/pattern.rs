@@ -44,14 +44,23 @@ impl Patterns {
         if exists { &self.found } else { &self.in_vain }.add(pattern, now);
     }
 
-    /// Writes what has been found.
-    pub fn save(&self, now: Moment, put: &mut dyn FnMut(&Pack)) {
-        self.found.save(now, put);
+    /// Writes what has been found, part 0, and what was in vain, part 1: without that, a flood of names of a learned
+    /// pattern would have it back by a restart.
+    pub fn save(&self, now: Moment, put: &mut dyn FnMut(u8, &Pack)) {
+        self.found.save(now, &mut |pack| put(0, pack));
+        self.in_vain.save(now, &mut |pack| put(1, pack));
     }
 
-    /// Takes it in again.
-    pub fn load(&self, record: Fields<'_>, now: Moment, passage: &Passage) -> Option<()> {
-        self.found.load(record, now, passage)
+    /// How many kinds of records there are.
+    pub const PARTS: u8 = 2;
+
+    /// Takes a record in again.
+    pub fn load(&self, part: u8, record: Fields<'_>, now: Moment, passage: &Passage) -> Option<()> {
+        match part {
+            0 => self.found.load(record, now, passage),
+            1 => self.in_vain.load(record, now, passage),
+            _ => None,
+        }
     }
 }
 
@@ -80,6 +89,7 @@ pub(super) fn pattern(secret: &Secret, kind: u64, name: &[u8], zone: usize) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{Now, UnixTime};
     use crate::wire::Name;
 
     #[test]
@@ -98,6 +108,25 @@ mod tests {
         }
         assert_eq!(of("a1.b2.bank.com"), of("a11.b20.bank.com"));
         assert_eq!((of("www.bank.com"), of("bank.com")), (None, None));
+    }
+
+    #[test]
+    fn a_restart_gives_no_pattern_back_that_a_flood_has_used_up() {
+        let (before, after) = (Patterns::new(1 << 10), Patterns::new(1 << 10));
+        let (learned, flooded) = (Secret::new(&[7; 32]).word(3), Secret::new(&[7; 32]).word(4));
+        let at = Moment::from_nanos(1_000_000_000_000);
+        let now = Now { mono: at, age: at, unix: UnixTime(0) };
+        for _ in 0..20 {
+            before.note(learned, true, at);
+            before.note(flooded, true, at);
+            before.note(flooded, false, at);
+        }
+        let passage = Passage::new(now, now, Duration::from_secs(60));
+        before.save(at, &mut |part, pack| {
+            after.load(part, Fields::of(pack.octets()), at, &passage).expect("the same size");
+        });
+        assert_eq!((after.has(learned, at), after.has(flooded, at)), (true, false));
+        assert_eq!(after.load(Patterns::PARTS, Fields::of(&[]), at, &passage), None);
     }
 
     #[test]
