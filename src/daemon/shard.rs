@@ -266,9 +266,9 @@ impl Shard {
         }
         self.upstream.handle_timeout(now.mono);
         self.transmit(now);
-        let mut received = 0;
+        let (mut received, mut silent) = (0, 0);
         if receiving {
-            received = self.take_datagrams(now, &mut more);
+            (received, silent) = self.take_datagrams(now, &mut more);
         }
         more |= self.take_streamed(now);
         self.transmit(now);
@@ -286,7 +286,7 @@ impl Shard {
         }
         let end = clock::mono();
         self.strain.note(now.mono, end);
-        self.lookout.end(received, end);
+        self.lookout.end(received, silent, end);
         // Resolutions that rested go on at once, and not when an alarm rings.
         more || self.engine.poll_timeout().is_some_and(|due| due <= end)
     }
@@ -355,9 +355,9 @@ impl Shard {
         })
     }
 
-    /// A batch of queries from each UDP socket; how many.
-    fn take_datagrams(&mut self, now: Now, more: &mut bool) -> usize {
-        let (mut received, mut full) = (0, false);
+    /// A batch of queries from each UDP socket; how many, and how many of them get no answer.
+    fn take_datagrams(&mut self, now: Now, more: &mut bool) -> (usize, usize) {
+        let (mut received, mut silent, mut full) = (0, 0, false);
         for (number, socket) in self.sockets.iter_mut().enumerate() {
             let count = socket.receive(&mut self.batch, self.lookout.sees(number), &self.counters);
             received += count;
@@ -378,14 +378,15 @@ impl Shard {
                     let client = arrived.client();
                     match self.engine.handle_arrived(now, arrived, socket.reply()) {
                         Disposition::Answered => socket.commit(client.addr, client.route.local, &self.counters),
-                        Disposition::Pending | Disposition::Dropped(_) => {}
+                        Disposition::Dropped(_) => silent += 1,
+                        Disposition::Pending => {}
                     }
                 }
             }
         }
         self.strain.received(received, full);
         *more |= full;
-        received
+        (received, silent)
     }
 
     /// Queries that came by connections, and connections that went.
