@@ -13,6 +13,7 @@ pub mod capture;
 mod craft;
 mod dice;
 pub mod feed;
+mod jar;
 pub mod ledger;
 pub mod moved;
 pub mod outcome;

@@ -7,6 +7,9 @@ const STALE: [u16; 2] = [3, 19];
 /// The OPT record and its EDE option (RFC 6891 §6.1.1, RFC 8914 §2).
 const OPT: u16 = 41;
 const EDE: u16 = 15;
+const COOKIE: u16 = 10;
+/// BADCOOKIE (RFC 7873 §8).
+pub const BADCOOKIE: u16 = 23;
 /// Octets of a DNS header.
 pub const HEADER: usize = 12;
 
@@ -121,21 +124,35 @@ pub fn offered(packet: &[u8]) -> Option<(u16, bool)> {
     found
 }
 
-fn has_stale(mut options: &[u8]) -> bool {
-    while let (Some(code), Some(length)) = (word(options, 0), word(options, 2)) {
-        let end = 4 + usize::from(length);
-        let Some(value) = options.get(4..end) else { return false };
-        if code == EDE && word(value, 0).is_some_and(|info| STALE.contains(&info)) {
-            return true;
+/// The value of a message's cookie option (RFC 7873 §4); none without one.
+pub fn cookie(packet: &[u8]) -> Option<&[u8]> {
+    let mut found = None;
+    walk(packet, |rtype, _, data, _| {
+        if rtype == OPT {
+            found = found.or_else(|| options(data).find(|(code, _)| *code == COOKIE).map(|(_, value)| value));
         }
-        options = &options[end..];
-    }
-    false
+    });
+    found
+}
+
+fn has_stale(data: &[u8]) -> bool {
+    options(data).any(|(code, value)| code == EDE && word(value, 0).is_some_and(|info| STALE.contains(&info)))
+}
+
+/// The options in an OPT record's data, up to one that is cut short.
+fn options(mut data: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let (code, length) = (word(data, 0)?, word(data, 2)?);
+        let end = 4 + usize::from(length);
+        let value = data.get(4..end)?;
+        data = data.get(end..)?;
+        Some((code, value))
+    })
 }
 
 /// Calls `each` with type, class and TTL, data and section (0 answer, 1 authority, 2 additional) of every record that can
 /// be read.
-fn walk(packet: &[u8], mut each: impl FnMut(u16, &[u8], &[u8], usize)) -> Option<()> {
+fn walk<'a>(packet: &'a [u8], mut each: impl FnMut(u16, &'a [u8], &'a [u8], usize)) -> Option<()> {
     let mut at = question_end(packet).unwrap_or(HEADER);
     for section in 0..3 {
         for _ in 0..word(packet, 6 + 2 * section)? {

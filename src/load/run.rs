@@ -128,6 +128,7 @@ pub fn manners(stream: &Stream) -> Manners {
         retry: stream.retry.clone(),
         timeout: stream.timeout,
         follow_truncation: stream.follow_truncation,
+        cookies: stream.cookies,
         best_effort: stream.best_effort,
         holds: match &stream.traffic {
             Traffic::Connections { kind, hold, at_once, .. } => Some((*kind, *hold, *at_once)),
@@ -325,7 +326,7 @@ mod tests {
         let moves = Arc::new(Moves::new([forged, own].into_iter(), |_| true, None, 1));
         let pace = Pace { speed: 1.0, rounds: 1, copies: 1, moves };
         let timeout = Duration::from_millis(50);
-        let manners = Manners { retry: Vec::new(), timeout, follow_truncation: false, best_effort: false, holds: None };
+        let manners = Manners { timeout, ..Manners::default() };
         let permit = Permit { target: here.local_addr().unwrap(), cap: None, leaves: true };
         let feeds = vec![(Feed::recorded(queries, pace), manners)];
         let ledger = Run::feeds(feeds, permit, 100, Duration::from_secs(9)).unwrap().complete();

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use super::cap::Cap;
 use super::feed::{Due, Feed};
+use super::jar::Jar;
 use super::ledger::{Answer, Ledger};
 use super::own::Own;
-use super::packet::{HEADER, question_print, read_response};
+use super::packet::{BADCOOKIE, HEADER, question_print, read_response};
 use super::streams::{Job, Jobs};
 use super::wheel::Wheel;
 use crate::clock::Moment;
@@ -40,7 +41,7 @@ const LONGEST_WAIT: Duration = Duration::from_millis(20);
 const TRIES: u16 = 64;
 
 /// How a stream treats its questions.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Manners {
     /// Waits before the question is asked again.
     pub retry: Vec<Duration>,
@@ -48,6 +49,8 @@ pub struct Manners {
     pub timeout: Duration,
     /// A truncated answer is asked for again by TCP.
     pub follow_truncation: bool,
+    /// Clients send cookies by UDP.
+    pub cookies: bool,
     /// What cannot be sent when it is due is left out.
     pub best_effort: bool,
     /// Connections are opened and held; nothing is asked.
@@ -81,6 +84,8 @@ struct Question {
     id: u16,
     attempt: u8,
     open: bool,
+    /// It was asked again with a cookie that the server wanted.
+    renewed: bool,
     generation: u32,
     known: u32,
     print: u32,
@@ -143,6 +148,8 @@ pub struct Loop {
     expired: Vec<u64>,
     /// The next packet of each stream, written already.
     heads: Vec<(Option<Due>, Vec<u8>)>,
+    /// The cookies of each stream's clients.
+    jars: Vec<Jar>,
     start: Moment,
 }
 
@@ -169,6 +176,7 @@ impl Loop {
             (feed.next(&mut packet), packet)
         });
         let heads = heads.collect();
+        let jars = work.feeds.iter().map(|_| Jar::default()).collect();
         Ok(Loop {
             work,
             epoll,
@@ -181,6 +189,7 @@ impl Loop {
             wheel: Wheel::default(),
             expired: Vec::new(),
             heads,
+            jars,
             start: now(),
         })
     }
@@ -321,7 +330,7 @@ impl Loop {
             return;
         };
         let first_wait = *manners.retry.first().unwrap_or(&manners.timeout);
-        let keep = !manners.retry.is_empty() || manners.follow_truncation;
+        let keep = !manners.retry.is_empty() || manners.follow_truncation || manners.cookies;
         let question = Question {
             due: at,
             stream: stream as u16,
@@ -329,13 +338,13 @@ impl Loop {
             id,
             attempt: 0,
             open: true,
+            renewed: false,
             generation: 0,
             known: due.known.unwrap_or(UNKNOWN),
             print: question_print(packet),
             source: due.source,
             packet: Vec::new(),
         };
-        let sends = packet.len();
         let port = &mut self.ports[self.current];
         let buffer = port.sender.buffer();
         buffer.clear();
@@ -343,6 +352,10 @@ impl Loop {
         if let [high, low, ..] = &mut buffer[..] {
             [*high, *low] = id.to_be_bytes();
         }
+        if manners.cookies {
+            self.jars[stream].stamp(due.source, buffer);
+        }
+        let sends = buffer.len();
         port.sender.commit(self.work.target, due.source);
         entry.packets += 1;
         entry.octets_out += sends as u64;
@@ -450,6 +463,16 @@ impl Loop {
         if seen.truncated {
             account.second(second).truncated += 1;
         }
+        if manners.cookies {
+            self.jars[stream].keep(question.source, packet);
+        }
+        if manners.cookies && seen.rcode == BADCOOKIE && !question.renewed {
+            // With the cookie it has now, at once (RFC 7873 §5.3); it is waited for as long as before.
+            account.second(second).octets_in += packet.len() as u64;
+            self.questions[place].renewed = true;
+            self.send_again(place, now, ledger);
+            return;
+        }
         let known = feed.known(question.known);
         if seen.truncated && manners.follow_truncation {
             let mut job = Job::new(stream, due, question.source, &question.packet, known.cloned(), manners);
@@ -501,8 +524,7 @@ impl Loop {
         let manners = &self.work.feeds[stream].1;
         let entry = ledger.accounts[stream].second((question.due / 1_000_000_000) as usize);
         let attempt = usize::from(question.attempt) + 1;
-        let packet = &question.packet;
-        if packet.is_empty() || attempt > manners.retry.len() {
+        if question.packet.is_empty() || attempt > manners.retry.len() {
             entry.unanswered += 1;
             self.close(index);
             return;
@@ -510,14 +532,17 @@ impl Loop {
         question.attempt += 1;
         let wait = manners.retry.get(attempt).unwrap_or(&manners.timeout);
         self.wheel.add(now + wait.as_nanos() as u64, key);
+        self.send_again(index, now, ledger);
+    }
+
+    /// Sends an open question once more, from the port it was first sent from, as stubs do.
+    fn send_again(&mut self, index: usize, now: u64, ledger: &mut Ledger) {
         if self.work.cap.as_ref().is_some_and(|cap| !cap.may(now)) {
             ledger.capped += 1;
             return;
         }
-        entry.retries += 1;
-        entry.packets += 1;
-        entry.octets_out += packet.len() as u64;
-        // From the port it was first sent from, as stubs do.
+        let question = &self.questions[index];
+        let stream = usize::from(question.stream);
         let port = &mut self.ports[usize::from(question.socket)];
         if port.sender.is_full() {
             let sent = port.sender.flush(port.socket.as_fd());
@@ -525,10 +550,17 @@ impl Loop {
         }
         let buffer = port.sender.buffer();
         buffer.clear();
-        buffer.extend_from_slice(packet);
+        buffer.extend_from_slice(&question.packet);
         if buffer.len() >= HEADER {
             buffer[..2].copy_from_slice(&question.id.to_be_bytes());
         }
+        if self.work.feeds[stream].1.cookies {
+            self.jars[stream].stamp(question.source, buffer);
+        }
+        let entry = ledger.accounts[stream].second((question.due / 1_000_000_000) as usize);
+        entry.retries += 1;
+        entry.packets += 1;
+        entry.octets_out += buffer.len() as u64;
         port.sender.commit(self.work.target, question.source);
         let sent = port.sender.flush(port.socket.as_fd());
         ledger.refused_by_kernel += sent.failed as u64;

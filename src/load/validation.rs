@@ -101,6 +101,32 @@ fn a_bare_echo_loses_nothing() {
 }
 
 #[test]
+fn clients_with_cookies_ask_again_with_the_one_they_were_given_and_keep_it() {
+    // Wants a whole cookie, and makes one of the client's part and its own.
+    let reply = |query: &[u8], _: SocketAddr| {
+        let shown = super::packet::cookie(query)?;
+        let mut answer = echo(query);
+        if shown.len() == 8 {
+            let opt = answer.len() - 12 - 11;
+            (answer[3], answer[opt + 5]) = (7, 1); // BADCOOKIE is 23
+            let length = answer.len() - 14;
+            let whole = [&shown[..], &[9; 16]].concat();
+            answer.truncate(length);
+            answer.extend_from_slice(&[0, 28, 0, 10, 0, 24]);
+            answer.extend_from_slice(&whole);
+        } else if shown[8..] != [9; 16] {
+            return None;
+        }
+        Some((Duration::ZERO, answer))
+    };
+    let server = Server::start(Box::new(reply));
+    let ledger = ledger("1s", "rate = \"500/s\"\nclients = 20\ncookies = true\ntimeout = \"1s\"", server.address);
+    let (sum, _) = only(&ledger).sum(0, usize::MAX);
+    assert_eq!((sum.asked, sum.answered, sum.success), (500, 500, 500));
+    assert!((20..100).contains(&sum.retries), "a few times for each of twenty clients: {}", sum.retries);
+}
+
+#[test]
 fn a_known_delay_and_loss_are_measured() {
     let mut count = 0u32;
     let reply = move |query: &[u8], _: SocketAddr| {

@@ -195,7 +195,7 @@ fn play(
     let moves = Arc::new(moves(args, &queries, &permit)?);
     let pace = Pace { speed: args.speed, rounds: args.rounds, copies: args.scale_clients, moves: Arc::clone(&moves) };
     let timeout = Duration::from_secs(5);
-    let manner = Manners { retry: Vec::new(), timeout, follow_truncation: false, best_effort: false, holds: None };
+    let manner = Manners { timeout, ..Manners::default() };
     let popular = stage::popular(&scenario)?;
     let (mut feeds, mut streams) = (Vec::new(), Vec::new());
     for stream in &scenario.streams {

@@ -95,6 +95,8 @@ pub struct Stream {
     pub tcp: f64,
     /// A truncated answer is asked for again by TCP.
     pub follow_truncation: bool,
+    /// Each client sends a DNS cookie, by UDP, with what the server gave it.
+    pub cookies: bool,
     /// The waits after which a stub asks again.
     pub retry: Vec<Duration>,
     /// How long the last answer is waited for.

@@ -232,11 +232,15 @@ fn stream(form: &Form<'_>, folder: &Path) -> Option<Stream> {
         poisson: form.word("arrivals", &["even", "poisson"]) == Some("poisson"),
         tcp: transports(form),
         follow_truncation: form.flag("follow_truncation").unwrap_or(stub),
+        cookies: form.flag("cookies").unwrap_or(false),
         retry: retry.unwrap_or_default(),
         timeout: form.duration("timeout").unwrap_or(Duration::from_secs(if stub { 5 } else { 2 })),
         shape,
         traffic: traffic.clone()?,
     };
+    if found.cookies && found.shape.edns.is_none() {
+        form.wrong(form.place("cookies"), "a cookie has its place in an OPT record", "leave out edns = 0, or cookies");
+    }
     let by_tcp = found.tcp > 0.0 || found.follow_truncation || matches!(found.traffic, Traffic::Connections { .. });
     if found.best_effort && by_tcp {
         let help = "leave best_effort out, or tcp, with follow_truncation = false";
