@@ -110,7 +110,7 @@ fn clients_with_cookies_ask_again_with_the_one_they_were_given_and_keep_it() {
             let opt = answer.len() - 12 - 11;
             (answer[3], answer[opt + 5]) = (7, 1); // BADCOOKIE is 23
             let length = answer.len() - 14;
-            let whole = [&shown[..], &[9; 16]].concat();
+            let whole = [shown, &[9; 16]].concat();
             answer.truncate(length);
             answer.extend_from_slice(&[0, 28, 0, 10, 0, 24]);
             answer.extend_from_slice(&whole);
