@@ -13,7 +13,7 @@ use super::refusals::Refusals;
 use super::trial::{Strangers, Trial};
 use super::zones::{ZoneSizes, Zones};
 use crate::clock::Moment;
-use crate::meter::{Distinct, Load, Secret, Seen, Table};
+use crate::meter::{Distinct, Hash, Load, Secret, Seen, Table};
 use crate::pack::{Fields, Pack, Passage};
 
 /// An address that was served counts as known for one to two of these.
@@ -207,7 +207,8 @@ impl Books {
                 None => "exempt".into(),
             }),
             known: self.0.known.has(key, now),
-            crowd: crowd(&self.0.crowds, key, now),
+            crowd: self.0.crowd(key, false, now),
+            crowd_proven: self.0.crowd(key, true, now),
             unproven: loads(0),
             proven: loads(1),
             decisions: self.0.decisions.of_address(address, 20),
@@ -226,6 +227,8 @@ pub struct Account {
     pub known: bool,
     /// How many shares it has for the clients behind it.
     pub crowd: u32,
+    /// The same for those of them that show a cookie or come by TCP.
+    pub crowd_proven: u32,
     /// By prefix length: how far the account is ahead, for what could be forged.
     pub unproven: Vec<(u8, Load)>,
     /// The same for what came with a cookie or by TCP.
@@ -234,20 +237,37 @@ pub struct Account {
     pub decisions: Vec<Decision>,
 }
 
-/// Different names among a sample of one in sixteen that make a share. A household at its ten queries a second comes to some
-/// forty in a minute; two thousand users with one a second each come to thousands.
-const NAMES_OF_A_SHARE: u32 = 96;
+/// Different names among a sample of one in sixteen that make a share, and as many different clients' cookies. A household at
+/// its ten queries a second comes to some forty names in a minute; two thousand users with one a second each come to
+/// thousands. A bot that invents cookies has to come for each and to come back with it, so that it pays twice what the
+/// same share costs it in names.
+const OF_A_SHARE: u32 = 96;
 /// More shares than this come from the configuration only.
 const MOST: u32 = 64;
 
-/// How many different names of the sample an address had from the cache.
-pub(super) fn crowd_count(crowds: &Distinct, key: crate::meter::Hash, now: Moment) -> u32 {
-    crowds.count(key, now)
-}
+impl Inner {
+    /// How many different names of the sample an address had from the cache.
+    pub fn names(&self, address: Hash, now: Moment) -> u32 {
+        self.crowds.count(address, now)
+    }
 
-/// How many shares an address has for the clients that seem to be behind it.
-pub(super) fn crowd(crowds: &Distinct, key: crate::meter::Hash, now: Moment) -> u32 {
-    (crowds.count(key, now) / NAMES_OF_A_SHARE).clamp(1, MOST)
+    /// How many shares an address has for the clients that seem to be behind it; what is proven also by their cookies.
+    /// Ports tell nothing of them: whoever asks chooses his own, and a forwarder may have one for all its clients.
+    pub fn crowd(&self, address: Hash, proven: bool, now: Moment) -> u32 {
+        let cookies = if proven { self.crowds.count(self.cookies_of(address), now) } else { 0 };
+        (self.names(address, now).max(cookies) / OF_A_SHARE).clamp(1, MOST)
+    }
+
+    /// Notes a cookie that is ours and came back from an address, by the client's part.
+    #[cold]
+    pub fn note_cookie(&self, address: Hash, client: &[u8], now: Moment) {
+        let key = self.cookies_of(address);
+        self.crowds.note(key, self.secret.octets(key.0, client), now);
+    }
+
+    fn cookies_of(&self, address: Hash) -> Hash {
+        self.secret.pair(address.0, u64::from(Book::Client as u8))
+    }
 }
 
 #[cfg(test)]

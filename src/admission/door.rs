@@ -1,8 +1,10 @@
 //! One shard's door: from who asks to what is done about it, the cheapest question first.
 
+mod crowds;
 mod flood;
 mod streams;
 mod wait;
+mod work;
 
 pub use flood::Places;
 
@@ -11,10 +13,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::access::{Ranges, Standing};
-use super::books::{Books, crowd};
+use super::books::Books;
 use super::cookie::{self, Check, Secrets};
 use super::decisions::{Action, Note, Pen};
-use super::ladder::{AccountKeys, Accounts, Book, Keys, Ladder, RATION_V4, RATION_V6, prefix_key};
+use super::ladder::{AccountKeys, Book, Keys, Ladder, RATION_V4, RATION_V6, prefix_key};
 use super::levels::{Measures, Part};
 use super::policy::{Limits, Mode, Policy};
 use super::pressure::{Controller, Level, Pressure, Signal};
@@ -27,7 +29,8 @@ use crate::meter::{Hash, Loudest, Rate, Secret};
 
 /// Answers of this many octets more than their question count as the same answer (see [`Reason::SameAnswer`]).
 const SAME_ANSWER: usize = 256;
-/// Of the names answered from the cache one in so many is looked at to tell how many clients ask.
+/// Of the names answered from the cache, and of the cookies that came back, one in so many is looked at to tell how many
+/// clients ask.
 const SAMPLED: u64 = 16;
 /// The same of a client that asks little: a household's history is some dozens of questions.
 const SAMPLED_LIGHT: u64 = 4;
@@ -46,8 +49,6 @@ const SILENT: usize = 8;
 /// Where nothing is owed, one stranger among forged ones in so many still hears nothing: the filter of known addresses takes
 /// a few in a hundred thousand for known, whose answers are longer than what they sent.
 const SELDOM: usize = 256;
-/// Accounts are never charged further ahead than this after the fact: who has been expensive waits so long.
-const CEILING: Duration = Duration::from_secs(8);
 
 /// Whom a packet says that it is from, with all that does not depend on when it is asked. It is good for as long as the rules
 /// under which it was made.
@@ -393,6 +394,9 @@ impl Door {
         let turned = match self.share(now.mono, &mut admitted, origin, asking.name) {
             Ok(()) => {
                 self.count(&admitted);
+                if shown.valid {
+                    self.note_cookie(now.mono, &admitted, asking.cookie);
+                }
                 return (Verdict::Admitted(admitted), shown.reply);
             }
             Err(reason) => reason,
@@ -453,8 +457,10 @@ impl Door {
         admitted.busy = load > self.burst / 4;
         admitted.light = load < self.burst / 64;
         if admitted.busy && self.limits.crowds {
-            let shares = crowd(&self.books.0.crowds, admitted.keys.address, now);
+            let shares = inner.crowd(admitted.keys.address, admitted.proven, now);
             admitted.weight = admitted.weight.saturating_mul(shares);
+            // It fills at the price of one client up to here, and from here on at that of many: so far is nothing for them.
+            admitted.busy = shares == 1 || load > self.burst / 2;
         }
         admitted.strict = level >= Level::Guard || load > self.burst / 2;
         // As long as nobody is refused, some pay for all: the accounts come to the same.
@@ -556,57 +562,6 @@ impl Door {
         let turned = Turned::Slip(slip, reason);
         self.write(now, admitted.address, name, turned);
         Verdict::Turned(turned)
-    }
-
-    /// Asks for leave to resolve a question for somebody: it costs more than an answer from the cache.
-    pub fn recurse(&mut self, now: Moment, admitted: &Admitted, name: &[u8]) -> Result<(), Turned> {
-        if admitted.exempt || self.limits.recursion == Mode::Off {
-            return Ok(());
-        }
-        let (level, _) = self.controller.level();
-        let accounts = self.ladder.accounts(&self.books.0.secret, admitted.address);
-        let work = &self.work[usize::from(admitted.proven)];
-        let units = self.limits.miss_cost.saturating_sub(1).max(1);
-        let full = accounts.iter().enumerate().any(|(index, (key, _))| {
-            work.take(key, now, accounts.price(index, units, admitted.weight, level)).is_err()
-        });
-        if !full || level == Level::Open {
-            return Ok(());
-        }
-        if self.limits.recursion == Mode::Observe {
-            self.observe(now, admitted, name, Reason::Recursion);
-            return Ok(());
-        }
-        let turned = match admitted.proven {
-            true => Turned::Refuse(Reason::Recursion),
-            // Whoever it really is has an account of its own by TCP.
-            false => Turned::Slip(Slip::Truncated, Reason::Recursion),
-        };
-        self.write(now, admitted.address, name, turned);
-        Err(turned)
-    }
-
-    /// Charges what a question has cost beyond what was taken when it was begun.
-    pub fn settle(&mut self, now: Moment, admitted: &Admitted, units: usize) {
-        if admitted.exempt || units == 0 {
-            return;
-        }
-        let (level, _) = self.controller.level();
-        let accounts = self.ladder.accounts(&self.books.0.secret, admitted.address);
-        self.charge(now, &accounts, admitted, units, level);
-    }
-
-    /// Charges a question that failed.
-    pub fn settle_failure(&mut self, now: Moment, admitted: &Admitted) {
-        self.settle(now, admitted, self.limits.failure_cost.saturating_sub(self.limits.miss_cost));
-    }
-
-    fn charge(&self, now: Moment, accounts: &Accounts<'_>, admitted: &Admitted, units: usize, level: Level) {
-        let table = &self.books.0.tables[usize::from(admitted.proven)];
-        for (index, (key, _)) in accounts.iter().enumerate() {
-            let price = Duration::from_nanos(accounts.price(index, units, admitted.weight, level));
-            table.charge(key, now, price, CEILING);
-        }
     }
 
     /// An answer of `sent` octets to a question of `received` octets is ready: may it go? `from_cache` says that it
@@ -730,7 +685,7 @@ impl Door {
         if self.plain.take(network, now, price(ration)).is_err() {
             // Carriers put thousands of customers behind one address: small answers to those are what they asked for.
             let shares = match self.limits.crowds && excess < SAME_ANSWER {
-                true => u64::from(crowd(&self.books.0.crowds, address, now)),
+                true => u64::from(self.books.0.crowd(address, false, now)),
                 false => 1,
             };
             if shares == 1 || self.plain.take(network, now, price(ration.saturating_mul(shares))).is_err() {

@@ -154,7 +154,7 @@ pub struct Limits {
     /// All addresses never seen before may be sent so many octets a second, all together, beyond what came from them.
     pub stranger_ration: u64,
     /// No limit, since it gives more and never less: addresses behind which many clients stand have up to 64 shares, by how many different cached names they
-    /// asked for in the last minutes.
+    /// asked for in the last minutes, and of what is proven also by how many clients' cookies came back.
     pub crowds: bool,
     /// Hold zones that are flooded with names that do not exist to a quota.
     pub zones: Mode,

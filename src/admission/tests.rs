@@ -1,6 +1,7 @@
 //! The door as clients meet it: who is admitted, how often, and who pays for it.
 
 mod abuse;
+mod crowds;
 mod levels;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -235,11 +235,12 @@ fn explanation(value: &Value) -> String {
         Some(address) => {
             let _ = writeln!(
                 out,
-                "{address}: {}, class {}, {}, shares {}",
+                "{address}: {}, class {}, {}, shares {} ({} with cookies or by TCP)",
                 if value["allowed"] == true { "may ask" } else { "may not ask" },
                 value["class"].as_str().unwrap_or("none"),
                 if value["known"] == true { "served before" } else { "not served lately" },
-                value["shares"]
+                value["shares"],
+                value["shares_proven"]
             );
             for (title, key) in [("by UDP without a cookie", "unproven"), ("with a cookie or by TCP", "proven")] {
                 let used = list(key).iter().map(|level| format!("/{} {} %", level["prefix"], level["used"]));

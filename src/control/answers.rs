@@ -141,6 +141,7 @@ impl Told {
             "class": account.class,
             "known": account.known,
             "shares": account.crowd,
+            "shares_proven": account.crowd_proven,
             "unproven": used(&account.unproven),
             "proven": used(&account.proven),
             "refusals": reasons(&found, &policy, now),

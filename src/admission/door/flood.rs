@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{Admitted, Door};
-use crate::admission::books::crowd_count;
 use crate::admission::decisions::Action;
 use crate::admission::ladder::{Book, prefix_key};
 use crate::admission::policy::Mode;
@@ -63,7 +62,7 @@ impl Door {
         }
         let inner = &self.books.0;
         let address = admitted.keys.address;
-        let ordinary = crowd_count(&inner.crowds, address, now) >= ORDINARY;
+        let ordinary = inner.names(address, now) >= ORDINARY;
         let client = self.client(admitted.address);
         let payer = if admitted.proven { inner.secret.pair(client.0, 1) } else { client };
         let who = Who { client, payer, weight: admitted.weight, ordinary };

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use super::{Admitted, Door};
-use crate::admission::books::crowd;
 use crate::admission::decisions::Action;
 use crate::admission::policy::Mode;
 use crate::admission::reason::Reason;
@@ -20,8 +19,7 @@ impl Door {
 
     /// The shares of whoever waits: what its class says, or how many clients seem to be behind it.
     fn waiting_shares(&self, now: Moment, admitted: &Admitted) -> u32 {
-        let inner = &self.books.0;
-        let crowd = if self.limits.crowds { crowd(&inner.crowds, admitted.keys.address, now) } else { 1 };
+        let crowd = if self.limits.crowds { self.books.0.crowd(admitted.keys.address, false, now) } else { 1 };
         admitted.weight.max(crowd)
     }
 

@@ -1,0 +1,66 @@
+//! The door and what is asked upstream: leave for it, and what it costs whoever asked.
+
+use std::time::Duration;
+
+use super::{Admitted, Door, Slip, Turned};
+use crate::admission::ladder::Accounts;
+use crate::admission::policy::Mode;
+use crate::admission::pressure::Level;
+use crate::admission::reason::Reason;
+use crate::clock::Moment;
+
+/// Accounts are never charged further ahead than this after the fact: who has been expensive waits so long.
+const CEILING: Duration = Duration::from_secs(8);
+
+impl Door {
+    /// Asks for leave to resolve a question for somebody: it costs more than an answer from the cache.
+    pub fn recurse(&mut self, now: Moment, admitted: &Admitted, name: &[u8]) -> Result<(), Turned> {
+        if admitted.exempt || self.limits.recursion == Mode::Off {
+            return Ok(());
+        }
+        let (level, _) = self.controller.level();
+        let accounts = self.ladder.accounts(&self.books.0.secret, admitted.address);
+        let work = &self.work[usize::from(admitted.proven)];
+        let units = self.limits.miss_cost.saturating_sub(1).max(1);
+        let full = accounts.iter().enumerate().any(|(index, (key, _))| {
+            work.take(key, now, accounts.price(index, units, admitted.weight, level)).is_err()
+        });
+        if !full || level == Level::Open {
+            return Ok(());
+        }
+        if self.limits.recursion == Mode::Observe {
+            self.observe(now, admitted, name, Reason::Recursion);
+            return Ok(());
+        }
+        let turned = match admitted.proven {
+            true => Turned::Refuse(Reason::Recursion),
+            // Whoever it really is has an account of its own by TCP.
+            false => Turned::Slip(Slip::Truncated, Reason::Recursion),
+        };
+        self.write(now, admitted.address, name, turned);
+        Err(turned)
+    }
+
+    /// Charges what a question has cost beyond what was taken when it was begun.
+    pub fn settle(&mut self, now: Moment, admitted: &Admitted, units: usize) {
+        if admitted.exempt || units == 0 {
+            return;
+        }
+        let (level, _) = self.controller.level();
+        let accounts = self.ladder.accounts(&self.books.0.secret, admitted.address);
+        self.charge(now, &accounts, admitted, units, level);
+    }
+
+    /// Charges a question that failed.
+    pub fn settle_failure(&mut self, now: Moment, admitted: &Admitted) {
+        self.settle(now, admitted, self.limits.failure_cost.saturating_sub(self.limits.miss_cost));
+    }
+
+    fn charge(&self, now: Moment, accounts: &Accounts<'_>, admitted: &Admitted, units: usize, level: Level) {
+        let table = &self.books.0.tables[usize::from(admitted.proven)];
+        for (index, (key, _)) in accounts.iter().enumerate() {
+            let price = Duration::from_nanos(accounts.price(index, units, admitted.weight, level));
+            table.charge(key, now, price, CEILING);
+        }
+    }
+}
