@@ -1,6 +1,6 @@
 //! One zone's account: what is asked of it, what comes back, whether that is a flood, and how much it may have.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::Marks;
@@ -18,7 +18,15 @@ const BARREN_HABIT: f32 = 6.0 * 3600.0;
 /// At most so many names of a flood exist, as a part of all: a few that do must not hide the others.
 const BARREN: f32 = 0.3;
 /// Something must look like a flood for so many ticks: a page with a hundred new names on it is over by then.
-const DWELL: u32 = 3;
+const DWELL: u16 = 3;
+/// The same, a minute, where at least `LISTED` of the names exist and the servers answer everything: a list of bad
+/// domains that mail servers ask has a few in a hundred of them, and within that minute those clients are known who find them.
+const LIST_DWELL: u16 = 240;
+const LISTED: f32 = 0.02;
+/// That part is one of so many names, and never more than `MOST_LISTED`, so that what a zone was asked before a flood is
+/// soon forgotten in it; of a new zone half of the most is assumed.
+const LISTED_AMONG: f32 = 200.0;
+const MOST_LISTED: f32 = 0.06;
 /// A flood is over after this long without it.
 const CALM: Duration = Duration::from_secs(10);
 /// A zone has at least so many questions a second while it is flooded: how else would it be known that it is well again?
@@ -68,13 +76,15 @@ pub enum Count {
     Late,
     /// Names that exist and were let through while others were refused: they say nothing of those.
     Ahead,
+    /// Tenths of a question for a name never seen before, by somebody who keeps finding such names there.
+    Vouched,
 }
 
-const COUNTS: usize = 9;
+const COUNTS: usize = 10;
 
 /// What the floods evidence is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u32)]
+#[repr(u8)]
 pub enum Why {
     /// The names do not exist.
     Absent = 1,
@@ -85,8 +95,8 @@ pub enum Why {
 }
 
 impl Why {
-    fn from_number(number: u32) -> Option<Why> {
-        [Why::Absent, Why::Stuck, Why::Losing].into_iter().find(|why| *why as u32 == number)
+    fn from_number(number: u8) -> Option<Why> {
+        [Why::Absent, Why::Stuck, Why::Losing].into_iter().find(|why| *why as u8 == number)
     }
 }
 
@@ -108,7 +118,7 @@ pub enum Standing {
 pub(super) struct Account {
     /// Zero while nobody's.
     pub tag: AtomicU64,
-    tick: AtomicU64,
+    tick: AtomicU32,
     counts: [AtomicU32; COUNTS],
     pub in_flight: AtomicU32,
     rates: [Rate; COUNTS],
@@ -120,15 +130,17 @@ pub(super) struct Account {
     distinct: Rate,
     /// The suffix below it that most questions are for: half a hash, and its majority.
     child: AtomicU64,
+    /// The part of the names that exists, of the last few hundred.
+    listed: Rate,
     /// Ticks in a row that looked like a flood.
-    warm: AtomicU32,
-    why: AtomicU32,
+    warm: AtomicU16,
+    why: AtomicU8,
     /// Since when it is flooded, and when it was last; zero: it is not.
     since: AtomicU64,
     needed: AtomicU64,
     /// Questions a second, while it is flooded; the tick before which it is not cut again.
     quota: Rate,
-    cut: AtomicU64,
+    cut: AtomicU32,
     /// When all that was taken out of the quota is earned back, of the whole and of the rest for names never seen.
     whole: AtomicU64,
     rest: AtomicU64,
@@ -170,13 +182,16 @@ impl Account {
     /// Makes it the account of a zone.
     pub fn begin(&self, tag: u64, name: &[u8], now: Moment) {
         self.tag.store(0, Ordering::Relaxed);
-        for count in self.counts.iter().chain([&self.in_flight, &self.warm, &self.why]) {
+        for count in self.counts.iter().chain([&self.in_flight, &self.cut]) {
             count.store(0, Ordering::Relaxed);
         }
+        self.warm.store(0, Ordering::Relaxed);
+        self.why.store(0, Ordering::Relaxed);
+        self.listed.set(MOST_LISTED / 2.0);
         for rate in self.rates.iter().chain([&self.habit, &self.distinct, &self.quota]) {
             rate.set(0.0);
         }
-        let words = [&self.child, &self.since, &self.needed, &self.cut, &self.whole, &self.rest, &self.learning];
+        let words = [&self.child, &self.since, &self.needed, &self.whole, &self.rest, &self.learning];
         for word in words.into_iter().chain(&self.labels).chain([&self.refused]) {
             word.store(0, Ordering::Relaxed);
         }
@@ -187,7 +202,7 @@ impl Account {
             octets[..length].copy_from_slice(&from[..length]);
             word.store(u64::from_le_bytes(octets), Ordering::Relaxed);
         }
-        self.tick.store(now.as_nanos() / TICK, Ordering::Relaxed);
+        self.tick.store(tick(now), Ordering::Relaxed);
         self.tag.store(tag, Ordering::Relaxed);
     }
 
@@ -204,7 +219,7 @@ impl Account {
         for rate in [&self.habit, &self.quota, &self.rates[Count::Asked as usize], &self.rates[Count::Heard as usize]] {
             pack.f32(rate.get());
         }
-        pack.u32(self.why.load(Ordering::Relaxed));
+        pack.u32(self.why.load(Ordering::Relaxed).into());
         for time in [&self.since, &self.needed] {
             pack.u64(time.load(Ordering::Relaxed));
         }
@@ -219,7 +234,7 @@ impl Account {
         }
         let mut rate = || record.f32().filter(|rate| *rate >= 0.0);
         let (habit, quota, asked, heard) = (rate()?, rate()?, rate()?, rate()?);
-        let why = record.u32()?;
+        let why = u8::try_from(record.u32()?).ok()?;
         let (since, needed) = (passage.mono(record.moment()?), passage.mono(record.moment()?));
         self.begin(tag, &[], now);
         for (word, octets) in self.name.iter().zip(name) {
@@ -238,7 +253,7 @@ impl Account {
 
     /// How much would be lost with it: a flooded one most, then busy ones.
     pub fn worth(&self, now: Moment) -> f32 {
-        let idle = Duration::from_nanos(now.as_nanos().saturating_sub(self.tick.load(Ordering::Relaxed) * TICK));
+        let idle = Duration::from_nanos(now.as_nanos().saturating_sub(self.looked().as_nanos()));
         let fresh = (-idle.as_secs_f32() / 10.0).exp();
         let flooded = if self.since.load(Ordering::Relaxed) > 0 { 1e6 } else { 0.0 };
         (flooded + self.rates[Count::Asked as usize].get() + self.in_flight.load(Ordering::Relaxed) as f32) * fresh
@@ -249,10 +264,11 @@ impl Account {
         self.counts[what as usize].fetch_add(times, Ordering::Relaxed);
     }
 
-    /// Counts a question for a name never seen: `tenths` of one; `label` and `child` are hashes of the name and of
+    /// Counts a question for a name never seen: `tenths` of one, by somebody who is vouched for or not; `label` and `child` are hashes of the name and of
     /// the next suffix on the way to it.
-    pub fn ask(&self, tenths: u32, label: u64, child: u64) {
+    pub fn ask(&self, tenths: u32, vouched: bool, label: u64, child: u64) {
         self.count(Count::Asked, tenths);
+        self.count(Count::Vouched, if vouched { tenths } else { 0 });
         self.labels[(label >> 6 & 1) as usize].fetch_or(1 << (label & 63), Ordering::Relaxed);
         let child = child >> 32;
         let held = self.child.load(Ordering::Relaxed);
@@ -277,21 +293,30 @@ impl Account {
 
     /// Looks at what was counted, if that is due; whoever is first does.
     pub fn look(&self, marks: &Marks, now: Moment) {
-        let (tick, last) = (now.as_nanos() / TICK, self.tick.load(Ordering::Relaxed));
+        let (tick, last) = (tick(now), self.tick.load(Ordering::Relaxed));
         if tick > last && self.tick.compare_exchange(last, tick, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             self.turn(marks, now, tick, tick - last);
         }
     }
 
     #[cold]
-    fn turn(&self, marks: &Marks, now: Moment, tick: u64, ticks: u64) {
+    fn turn(&self, marks: &Marks, now: Moment, tick: u32, ticks: u32) {
         let seconds = ticks as f32 * (TICK as f32 / 1e9);
         let keep = (-seconds / MEMORY).exp();
         let mix = |rate: &Rate, count: f32| rate.set(rate.get() * keep + count / seconds * (1.0 - keep));
         let counted = |what: Count| self.counts[what as usize].swap(0, Ordering::Relaxed) as f32;
         let asked = counted(Count::Asked) / 10.0;
         mix(&self.rates[Count::Asked as usize], asked);
-        let others = [Count::Begun, Count::Found, Count::Absent, Count::Failed, Count::Heard, Count::Silent];
+        mix(&self.rates[Count::Vouched as usize], counted(Count::Vouched) / 10.0);
+        let (found, absent) = (counted(Count::Found), counted(Count::Absent));
+        mix(&self.rates[Count::Found as usize], found);
+        mix(&self.rates[Count::Absent as usize], absent);
+        if found + absent > 0.0 {
+            let before = (-(found + absent) / LISTED_AMONG).exp();
+            let listed = self.listed.get() * before + found / (found + absent) * (1.0 - before);
+            self.listed.set(listed.min(MOST_LISTED));
+        }
+        let others = [Count::Begun, Count::Failed, Count::Heard, Count::Silent];
         for what in others.into_iter().chain([Count::Late, Count::Ahead]) {
             mix(&self.rates[what as usize], counted(what));
         }
@@ -300,19 +325,21 @@ impl Account {
         let majority = (self.child.swap(0, Ordering::Relaxed) & 0xffff_ffff) as f32;
         let elsewhere = asked >= 5.0 && majority > 0.6 * asked;
         let floor = marks.watch.max(3.0 * self.habit.get());
-        let why = self.suspicion(floor).filter(|_| !elsewhere);
+        let strange = self.strange(marks);
+        let why = self.suspicion(floor, strange).filter(|_| !elsewhere);
         match why {
             Some(why) => {
-                let warm = self.warm.load(Ordering::Relaxed) + ticks.min(u64::from(DWELL)) as u32;
+                let warm = self.warm.load(Ordering::Relaxed).saturating_add(ticks.min(u32::from(DWELL)) as u16);
                 self.warm.store(warm, Ordering::Relaxed);
-                if warm >= DWELL && !self.is_flooded() {
+                let dwell = if self.is_like_a_list(marks) { LIST_DWELL } else { DWELL };
+                if warm >= dwell && !self.is_flooded() {
                     self.flood(why, marks, now);
                 }
             }
             None => self.warm.store(0, Ordering::Relaxed),
         }
         if self.is_flooded() {
-            if self.asking() >= marks.watch / 2.0 && self.is_barren(0.5) {
+            if strange >= marks.watch / 2.0 && self.is_barren(0.5) {
                 self.needed.store(now.as_nanos(), Ordering::Relaxed);
             } else if now.since(Moment::from_nanos(self.needed.load(Ordering::Relaxed))) >= CALM {
                 self.since.store(0, Ordering::Relaxed);
@@ -320,11 +347,16 @@ impl Account {
             }
             self.adapt(marks, tick);
         } else if why.is_none() {
-            let usual = self.asking().min(floor);
+            let usual = strange.min(floor);
             let more = usual > self.habit.get() && self.is_barren(0.5);
             let memory = if more { BARREN_HABIT } else { HABIT };
             self.habit.set(usual + (self.habit.get() - usual) * (-seconds / memory).exp());
         }
+    }
+
+    /// When it was looked at last.
+    fn looked(&self) -> Moment {
+        Moment::from_nanos(u64::from(self.tick.load(Ordering::Relaxed)) * TICK)
     }
 
     fn rate(&self, what: Count) -> f32 {
@@ -343,9 +375,37 @@ impl Account {
         found <= part * known.max(0.1)
     }
 
-    /// Does it look like a flood?
-    fn suspicion(&self, floor: f32) -> Option<Why> {
-        if self.asking() < floor {
+    /// Questions a second for names never seen by those who do not keep finding some there. What all others ask counts as
+    /// well beyond what the zone could have if it were flooded, and where its servers lose packets.
+    fn strange(&self, marks: &Marks) -> f32 {
+        let vouched = if self.is_lossy() { 0.0 } else { self.rate(Count::Vouched).min(marks.most) };
+        (self.asking() - vouched).max(0.0)
+    }
+
+    /// May those who keep finding names go before others while it is flooded? Not where they are the flood.
+    pub fn bears_vouched(&self) -> bool {
+        self.rate(Count::Vouched) <= 0.5 * self.quota.get()
+    }
+
+    fn is_lossy(&self) -> bool {
+        let silent = self.lost();
+        silent >= 1.0 && silent > 0.15 * self.rate(Count::Heard)
+    }
+
+    /// Do a few of its names exist, and its servers answer everything, which is no more than they would be let have?
+    fn is_like_a_list(&self, marks: &Marks) -> bool {
+        let losses = self.lost() + self.rate(Count::Failed);
+        self.listed.get() >= LISTED && self.asking() <= marks.most && losses <= 0.01 * self.rate(Count::Heard)
+    }
+
+    /// Has it so much to say that it is known who finds something there?
+    pub fn is_busy_and_barren(&self) -> bool {
+        self.asking() >= USUAL && self.is_barren(0.5)
+    }
+
+    /// Does it look like a flood, with so many `strange` questions a second?
+    fn suspicion(&self, floor: f32, strange: f32) -> Option<Why> {
+        if strange < floor {
             return None;
         }
         let begun = self.rate(Count::Begun);
@@ -364,7 +424,7 @@ impl Account {
     }
 
     fn flood(&self, why: Why, marks: &Marks, now: Moment) {
-        self.why.store(why as u32, Ordering::Relaxed);
+        self.why.store(why as u8, Ordering::Relaxed);
         let heard = self.rate(Count::Heard);
         let lossy = self.lost() > 0.15 * heard;
         self.quota.set(if lossy { (0.85 * heard).clamp(LEAST, marks.most.max(LEAST)) } else { marks.most.max(LEAST) });
@@ -373,11 +433,11 @@ impl Account {
     }
 
     /// Less where packets are lost, more where they are not: what a zone's servers answer is what they can.
-    fn adapt(&self, marks: &Marks, tick: u64) {
+    fn adapt(&self, marks: &Marks, tick: u32) {
         let most = marks.most.max(LEAST);
         let quota = self.quota.get();
-        let (heard, silent) = (self.rate(Count::Heard), self.lost());
-        let next = if silent >= 1.0 && silent > 0.15 * heard {
+        let heard = self.rate(Count::Heard);
+        let next = if self.is_lossy() {
             if tick < self.cut.load(Ordering::Relaxed) {
                 return;
             }
@@ -421,7 +481,7 @@ impl Account {
     pub fn tell(&self, now: Moment) -> Told {
         let octets: Vec<u8> = self.name.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
         let since = self.since.load(Ordering::Relaxed);
-        let looked = Moment::from_nanos(self.tick.load(Ordering::Relaxed) * TICK);
+        let looked = self.looked();
         let flooded = since > 0 && now.since(looked) < CALM;
         // What was not looked at for a while has become less.
         let fade = (-now.since(looked).as_secs_f32() / MEMORY).exp();
@@ -442,6 +502,11 @@ impl Account {
             refused: self.refused.load(Ordering::Relaxed),
         }
     }
+}
+
+/// The quarter of a second that a moment is in: they are counted for 34 years.
+fn tick(now: Moment) -> u32 {
+    (now.as_nanos() / TICK) as u32
 }
 
 /// Takes one of `rate` a second out of an account that may be `burst` seconds ahead, and by one at least.
@@ -475,7 +540,7 @@ mod tests {
             while asked >= 1.0 {
                 asked -= 1.0;
                 let name = (tick * 64 + asked as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                account.ask(10, name, name);
+                account.ask(10, false, name, name);
                 account.count(Count::Begun, 1);
             }
             let (found, absent) = (rate / 4.0 * part, rate / 4.0 * (1.0 - part));

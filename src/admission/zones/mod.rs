@@ -59,6 +59,11 @@ const HELD: Duration = Duration::from_secs(15);
 const CLIENTS_A_PATTERN: usize = 16;
 /// Such an account holds four such names.
 const ALLOWANCE: Duration = Duration::from_secs(240);
+/// Who has found a name never seen in a zone where most do not exist may ask there for fifty that do not: mail servers
+/// that ask a list of bad domains find more. Six such finds are the most that is kept, for a quarter of an hour.
+const FIND: Duration = Duration::from_secs(160);
+const IN_VAIN: Duration = FIND.checked_div(50).unwrap();
+const MOST_FINDS: Duration = FIND.checked_mul(6).unwrap();
 
 /// Names whose domain one shard remembers, 16 octets each.
 const DOMAINS: usize = 1024;
@@ -171,6 +176,7 @@ enum Kind {
     Pair = 19,
     Pattern = 20,
     Floods = 21,
+    Finds = 22,
 }
 
 /// A question on its way to a zone.
@@ -185,6 +191,9 @@ pub struct Ticket {
     charged: Option<([u64; 2], u32)>,
     /// The pattern of the name, if it has one.
     pattern: Option<u64>,
+    /// The account of what the client has found in the registrable domain, and whether there was something left in it.
+    finds: Option<u64>,
+    vouched: bool,
     /// The client has asked for too many names that do not exist, and that is not held against it.
     pub observed: bool,
 }
@@ -311,11 +320,20 @@ impl Zones {
         ticket.pattern = pattern.map(|Hash(pattern)| pattern);
         let likely = pattern.is_some_and(|pattern| self.patterns.has(pattern, now));
         let likely = likely && usual;
+        let finds =
+            domain.filter(|_| usual).map(|zone| self.finds_key(who.payer, self.zone(&name[name.len() - zone..])));
+        ticket.finds = finds.map(|Hash(finds)| finds);
+        ticket.vouched = finds.is_some_and(|finds| self.pairs.read(finds, now).0 >= IN_VAIN.as_nanos() as u64);
         let trusted = likely || usual && (who.ordinary || self.points.of(who.client, now) >= TRUSTED);
-        ticket.standing = if trusted { Standing::Trusted } else { Standing::Unknown };
+        ticket.standing = if trusted || ticket.vouched { Standing::Trusted } else { Standing::Unknown };
         self.count(&mut ticket, &suffixes, name, hash, marks, now);
         if let Some((account, zone)) = self.flooded(&suffixes, name, marks, now) {
-            let ahead = marks.clients != Mode::Off && self.charge(&mut ticket, who.payer, who.weight, zone, now);
+            let vouched = ticket.vouched && account.bears_vouched();
+            if !vouched && !trusted {
+                ticket.standing = Standing::Unknown;
+            }
+            let pays = marks.clients != Mode::Off && !vouched;
+            let ahead = pays && self.charge(&mut ticket, who.payer, who.weight, zone, now);
             // Whoever lives behind the same address as a bot has the names that are likely to exist all the same.
             let held = ahead && !likely && marks.clients == Mode::Enforce;
             ticket.observed = ahead && marks.clients != Mode::Enforce;
@@ -354,8 +372,13 @@ impl Zones {
         })
     }
 
+    fn finds_key(&self, Hash(client): Hash, Hash(domain): Hash) -> Hash {
+        self.secret.triple(Kind::Finds as u64, client, domain)
+    }
+
     /// What a question costs is known by its end.
     fn settle(&self, ticket: &Ticket, end: End<'_>, now: Moment) {
+        self.settle_finds(ticket, end, now);
         let Some((accounts, weight)) = ticket.charged else { return };
         for account in accounts.map(Hash) {
             match end {
@@ -365,6 +388,24 @@ impl Zones {
                 }
                 End::Empty(_) | End::Lacking | End::Dropped => {}
             }
+        }
+    }
+
+    /// Whoever finds names never seen where most do not exist asks for more of them as an ordinary client. Names that have
+    /// been seen earn nothing: they could be asked for again and again.
+    fn settle_finds(&self, ticket: &Ticket, end: End<'_>, now: Moment) {
+        let Some(finds) = ticket.finds.map(Hash) else { return };
+        match end {
+            End::Found => {
+                let account = ticket.places.first().and_then(|place| self.accounts.at(*place));
+                if account.is_some_and(Account::is_busy_and_barren) {
+                    self.pairs.charge(finds, now, FIND, MOST_FINDS);
+                }
+            }
+            End::Absent(_) | End::Empty(_) | End::Failed(_) if ticket.vouched => {
+                self.pairs.refund(finds, now, IN_VAIN);
+            }
+            _ => {}
         }
     }
 
@@ -383,7 +424,7 @@ impl Zones {
                     if let Some(account) = self.accounts.at(place) {
                         account.look(marks, now);
                         if !self.is_flooded_itself(child) {
-                            account.ask(tenths, hash.0, child.map_or(hash.0, |(_, key)| key.0));
+                            account.ask(tenths, ticket.vouched, hash.0, child.map_or(hash.0, |(_, key)| key.0));
                         }
                     }
                     ticket.public = Some(place);
@@ -395,7 +436,7 @@ impl Zones {
             account.look(marks, now);
             // What is asked of a flooded zone is its own affair, and hides no flood of the zone around it.
             if !self.is_flooded_itself(child) {
-                account.ask(tenths, hash.0, child.map_or(hash.0, |(_, key)| key.0));
+                account.ask(tenths, ticket.vouched, hash.0, child.map_or(hash.0, |(_, key)| key.0));
             }
             ticket.places.push(place);
             if account.asking() < DEEPER || ticket.places.len() == ticket.places.inline_size() {

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::internet::{Exists, Internet, Servers};
+use super::lists::{is_listed, mail as mail_server, sender};
 use super::{Stream, customer, exists, play_by, popular, random_label, victim};
 use crate::sim::dice::Dice;
 
@@ -116,6 +117,9 @@ fn innocents() -> Vec<Case> {
         ),
         innocent("a list of addresses", ("blocklist.org", alive, |label| label.ends_with('7'), 300), 100, ALWAYS, {
             Box::new(move |dice| (mail(dice), format!("{}.blocklist.org", address(dice))))
+        }),
+        innocent("a list of domains", ("badnames.org", alive, is_listed, 60), 70, ALWAYS, {
+            Box::new(|dice| (mail_server(dice), format!("{}.badnames.org", sender(dice))))
         }),
         innocent("reverse look-ups", ("in-addr.arpa", alive, |label| label.len() > 1, 300), 150, ALWAYS, {
             Box::new(move |dice| (mail(dice), format!("{}.in-addr.arpa", address(dice))))

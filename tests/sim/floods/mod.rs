@@ -5,6 +5,7 @@ mod detector;
 mod evasion;
 mod hour;
 mod internet;
+mod lists;
 mod quotas;
 
 use std::net::Ipv4Addr;
