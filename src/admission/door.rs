@@ -245,7 +245,7 @@ impl Door {
     /// shard or many.
     pub fn beside(policy: &Policy, books: &Books) -> Door {
         let limits = policy.limits.clone();
-        books.0.zones.set_rules(&limits.suffix_rules);
+        books.0.zones.set_rules(&limits.suffix_rules, &limits.exempt_zones);
         let rate = limits.client_rate.max(1);
         // A burst is so many units; as time of the account it is 1 to 4 seconds.
         let burst = Duration::from_secs(1).mul_f64(limits.client_burst as f64 / f64::from(rate));

@@ -32,5 +32,5 @@ pub use reason::Reason;
 pub use trial::Strangers;
 pub use zones::{
     Count, End, Marks, Over, Refused, Standing, SuffixRules, Ticket, Told as ToldZone, Why, ZoneSizes, Zones,
-    registrable_domain,
+    registrable_domain, zone_above,
 };

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use super::cookie::Secret;
 use super::levels::Levels;
 use super::zones::SuffixRules;
+use crate::wire::Name;
 
 /// Whether a limit limits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -163,6 +164,8 @@ pub struct Limits {
     pub zone_watch: u32,
     /// A flooded zone has at most so many questions a second, fewer where its servers lose packets.
     pub zone_rate: u32,
+    /// Zones that are never taken for flooded, with all names in them.
+    pub exempt_zones: Arc<Vec<Name>>,
     /// Public suffixes that are not on the list, and domains that it takes for some.
     pub suffix_rules: Arc<SuffixRules>,
     /// In a flooded zone, let those who ask for names that do not exist go last.
@@ -221,6 +224,7 @@ impl Default for Limits {
             zones: Mode::Enforce,
             zone_watch: 50,
             zone_rate: 500,
+            exempt_zones: Arc::default(),
             suffix_rules: Arc::default(),
             zone_clients: Mode::Enforce,
             places: Mode::Enforce,

@@ -152,6 +152,7 @@ fn status(value: &Value) -> String {
             _ => "few",
         }
     );
+    let _ = observed(&mut out, &value["zones"]);
     zones(&mut out, value["flooded"].as_array().map_or(&[][..], Vec::as_slice));
     out
 }
@@ -193,6 +194,17 @@ fn servers(out: &mut String, servers: &[Value]) {
             number("silences"),
             if server["left_alone"] == true { ", left alone" } else { "" },
         );
+    }
+}
+
+/// Says so where zones are not held to their quotas.
+fn observed(out: &mut String, mode: &Value) -> std::fmt::Result {
+    match mode.as_str() {
+        Some("observe") => {
+            writeln!(out, "limits.zones is \"observe\": what a flooded zone's quota would refuse is asked all the same")
+        }
+        Some("off") => writeln!(out, "limits.zones is \"off\": no zone has a quota"),
+        _ => Ok(()),
     }
 }
 
@@ -255,6 +267,14 @@ fn explanation(value: &Value) -> String {
             }
             let learned = if value["learned"] == true { "has resolved in the last days" } else { "not seen before" };
             let _ = writeln!(out, "the name: {learned}");
+            if let Some(zone) = value["exempt"]["zone"].as_str() {
+                let _ = writeln!(
+                    out,
+                    "{zone} is exempt ({}): what is below it counts for no flood",
+                    text(&value["exempt"]["setting"])
+                );
+            }
+            let _ = observed(&mut out, &value["mode"]);
             zones(&mut out, list("zones"));
         }
     }

@@ -353,6 +353,11 @@ impl Reader {
                 *at(into) = read;
                 places
             }
+            Items::Zones(at) => {
+                let (read, places) = self.items(path, array, units::zone_below_root, Some(|a, b| a != b));
+                *at(into) = Arc::new(read);
+                places
+            }
             Items::Levels { most, at } => {
                 let (read, places) = self.items(path, array, units::level, None);
                 if read.len() == array.len() {
@@ -424,7 +429,7 @@ impl Reader {
                 Ok(value) => match distinct.and_then(|distinct| read.iter().position(|other| !distinct(other, &value)))
                 {
                     Some(first) => {
-                        let problem = Problem::error(Code::Conflict, format!("`{path}` has the same address twice"))
+                        let problem = Problem::error(Code::Conflict, format!("`{path}` has the same entry twice"))
                             .at(item.span(), "again here")
                             .at(places[first].clone(), "first here");
                         self.fail(problem);

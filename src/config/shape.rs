@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{dates, units};
 use crate::admission::{Part, PrefixLevel};
 use crate::dnssec::NegativeAnchor;
+use crate::wire::Name;
 
 /// A place in `S`.
 pub type Place<S, T> = fn(&mut S) -> &mut T;
@@ -76,6 +77,8 @@ pub enum Items<S: 'static> {
     Prefixes(Place<S, Vec<IpNet>>),
     /// Records in presentation format.
     Records(Place<S, Arc<Vec<String>>>),
+    /// Names of zones, none twice.
+    Zones(Place<S, Arc<Vec<Name>>>),
     /// Prefix lengths up to `most`, longest first, with their shares: `"/24:32"`.
     Levels { most: u8, at: Place<S, Vec<PrefixLevel>> },
     /// Zones that are not validated until a time, each as a table.
@@ -114,6 +117,7 @@ impl<S> Shape<S> {
             Shape::List(Items::Sources(_)) => "a list of addresses",
             Shape::List(Items::Prefixes(_)) => "a list of prefixes",
             Shape::List(Items::Records(_)) => "a list of records",
+            Shape::List(Items::Zones(_)) => "a list of zones' names",
             Shape::List(Items::Levels { .. }) => "a list of prefix lengths with their shares",
             Shape::List(Items::Suspended(_)) => "a list of tables, each with zone and until",
         }
@@ -147,6 +151,7 @@ impl<S> Shape<S> {
             Shape::List(Items::Listeners(_) | Items::Sources(_)) => "at least one, none twice".into(),
             Shape::List(Items::Servers(_)) => "at least one, none twice; without a port, port 53".into(),
             Shape::List(Items::Prefixes(_)) => "any number; a single address stands for itself".into(),
+            Shape::List(Items::Zones(_)) => "any number, none twice, each with all names in it".into(),
             Shape::List(Items::Records(_)) => "any number".into(),
             Shape::List(Items::Suspended(_)) => {
                 "any number, no zone twice; until is a date, whose first moment in UTC is meant, or a date and time with \
@@ -174,6 +179,7 @@ impl<S> Shape<S> {
             Shape::List(Items::Listeners(at) | Items::Servers(at)) => list(at(from)),
             Shape::List(Items::Sources(at)) => list(at(from)),
             Shape::List(Items::Prefixes(at)) => list(at(from)),
+            Shape::List(Items::Zones(at)) => list(at(from)),
             Shape::List(Items::Records(at)) => list(at(from)),
             Shape::List(Items::Levels { at, .. }) => list(at(from)),
             Shape::List(Items::Suspended(at)) => {
@@ -227,6 +233,9 @@ impl<S> Items<S> {
             Items::Servers(_) => strings(format!("^({V4}({PORT})?|\\[{V6}\\]({PORT})?|{V6})$"), 1),
             Items::Sources(_) => strings(format!("^({V4}|{V6})$"), 1),
             Items::Prefixes(_) => strings(format!("^({V4}|{V6})(/[0-9]{{1,3}})?$"), 0),
+            Items::Zones(_) => {
+                json!({"type": "array", "uniqueItems": true, "items": {"type": "string", "pattern": ZONE}})
+            }
             Items::Records(_) => strings("^\\S+\\s+.*\\S$".to_owned(), 0),
             Items::Levels { .. } => strings("^/[0-9]{1,3}:[0-9]{1,7}$".to_owned(), 1),
             Items::Suspended(_) => json!({"type": "array", "items": {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::{Told, Word};
-use crate::admission::{Action, Decision, Level, Policy, Reason, Signal, ToldZone, Why};
+use crate::admission::{Action, Decision, Level, Mode, Policy, Reason, Signal, ToldZone, Why, zone_above};
 use crate::clock::Moment;
 use crate::engine::DropReason;
 use crate::meter::Load;
@@ -118,6 +118,7 @@ impl Told {
             "sockets": self.sockets.as_ref().map(|count| {
                 Value::Object(count().into_iter().map(|(name, count)| (name.to_owned(), json!(count))).collect())
             }),
+            "zones": mode(self.policy().limits.zones),
             "refusals_kept": self.shared.books.decisions().kept(),
             "limited_servers": self.shared.servers.limited(SHOWN, now).iter().map(server).collect::<Vec<_>>(),
             "flooded": self.shared.books.zones().list(SHOWN, now).iter().map(|zone| told(zone, now)).collect::<Vec<_>>(),
@@ -161,8 +162,14 @@ impl Told {
         let total = clients.len();
         clients.truncate(SHOWN);
         let one = |(address, times): &(IpAddr, u64)| json!({"address": address.to_string(), "times": times});
+        let policy = self.policy();
+        let limits = &policy.limits;
         json!({
             "name": name.to_string(),
+            "exempt": zone_above(&limits.exempt_zones, name.wire()).map(|zone| json!({
+                "zone": zone.to_string(), "setting": "limits.exempt_zones",
+            })),
+            "mode": mode(limits.zones),
             "learned": self.shared.books.zones().is_learned(name.wire(), now),
             "zones": self.shared.books.zones().around(name.wire(), now).iter().map(|zone| told(zone, now)).collect::<Vec<_>>(),
             "refusals": reasons(&found, &self.policy(), now),
@@ -292,6 +299,15 @@ fn last(found: &[Decision], now: Moment) -> Vec<Value> {
         })
     };
     found.iter().take(SHOWN).map(one).collect()
+}
+
+/// As it is written in the configuration.
+fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Enforce => "enforce",
+        Mode::Observe => "observe",
+        Mode::Off => "off",
+    }
 }
 
 /// To a tenth.

@@ -358,6 +358,18 @@ pub fn zone(text: &str) -> Result<String, Wrong> {
     }
 }
 
+/// A zone below the root, with all names in it.
+pub fn zone_below_root(text: &str) -> Result<Name, Wrong> {
+    match Name::parse(&zone(text)?) {
+        Ok(name) if name.is_root() => Err(Wrong {
+            what: "every zone is below the root".into(),
+            help: Some("set zones = \"off\" to hold none to a quota".into()),
+        }),
+        Ok(name) => Ok(name),
+        Err(error) => Err(Wrong::new(error.to_string())),
+    }
+}
+
 /// Octets as text, or as hexadecimal digits after `0x`.
 pub fn octets(text: &str) -> Result<Vec<u8>, Wrong> {
     let Some(digits) = text.strip_prefix("0x") else { return Ok(text.as_bytes().to_vec()) };

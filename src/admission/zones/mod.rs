@@ -21,12 +21,12 @@ use crate::clock::Moment;
 use crate::memory::Slab;
 use crate::meter::{Hash, Points, Secret, Seen, Table};
 use crate::pack::{Fields, Pack, Passage};
-use crate::wire::lowered;
+use crate::wire::{Name, lowered};
 use account::Account;
 pub use account::{Count, Standing, Told, Why};
 use pattern::{Patterns, pattern};
 use suffix::Suffixes;
-pub use suffix::{SuffixRules, registrable_domain};
+pub use suffix::{SuffixRules, registrable_domain, zone_above};
 
 /// Accounts among which a zone has its place.
 const WAYS: usize = 4;
@@ -164,6 +164,7 @@ pub struct Zones {
     patterns: Patterns,
     secret: Secret,
     rules: RwLock<Arc<SuffixRules>>,
+    exempt: RwLock<Arc<Vec<Name>>>,
 }
 
 /// Which kind of key is hashed.
@@ -196,6 +197,14 @@ pub struct Ticket {
     vouched: bool,
     /// The client has asked for too many names that do not exist, and that is not held against it.
     pub observed: bool,
+    exempt: bool,
+}
+
+impl Ticket {
+    /// Of a question that counts nowhere, and whose name is not learned.
+    fn exempt() -> Ticket {
+        Ticket { standing: Standing::Trusted, exempt: true, ..Ticket::default() }
+    }
 }
 
 /// Why a question is not asked.
@@ -259,15 +268,14 @@ impl Zones {
             patterns: Patterns::new(sizes.clients / CLIENTS_A_PATTERN),
             secret,
             rules: RwLock::default(),
+            exempt: RwLock::default(),
         }
     }
 
-    /// Takes what the operator says of public suffixes.
-    pub fn set_rules(&self, rules: &Arc<SuffixRules>) {
-        let mut held = self.rules.write().unwrap_or_else(PoisonError::into_inner);
-        if !Arc::ptr_eq(&held, rules) {
-            held.clone_from(rules);
-        }
+    /// Takes what the operator says of public suffixes, and the zones that are never taken for flooded.
+    pub fn set_rules(&self, rules: &Arc<SuffixRules>, exempt: &Arc<Vec<Name>>) {
+        replace(&self.rules, rules);
+        replace(&self.exempt, exempt);
     }
 
     fn suffixes(&self, name: &[u8]) -> Suffixes {
@@ -303,6 +311,9 @@ impl Zones {
         who: &Who,
     ) -> (Ticket, Result<(), Refused>) {
         self.pairs.sweep(now);
+        if zone_above(&self.exempt.read().unwrap_or_else(PoisonError::into_inner), name).is_some() {
+            return (Ticket::exempt(), Ok(()));
+        }
         let hash = self.name(name);
         let suffixes = self.suffixes(name);
         let mut ticket = Ticket::default();
@@ -528,7 +539,7 @@ impl Zones {
             self.patterns.note(Hash(pattern), end == End::Found, now);
         }
         self.settle(ticket, end, now);
-        if end == End::Found {
+        if end == End::Found && !ticket.exempt {
             self.learn(ticket, &suffixes, name, now);
         }
     }
@@ -645,6 +656,13 @@ impl Zones {
             4 => self.pairs.load(record, now, passage),
             _ => self.patterns.load(part - 5, record, now, passage),
         }
+    }
+}
+
+fn replace<T>(held: &RwLock<Arc<T>>, fresh: &Arc<T>) {
+    let mut held = held.write().unwrap_or_else(PoisonError::into_inner);
+    if !Arc::ptr_eq(&held, fresh) {
+        held.clone_from(fresh);
     }
 }
 

@@ -132,6 +132,22 @@ impl Suffixes {
     }
 }
 
+/// The one of `zones` that a name in lower-case wire form is in.
+pub fn zone_above<'a>(zones: &'a [Name], name: &[u8]) -> Option<&'a Name> {
+    zones.iter().find(|zone| {
+        let above = name.len().checked_sub(zone.wire().len());
+        above.is_some_and(|above| name.ends_with(zone.wire()) && begins_a_label(name, above))
+    })
+}
+
+fn begins_a_label(name: &[u8], place: usize) -> bool {
+    let mut at = 0;
+    while at < place {
+        at += name.get(at).map_or(place, |length| usize::from(*length)) + 1;
+    }
+    at == place
+}
+
 /// The registrable domain of a name in lower-case wire form, by the compiled-in list; the name itself where there is none
 /// above it.
 pub fn registrable_domain(name: &[u8]) -> &[u8] {
@@ -184,6 +200,20 @@ mod tests {
             ),
         ] {
             assert_eq!(suffixes(name), (expected.iter().map(|s| (*s).to_owned()).collect(), numbers), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_zone_has_the_names_in_it_and_no_others() {
+        let name = |text: &str| Name::parse(text).expect("a name");
+        let zones = ["bl.example.org", "list.example"].map(name);
+        let above = |text: &str| zone_above(&zones, name(text).wire()).map(Name::to_string);
+        for inside in ["bl.example.org", "1.2.3.4.BL.example.org"] {
+            assert_eq!(above(inside).as_deref(), Some("bl.example.org."), "{inside}");
+        }
+        // The octet before `list` is a label's length in one and a letter in the other.
+        for outside in ["example.org", "xbl.example.org", "bl.example.org.net", "a\\004list.example", "."] {
+            assert_eq!(above(outside), None, "{outside}");
         }
     }
 

@@ -258,6 +258,17 @@ pub static LIMITS: [Setting<Settings>; 35] = [
         example: r#""500/s""#,
     },
     Setting {
+        key: "exempt_zones",
+        shape: Shape::List(Items::Zones(|s| &mut s.engine.access.limits.exempt_zones)),
+        default: None,
+        required: false,
+        doc: "Zones that are never taken for flooded, with all names in them: nothing asked there is counted, neither in \
+              their accounts nor in those of the zones around them. Clients' own limits and servers' quotas hold on.",
+        reason: "None: what looks like a flood and is none is told by itself, lists of bad domains included. This is for \
+                 those that are not.",
+        example: r#"["bl.example.org"]"#,
+    },
+    Setting {
         key: "public_suffixes",
         shape: Shape::File(|s| &mut s.public_suffixes_file),
         default: None,

@@ -82,6 +82,7 @@ type Arrival = (u64, u64, AskKey, Vec<u8>);
 pub struct Internet {
     pub now: u64,
     pub engine: Engine,
+    policy: Policy,
     shared: Shared,
     zones: HashMap<String, Zone>,
     /// What zones that are not listed have.
@@ -114,6 +115,7 @@ impl Internet {
         let shared = Shared::sized(&maeslant::cache::Policy::default(), &Sizes::default(), 1, dice.seed());
         Internet {
             now: 1000 * SECOND,
+            policy: policy.clone(),
             engine: Engine::new(Arc::new(policy), shared.clone(), dice.seed()),
             shared,
             zones: HashMap::new(),
@@ -128,6 +130,12 @@ impl Internet {
             waits: Vec::new(),
             out: Vec::new(),
         }
+    }
+
+    /// Takes the policy that it began with, changed.
+    pub fn change(&mut self, change: impl FnOnce(&mut Policy)) {
+        change(&mut self.policy);
+        self.engine.set_rules(Arc::new(self.policy.clone()));
     }
 
     pub fn zone(&mut self, name: &str, servers: Servers, exists: Exists, ttl: u32) {

@@ -1,6 +1,9 @@
 //! Lists of bad domains: names that nobody has asked for yet and that mostly do not exist, all day long, and no attack.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use maeslant::wire::Name;
 
 use super::internet::{Internet, Servers};
 use super::{FOUND_OUT, Stream, customer, play_by, popular, random_label};
@@ -68,4 +71,23 @@ fn a_list_of_domains_is_served_all_day_from_the_first_and_an_attack_on_it_is_fou
     let (list, flood) = (net.sum(0, DAY + FOUND_OUT, END), net.sum(5, DAY + FOUND_OUT, END));
     assert!(list.refused() <= 0.05, "mail servers go on with {} refused {story}", list.refused());
     assert!(flood.refused() >= 0.9, "{} {story}", flood.refused());
+}
+
+#[test]
+fn nothing_in_an_exempt_zone_is_counted_as_a_flood_and_all_is_again_when_it_is_none_any_more() {
+    let name = |text: &str| Name::parse(text).expect("a name");
+    let exempt = Arc::new(vec![name("random.org")]);
+    let mut net = Internet::new(62, |policy| policy.access.limits.exempt_zones = Arc::clone(&exempt));
+    net.zone("random.org", Servers::alive(1e6), |_| false, 60);
+    let mut ask = |dice: &mut Dice| (customer(dice), format!("{}.a.random.org", random_label(dice)));
+    let mut streams = [Stream { rate: 300, span: (0, 12), ask: &mut ask }];
+    play_by(5, &mut net, 62, 12, &mut streams, |net| {
+        let told: Vec<_> = net.flooded().into_iter().map(|zone| (zone.name, zone.asked)).collect();
+        assert!(told.is_empty() || net.second() > 7, "{told:?} in second {}", net.second());
+        if net.second() == 6 {
+            net.change(|policy| policy.access.limits.exempt_zones = Arc::default());
+        }
+    });
+    assert_eq!(net.sum(0, 0, 6).refused(), 0.0);
+    assert!(net.sum(0, 10, 12).refused() >= 0.8, "{:?}", net.sum(0, 10, 12));
 }
