@@ -10,7 +10,7 @@ use crate::admission::{
     Ticket, Turned, Verdict,
 };
 use crate::clock::{Moment, Now};
-use crate::resolve::{Failure, Limit, Outcome};
+use crate::resolve::{Failure, Outcome};
 use crate::wire::{Name, QueryView, Question, Rcode, Rtype, ede};
 
 /// What is kept of an admission until the response is written.
@@ -174,10 +174,17 @@ impl Engine {
                 self.door.note_busy(now, &waiter.pass.admitted, wanted.question.name.wire(), !busy);
             }
         }
+        // Where the flooded zone was not needed after all, nothing was refused to anybody.
+        let flooded = outcome.flooded.filter(|(_, observed)| *observed || outcome.failure.is_some());
+        if let Some((over, observed)) = flooded {
+            for waiter in &pending.waiters {
+                self.door.note_flooded(now, &waiter.pass.admitted, wanted.question.name.wire(), over, observed);
+            }
+        }
         if outcome.failure.is_some() {
             self.counters.failed += 1;
             // Of a flooded zone a client pays in the account that it has with it, not here.
-            let flooded = self.shared.books.zones().is_flooded(&pending.ticket);
+            let flooded = flooded.is_some() || self.shared.books.zones().is_flooded(&pending.ticket);
             if let Some(first) = pending.waiters.first().filter(|_| !flooded) {
                 self.door.settle_failure(now, &first.pass.admitted);
             }
@@ -222,14 +229,7 @@ impl Engine {
 /// What an outcome says of the name that was asked for.
 fn end_of(outcome: &Outcome, rtype: Rtype) -> End<'_> {
     match &outcome.failure {
-        Some(
-            Failure::Unreachable { zone }
-            | Failure::Useless { zone, .. }
-            | Failure::NoAddress { zone }
-            | Failure::NoFamily { zone },
-        ) => End::Failed(Some(zone.wire())),
-        Some(Failure::Limit(Limit::Sockets) | Failure::Busy { .. }) => End::Dropped,
-        Some(_) => End::Failed(None),
+        Some(failure) => failure.end(),
         None => {
             let fault = outcome.soa.as_ref().map(|soa| soa.set.owner.wire());
             match rtype {
@@ -320,6 +320,7 @@ mod tests {
                 secure: false,
                 deduced: false,
                 busy: false,
+                flooded: None,
                 stale: None,
                 proof: Default::default(),
             };

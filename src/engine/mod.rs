@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::admission::{Books, CookieReply, Door, Parting, Sizes, Standing, Ticket, Turned, Verdict};
+use crate::admission::{Books, CookieReply, Door, Parting, Payer, Sizes, Standing, Ticket, Turned, Verdict};
 use crate::cache::{Cache, Security};
 use crate::clock::{Moment, Now};
 use crate::dnssec::{Anchor, Rollover, Sentinel};
@@ -438,12 +438,13 @@ impl Engine {
             }
             return self.turn(turned, &waiter.client, &waiter.asker, out);
         }
+        let payer = self.door.payer(now.mono, &waiter.pass.admitted);
         if self.give_stale_at_once(now, &waiter, &wanted, out) {
-            self.begin(now, wanted, None, why, ticket);
+            self.begin(now, wanted, None, why, (ticket, payer));
             return Disposition::Answered;
         }
         self.counters.waiting += 1;
-        self.begin(now, wanted, Some(waiter), why, ticket);
+        self.begin(now, wanted, Some(waiter), why, (ticket, payer));
         Disposition::Pending
     }
 
@@ -476,17 +477,19 @@ impl Engine {
     fn refresh(&mut self, now: Now, wanted: Wanted) {
         if self.pending.len() < MAX_QUESTIONS / 2 && !self.pending.contains_key(&wanted) {
             self.counters.refreshed += 1;
-            self.begin(now, wanted, None, Why::Refresh, Ticket::default());
+            self.begin(now, wanted, None, Why::Refresh, (Ticket::default(), None));
         }
     }
 
-    fn begin(&mut self, now: Now, wanted: Wanted, waiter: Option<Waiter>, why: Why, ticket: Ticket) {
+    fn begin(&mut self, now: Now, wanted: Wanted, waiter: Option<Waiter>, why: Why, on: (Ticket, Option<Payer>)) {
+        let (ticket, payer) = on;
         self.shared.books.zones().begin(&ticket);
         let holder = waiter.as_ref().map(|waiter| self.door.holder(&waiter.pass.admitted));
         self.hold(holder, false);
         let deadline = now.mono + self.cx.plan.deadline.saturating_sub(DEADLINE_MARGIN);
         let mut work = Work::new(deadline, &self.cx.plan.dnssec.policy.limits, self.cx.turn(), wanted.checking);
         work.claim = claim(ticket.standing);
+        work.payer = payer;
         work.begun = now.mono;
         work.patient_until = (now.mono + SOONEST_FAILURE).min(deadline);
         let resolution = resolve::resolve(self.cx.clone(), work, wanted.question.clone(), why);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use crate::admission::Over;
 use crate::cache::{Negative, Rank, RrSet, Security};
 use crate::clock::Moment;
 use crate::dnssec::{Budget, Sentinel};
@@ -71,6 +72,9 @@ pub struct Outcome {
     pub deduced: bool,
     /// A server was asked that bears no more, since its quota is only observed.
     pub busy: bool,
+    /// Something that it led to was not asked, since its zone is flooded, or would not have been if that were not only
+    /// observed (true).
+    pub flooded: Option<(Over, bool)>,
     /// Its time is over, and why it is given all the same.
     pub stale: Option<Box<StaleNote>>,
     /// The records that prove a negative answer, or that nothing closer than a wildcard exists.
@@ -88,6 +92,7 @@ impl Outcome {
             secure: true,
             deduced: false,
             busy: false,
+            flooded: None,
             stale: None,
             proof: SmallVec::new(),
         }
@@ -308,6 +313,7 @@ pub async fn resolve(cx: Cx, work: Work, question: Question, why: Why) -> Outcom
     cx.begin(&work, &question);
     let mut outcome = follow(&cx, &work, &question, why).await;
     outcome.busy = work.was_busy();
+    outcome.flooded = work.was_flooded();
     if let Some(failure) = outcome.failure.as_ref().filter(|failure| failure.is_remembered()) {
         cx.keep_failed(&work, &question, failure);
     }
@@ -345,6 +351,17 @@ async fn ask(cx: &Cx, work: &Work, question: &Question) -> Result<Found, Failure
     }
 }
 
+/// The same for a step along the aliases: for where one leads, that zone is asked for leave as well.
+async fn ask_along(cx: &Cx, work: &Work, question: &Question, is_target: bool) -> Result<Found, Failure> {
+    if !is_target {
+        return ask(cx, work, question).await;
+    }
+    let step = cx.ask_leave(work, question)?;
+    let found = ask(cx, work, question).await;
+    step.end(found.as_ref());
+    found
+}
+
 async fn follow(cx: &Cx, work: &Work, question: &Question, why: Why) -> Outcome {
     let mut outcome = Outcome::new();
     let mut name = question.name.clone();
@@ -378,7 +395,7 @@ async fn follow(cx: &Cx, work: &Work, question: &Question, why: Why) -> Outcome 
                 {
                     return outcome.failed(Failure::remembered(&failed));
                 }
-                match ask(cx, work, &step).await {
+                match ask_along(cx, work, &step, name != question.name).await {
                     Ok(found) => found,
                     Err(failure) => return outcome.failed(failure),
                 }

@@ -133,6 +133,8 @@ struct Asking<'a> {
     /// Name servers that were looked for without a limit in the way, and whether one was.
     looked_for: u8,
     hampered: bool,
+    /// A name server's own zone is flooded.
+    flooded: Option<Failure>,
     /// Somebody who knows of them was not heard.
     unheard: bool,
 }
@@ -228,6 +230,7 @@ impl<'a> Asking<'a> {
             spared: false,
             looked_for: 0,
             hampered: false,
+            flooded: None,
             unheard: false,
         };
         match &cut.who {
@@ -672,6 +675,9 @@ impl<'a> Asking<'a> {
             _ if self.is_busy() => Failure::Busy { zone },
             None if self.spared => Failure::limit(Limit::Network),
             Some((server, what)) => Failure::Useless { zone, server, what },
+            None if self.candidates.is_empty() && self.flooded.is_some() => {
+                self.flooded.clone().unwrap_or(Failure::NoAddress { zone })
+            }
             None if self.candidates.is_empty() && self.other_family => Failure::NoFamily { zone },
             None if self.candidates.is_empty() => Failure::NoAddress { zone },
             None => Failure::Unreachable { zone },

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use smallvec::SmallVec;
 
+use crate::admission::{Over, Payer};
 use crate::clock::Moment;
 use crate::dnssec;
 use crate::servers::Claim;
@@ -56,6 +57,11 @@ pub struct Work {
     pub claim: Claim,
     /// A server was asked for it that bears no more.
     busy: Cell<bool>,
+    /// Something that it led to was not asked, or would not have been if that were not only observed, since its zone is
+    /// flooded: why, and whether it is observed.
+    flooded: Cell<Option<(Over, bool)>>,
+    /// Who pays for names of flooded zones that it leads to. None: nobody in particular asks.
+    pub payer: Option<Payer>,
     /// The last moment at which an answer is of use.
     pub deadline: Moment,
     /// When it was begun.
@@ -81,6 +87,8 @@ impl Work {
             checking,
             claim: Claim::First,
             busy: Cell::new(false),
+            flooded: Cell::new(None),
+            payer: None,
             packets: Cell::new(0),
             octets: Cell::new(0),
             lookups: Cell::new(0),
@@ -118,6 +126,18 @@ impl Work {
     /// Was a server asked that bears no more?
     pub fn was_busy(&self) -> bool {
         self.busy.get()
+    }
+
+    /// Notes that a zone it led to is flooded, and whether that is only observed.
+    pub fn note_flooded(&self, over: Over, observed: bool) {
+        if !observed || self.flooded.get().is_none() {
+            self.flooded.set(Some((over, observed)));
+        }
+    }
+
+    /// Was a zone flooded that it led to?
+    pub fn was_flooded(&self) -> Option<(Over, bool)> {
+        self.flooded.get()
     }
 
     /// Pays for a packet to a server, toward all of these.

@@ -71,15 +71,17 @@ pub(super) fn addresses_of<'a>(
         }
         let _within = work.enter(question.clone())?;
         cx.begin(work, &question);
-        let raw = descend(cx, work, &question).await;
-        match raw.map(|raw| keep(cx, raw)) {
+        let step = cx.ask_leave(work, &question)?;
+        let kept = descend(cx, work, &question).await.map(|raw| keep(cx, raw));
+        step.end(kept.as_ref());
+        match kept {
             Ok(Found::Answer(sets)) => {
                 Ok(sets.iter().filter(|set| set.rtype == question.rtype).flat_map(found).collect())
             }
             // The name of a name server is not an alias (RFC 2181 §10.3).
             Ok(_) => Ok(Vec::new()),
             Err(failure) => {
-                if !failure.is_limit() {
+                if !failure.is_limit() && failure.is_remembered() {
                     cx.keep_failed(work, &question, &failure);
                 }
                 Err(failure)

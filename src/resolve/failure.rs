@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use crate::admission::{End, Over};
 use crate::dnssec::{Cause, Sentinel};
 use crate::wire::{Name, Rcode, Rtype, ede};
 
@@ -88,6 +89,8 @@ pub enum Failure {
     Unreachable { zone: Name },
     /// The zone's servers bear no more questions just now.
     Busy { zone: Name },
+    /// The zone is flooded, and this was not asked of it.
+    Flooded { zone: Name, over: Over },
     /// Servers answered, none of them usefully; the last one thus.
     Useless { zone: Name, server: SocketAddr, what: Useless },
     /// The zone's name servers have no address that can be found.
@@ -148,7 +151,11 @@ impl Failure {
             | Failure::Unreachable { .. }
             | Failure::NoAddress { .. }
             | Failure::NoFamily { .. } => ede::NO_REACHABLE_AUTHORITY,
-            Failure::Limit(_) | Failure::Busy { .. } | Failure::AliasLoop { .. } | Failure::Sentinel(_) => ede::OTHER,
+            Failure::Limit(_)
+            | Failure::Busy { .. }
+            | Failure::Flooded { .. }
+            | Failure::AliasLoop { .. }
+            | Failure::Sentinel(_) => ede::OTHER,
             Failure::Useless {
                 what: Useless::Malformed | Useless::Mismatch | Useless::Fragments | Useless::Excessive,
                 ..
@@ -169,14 +176,29 @@ impl Failure {
     /// Does asking again soon make no sense? A question that ran out of its own account or time may
     /// have been unlucky; it is remembered all the same, or asking again would be cheap for an attacker.
     pub fn is_remembered(&self) -> bool {
-        !matches!(self, Failure::Remembered { .. } | Failure::Busy { .. } | Failure::Limit(Limit::Sockets))
+        match self {
+            Failure::Remembered { .. } | Failure::Busy { .. } | Failure::Flooded { .. } => false,
+            failure => *failure != Failure::Limit(Limit::Sockets),
+        }
+    }
+
+    /// What it says of the name that was asked for, to the accounts of its zones.
+    pub fn end(&self) -> End<'_> {
+        match self {
+            Failure::Unreachable { zone }
+            | Failure::Useless { zone, .. }
+            | Failure::NoAddress { zone }
+            | Failure::NoFamily { zone } => End::Failed(Some(zone.wire())),
+            Failure::Limit(Limit::Sockets) | Failure::Busy { .. } | Failure::Flooded { .. } => End::Dropped,
+            _ => End::Failed(None),
+        }
     }
 
     /// Does it leave room for an answer whose time is over? Not where the new one was heard, and is wrong.
     pub fn leaves_stale(&self) -> bool {
         match self {
             Failure::Limit(_) | Failure::Unreachable { .. } | Failure::Busy { .. } | Failure::Useless { .. } => true,
-            Failure::NoAddress { .. } | Failure::NoFamily { .. } => true,
+            Failure::NoAddress { .. } | Failure::NoFamily { .. } | Failure::Flooded { .. } => true,
             Failure::Remembered { error, .. } => !is_of_validation(*error),
             Failure::AliasLoop { .. } | Failure::Bogus(_) | Failure::Sentinel(_) => false,
         }
@@ -185,6 +207,11 @@ impl Failure {
     /// Is something bogus that another server may have right? Keys and DS records are asked for elsewhere on their own.
     pub(super) fn may_be_one_servers(&self) -> bool {
         matches!(self, Failure::Bogus(cause) if cause.overrun().is_none() && !matches!(cause.rtype(), Rtype::DNSKEY | Rtype::DS))
+    }
+
+    /// Is it only that a zone is flooded that it leads to?
+    pub(super) fn is_flood(&self) -> bool {
+        matches!(self, Failure::Flooded { .. })
     }
 
     /// Was it the account of the question rather than the answer to it?
@@ -204,6 +231,15 @@ impl fmt::Display for Failure {
             Failure::Limit(limit) => write!(f, "the question used up its budget of {limit}"),
             Failure::Unreachable { zone } => write!(f, "no server of {zone} answers"),
             Failure::Busy { zone } => write!(f, "the servers of {zone} bear no more questions just now"),
+            Failure::Flooded { zone, over: Over::Zone } => {
+                write!(f, "{zone} is flooded, and this leads there: names known to exist come first")
+            }
+            Failure::Flooded { zone, over: Over::Client } => {
+                write!(f, "{zone} is flooded, and names were asked for here that such zones do not have")
+            }
+            Failure::Flooded { zone, over: Over::InFlight } => {
+                write!(f, "too many questions wait for the servers of {zone}")
+            }
             Failure::Useless { zone, server, what } => {
                 write!(f, "no server of {zone} is of use; {} {what}", server.ip())
             }

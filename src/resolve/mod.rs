@@ -15,6 +15,7 @@ mod descend;
 mod exchange;
 mod failure;
 mod follow;
+mod leave;
 mod minimise;
 mod plan;
 mod prime;

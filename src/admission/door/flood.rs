@@ -9,7 +9,7 @@ use crate::admission::ladder::{Book, prefix_key};
 use crate::admission::policy::Mode;
 use crate::admission::pressure::Level;
 use crate::admission::reason::Reason;
-use crate::admission::zones::{End, Marks, Over, Refused, Standing, Ticket, Who};
+use crate::admission::zones::{End, Marks, Over, Payer, Refused, Standing, Ticket, Who};
 use crate::clock::Moment;
 use crate::meter::Hash;
 use crate::wire::Rtype;
@@ -33,14 +33,6 @@ pub struct Places {
     pub own: usize,
 }
 
-/// Types that programs ask for: A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, SRV, NAPTR, DS, DNSKEY, TLSA, SVCB, HTTPS, CAA.
-const USUAL: [u16; 16] = [1, 2, 5, 6, 12, 15, 16, 28, 33, 35, 43, 48, 52, 64, 65, 257];
-
-/// Is a type one that programs ask for?
-fn is_usual(rtype: Rtype) -> bool {
-    USUAL.contains(&rtype.0)
-}
-
 impl Door {
     fn marks(&self) -> Marks {
         Marks {
@@ -57,8 +49,21 @@ impl Door {
 
     /// Asks leave to ask a zone, on behalf of a client, for records of a name in lower-case wire form.
     pub fn ask_zone(&mut self, now: Moment, admitted: &Admitted, name: &[u8], rtype: Rtype) -> Result<Ticket, Refused> {
+        let Some(payer) = self.payer(now, admitted) else { return Ok(Ticket::default()) };
+        let (ticket, verdict) = self.books.0.zones.judge_for(now, &payer, name, rtype);
+        if ticket.observed {
+            self.observe(now, admitted, name, Reason::ZoneClient);
+        }
+        let Err(refused) = verdict else { return Ok(ticket) };
+        self.note_flooded(now, admitted, name, refused.over, payer.observe);
+        if payer.observe { Ok(ticket) } else { Err(refused) }
+    }
+
+    /// Who pays for what is asked on behalf of a client, and for what that leads to. None: nobody, no zone's quota holds
+    /// for it.
+    pub fn payer(&self, now: Moment, admitted: &Admitted) -> Option<Payer> {
         if admitted.exempt || self.limits.zones == Mode::Off {
-            return Ok(Ticket::default());
+            return None;
         }
         let inner = &self.books.0;
         let address = admitted.keys.address;
@@ -66,23 +71,22 @@ impl Door {
         let client = self.client(admitted.address);
         let payer = if admitted.proven { inner.secret.pair(client.0, 1) } else { client };
         let who = Who { client, payer, weight: admitted.weight, ordinary };
-        let (ticket, verdict) = inner.zones.judge(now, &self.marks(), name, is_usual(rtype), &who);
-        if ticket.observed {
-            self.observe(now, admitted, name, Reason::ZoneClient);
-        }
-        let Err(refused) = verdict else { return Ok(ticket) };
-        let reason = match refused.over {
+        Some(Payer { who, marks: self.marks(), observe: self.limits.zones == Mode::Observe })
+    }
+
+    /// Something was not asked for a client that its question is or leads to, since its zone is flooded; where that is only
+    /// observed, it was.
+    pub fn note_flooded(&mut self, now: Moment, admitted: &Admitted, name: &[u8], over: Over, observed: bool) {
+        let reason = match over {
             Over::Zone => Reason::ZoneFlood,
             Over::Client => Reason::ZoneClient,
             Over::InFlight => Reason::ZoneInFlight,
         };
-        if self.limits.zones == Mode::Observe {
-            self.observe(now, admitted, name, reason);
-            return Ok(ticket);
+        if observed {
+            return self.observe(now, admitted, name, reason);
         }
         self.forgive(now, admitted);
         self.keep(now, admitted.address, name, reason, Action::Failed);
-        Err(refused)
     }
 
     /// Who takes part in the flood of a zone pays for it there: with room to spare, the answer that says so is free.

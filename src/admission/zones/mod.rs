@@ -21,7 +21,7 @@ use crate::clock::Moment;
 use crate::memory::Slab;
 use crate::meter::{Hash, Points, Secret, Seen, Table};
 use crate::pack::{Fields, Pack, Passage};
-use crate::wire::{Name, lowered};
+use crate::wire::{Name, Rtype, lowered};
 use account::Account;
 pub use account::{Count, Standing, Told, Why};
 use pattern::{Patterns, pattern};
@@ -239,6 +239,18 @@ pub struct Who {
     pub ordinary: bool,
 }
 
+/// On whose behalf questions are asked, and what holds for them.
+#[derive(Clone, Copy, Debug)]
+pub struct Payer {
+    pub who: Who,
+    pub marks: Marks,
+    /// What would be refused is asked all the same.
+    pub observe: bool,
+}
+
+/// Types that programs ask for: A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, SRV, NAPTR, DS, DNSKEY, TLSA, SVCB, HTTPS, CAA.
+const USUAL_TYPES: [u16; 16] = [1, 2, 5, 6, 12, 15, 16, 28, 33, 35, 43, 48, 52, 64, 65, 257];
+
 /// What became of a question.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End<'a> {
@@ -300,16 +312,12 @@ impl Zones {
         self.points.of(client, now)
     }
 
-    /// Judges a question that has to be asked upstream for somebody, for records of a `usual` type or not. `Err`: it would
-    /// better not be.
-    pub fn judge(
-        &self,
-        now: Moment,
-        marks: &Marks,
-        name: &[u8],
-        usual: bool,
-        who: &Who,
-    ) -> (Ticket, Result<(), Refused>) {
+    /// Judges a question that has to be asked upstream for somebody. `Err`: it would better not be.
+    pub fn judge_for(&self, now: Moment, payer: &Payer, name: &[u8], rtype: Rtype) -> (Ticket, Result<(), Refused>) {
+        self.judge(now, &payer.marks, name, USUAL_TYPES.contains(&rtype.0), &payer.who)
+    }
+
+    fn judge(&self, now: Moment, marks: &Marks, name: &[u8], usual: bool, who: &Who) -> (Ticket, Result<(), Refused>) {
         self.pairs.sweep(now);
         if zone_above(&self.exempt.read().unwrap_or_else(PoisonError::into_inner), name).is_some() {
             return (Ticket::exempt(), Ok(()));

@@ -29,7 +29,7 @@ macro_rules! mode {
     };
 }
 
-pub static LIMITS: [Setting<Settings>; 35] = [
+pub static LIMITS: [Setting<Settings>; 36] = [
     Setting {
         key: "clients",
         shape: mode!(clients),

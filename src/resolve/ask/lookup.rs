@@ -45,6 +45,11 @@ impl Asking<'_> {
                         self.note_barren();
                         return Err(Silence::Failed(failure));
                     }
+                    Err(failure) if failure.is_flood() => {
+                        self.hampered = true;
+                        self.flooded = Some(failure);
+                        continue;
+                    }
                     Err(failure) if failure.is_limit() => {
                         self.hampered = true;
                         continue;

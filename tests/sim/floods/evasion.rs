@@ -2,7 +2,9 @@
 
 use std::net::Ipv4Addr;
 
-use super::internet::{Internet, Servers};
+use maeslant::admission::Reason;
+
+use super::internet::{Internet, Lead, Servers};
 use super::{Stream, customer, exists, play, popular, random_label};
 use crate::sim::dice::Dice;
 
@@ -69,4 +71,47 @@ fn a_few_names_that_exist_hide_no_flood() {
     let flood = net.sum(0, 10, 26);
     let story = format!("{flood:?} {:?} {:?}", net.flooded(), net.engine.counters());
     assert!(flood.refused() >= 0.9, "{} {story}", flood.refused());
+}
+
+/// Names of an attacker's zone lead to random ones of the victim's, which are never asked for themselves.
+fn led_there(lead: Lead, seed: u64) {
+    let mut net = Internet::new(seed, |_| {});
+    net.zone("bank.com", Servers::alive(500.0), exists, 30);
+    net.zone("evil.com", Servers::alive(1e6), exists, 30);
+    net.lead("evil.com", lead, "bank.com");
+    let mut streams = [
+        Stream { rate: 100, span: (0, 20), ask: &mut |dice| (customer(dice), popular(dice)) },
+        Stream {
+            rate: 20,
+            span: (0, 20),
+            ask: &mut |dice| (customer(dice), format!("real{}.bank.com", dice.below(20))),
+        },
+        Stream { rate: 1_500, span: (6, 20), ask: &mut |dice| (bot(dice), format!("{}.evil.com", random_label(dice))) },
+    ];
+    let mut flooded = Vec::new();
+    play(&mut net, seed, 20, &mut streams, |net| {
+        let told = net.flooded();
+        flooded.extend(told.iter().any(|zone| zone.name.starts_with(b"\x04bank\x03com\0")).then(|| net.second()));
+    });
+    let busiest = net.came("bank.com").iter().take(20).skip(10).max().copied().unwrap_or(0);
+    let counters = net.engine.counters();
+    let story = format!("flooded in {flooded:?}, came {:?} {counters:?}", net.came("bank.com"));
+    assert!(flooded.first().is_some_and(|first| (6..=9).contains(first)), "{story}");
+    assert!(busiest <= 250, "{busiest} in one second {story}");
+    let (people, known) = (net.sum(0, 6, 20), net.sum(1, 10, 20));
+    assert!(people.success() >= 0.995, "{story}");
+    assert!(known.success() >= 0.99, "{known:?} {story}");
+    let refused = [Reason::ZoneFlood, Reason::ZoneClient].map(|reason| counters.door.turned[reason as usize]);
+    assert!(refused.iter().sum::<u64>() > 5_000, "{refused:?} {story}");
+    assert_eq!(net.engine.in_flight(), 0, "{story}");
+}
+
+#[test]
+fn aliases_lead_past_no_zones_quota() {
+    led_there(Lead::Alias, 34);
+}
+
+#[test]
+fn name_servers_names_lead_past_no_zones_quota() {
+    led_there(Lead::Servers, 35);
 }

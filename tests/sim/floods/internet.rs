@@ -76,6 +76,15 @@ impl Tally {
     }
 }
 
+/// How a zone leads to names in another.
+#[derive(Clone, Copy)]
+pub enum Lead {
+    /// Every name in it is an alias of the same label there.
+    Alias,
+    /// Every name in it is delegated to three servers with names there, and no addresses.
+    Servers,
+}
+
 /// When a response arrives, in which order, and what it is.
 type Arrival = (u64, u64, AskKey, Vec<u8>);
 
@@ -87,6 +96,7 @@ pub struct Internet {
     zones: HashMap<String, Zone>,
     /// What zones that are not listed have.
     others: (Servers, Exists),
+    leads: HashMap<String, (Lead, String)>,
     heap: BinaryHeap<Reverse<Arrival>>,
     order: u64,
     /// By the number in their route: the stream, and when it was asked.
@@ -120,6 +130,7 @@ impl Internet {
             shared,
             zones: HashMap::new(),
             others: (Servers::alive(1e9), |_| true),
+            leads: HashMap::new(),
             heap: BinaryHeap::new(),
             order: 0,
             waiting: HashMap::new(),
@@ -141,6 +152,11 @@ impl Internet {
     pub fn zone(&mut self, name: &str, servers: Servers, exists: Exists, ttl: u32) {
         let zone = Zone { servers, exists, ttl, tokens: 0.0, at: self.now, came: Vec::new() };
         self.zones.insert(name.to_owned(), zone);
+    }
+
+    /// From now on, what is asked of a zone leads elsewhere.
+    pub fn lead(&mut self, apex: &str, lead: Lead, to: &str) {
+        self.leads.insert(apex.to_owned(), (lead, to.to_owned()));
     }
 
     pub fn set_servers(&mut self, name: &str, servers: Servers) {
@@ -280,6 +296,9 @@ impl Internet {
             return None;
         }
         let first = labels.first().map_or("", String::as_str);
+        if let Some((lead, to)) = self.leads.get(apex).filter(|_| labels.len() > 2) {
+            return Some((servers.rtt, led(packet, labels, *lead, to)));
+        }
         let there = labels.len() <= 2 || exists(first);
         let address = rtype(packet) == 1 && there;
         Some((servers.rtt, answer(packet, apex, address, there, ttl)))
@@ -405,6 +424,24 @@ fn refer(packet: &[u8], labels: &[String], depth: usize, address: Ipv4Addr) -> V
     record(&mut response, &zone, 2, 86_400, &wire(&server));
     record(&mut response, &server, 1, 86_400, &address.octets());
     response
+}
+
+fn led(packet: &[u8], labels: &[String], lead: Lead, to: &str) -> Vec<u8> {
+    let name = labels.join(".");
+    match lead {
+        Lead::Alias => {
+            let mut response = head(packet, [0x84, 0], [1, 0, 0]);
+            record(&mut response, &name, 5, 60, &wire(&format!("{}.{to}", labels[0])));
+            response
+        }
+        Lead::Servers => {
+            let mut response = head(packet, [0x80, 0], [0, 3, 0]);
+            for number in 0..3 {
+                record(&mut response, &name, 2, 60, &wire(&format!("{}{number}.{to}", labels[0])));
+            }
+            response
+        }
+    }
 }
 
 /// Who serves a zone: itself, but for those whose names begin with `hosted`, which have one server together.
