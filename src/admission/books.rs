@@ -11,7 +11,7 @@ use super::ladder::{Book, Ladder, prefix_key};
 use super::policy::Policy;
 use super::refusals::Refusals;
 use super::trial::{Strangers, Trial};
-use super::zones::{ZoneSizes, Zones};
+use super::zones::{Paid, TRUSTED, ZoneSizes, Zones};
 use crate::clock::Moment;
 use crate::meter::{Distinct, Hash, Load, Secret, Seen, Table};
 use crate::pack::{Fields, Pack, Passage};
@@ -188,6 +188,12 @@ impl Books {
         }
     }
 
+    /// Whose history is that of an address: its own, or its customer's.
+    pub(super) fn customer(&self, address: IpAddr) -> Hash {
+        let length = if address.is_ipv4() { 32 } else { CUSTOMER_V6 };
+        prefix_key(&self.0.secret, Book::Client, address, length)
+    }
+
     /// How an address stands now under a policy.
     pub fn account_of(&self, policy: &Policy, address: IpAddr, now: Moment) -> Account {
         let address = address.to_canonical();
@@ -200,7 +206,12 @@ impl Books {
             accounts.iter().map(read).collect()
         };
         let key = prefix_key(&self.0.secret, Book::Address, address, 128);
+        let client = self.customer(address);
+        let points = self.0.zones.points(client, now);
         Account {
+            points,
+            ordinary: points >= TRUSTED || self.0.names(key, now) >= ORDINARY,
+            paid: [client, proven_payer(&self.0.secret, client)].map(|payer| self.0.zones.paid(payer, 20, now)),
             allowed: standing.allowed,
             class: standing.class.map(|number| match policy.classes.get(usize::from(number)) {
                 Some(class) => class.name.clone(),
@@ -229,6 +240,13 @@ pub struct Account {
     pub crowd: u32,
     /// The same for those of them that show a cookie or come by TCP.
     pub crowd_proven: u32,
+    /// How many points it has for domains in which it found a name, and whether those or the variety of what it asks for
+    /// make it an ordinary client, whose new names go before others in flooded zones.
+    pub points: u32,
+    pub ordinary: bool,
+    /// What it has used of its accounts with flooded zones, for what could be forged and for what came with a cookie or by
+    /// TCP.
+    pub paid: [Paid; 2],
     /// By prefix length: how far the account is ahead, for what could be forged.
     pub unproven: Vec<(u8, Load)>,
     /// The same for what came with a cookie or by TCP.
@@ -244,6 +262,16 @@ pub struct Account {
 const OF_A_SHARE: u32 = 96;
 /// More shares than this come from the configuration only.
 const MOST: u32 = 64;
+
+/// A customer's IPv6 prefix, in bits.
+const CUSTOMER_V6: u8 = 56;
+/// So many different names answered from the cache, of those looked at, are those of an ordinary client.
+pub(super) const ORDINARY: u32 = 2;
+
+/// Who pays for a client that has proven its address: nobody can forge away what it has there.
+pub(super) fn proven_payer(secret: &Secret, client: Hash) -> Hash {
+    secret.pair(client.0, 1)
+}
 
 impl Inner {
     /// How many different names of the sample an address had from the cache.

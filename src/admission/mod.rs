@@ -31,6 +31,6 @@ pub use pressure::{Controller, Level, Pressure, Signal};
 pub use reason::Reason;
 pub use trial::Strangers;
 pub use zones::{
-    Count, End, Marks, Over, Payer, Refused, Standing, SuffixRules, Ticket, Told as ToldZone, Why, ZoneSizes, Zones,
-    registrable_domain, zone_above,
+    Count, End, Marks, Over, Paid, Payer, Refused, Standing, SuffixRules, TRUSTED, Ticket, Told as ToldZone, Why,
+    ZoneSizes, Zones, registrable_domain, zone_above,
 };

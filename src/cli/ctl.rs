@@ -197,6 +197,33 @@ fn servers(out: &mut String, servers: &[Value]) {
     }
 }
 
+/// How a client stands with zones that are flooded.
+fn standing(out: &mut String, value: &Value) {
+    let (standing, floods) = (&value["standing"], &value["flooded_zones"]);
+    let _ = writeln!(
+        out,
+        "history: {}, {} points ({} make it ordinary): its new names of flooded zones {}",
+        if standing["ordinary"] == true { "ordinary" } else { "not ordinary yet" },
+        standing["points"],
+        standing["needed"],
+        if standing["ordinary"] == true { "go before others" } else { "come last" }
+    );
+    for (title, key) in [("by UDP without a cookie", "unproven"), ("with a cookie or by TCP", "proven")] {
+        let account = &floods[key];
+        if account["used"].as_f64().unwrap_or(0.0) > 0.0 {
+            let zones = account["zones"].as_array().into_iter().flatten();
+            let each: Vec<String> = zones.map(|zone| format!(", {} {} %", text(&zone["zone"]), zone["used"])).collect();
+            let setting = text(&floods["setting"]);
+            let _ = writeln!(
+                out,
+                "used up with flooded zones {title} ({setting}): all {} %{}",
+                account["used"],
+                each.concat()
+            );
+        }
+    }
+}
+
 /// Says so where zones are not held to their quotas.
 fn observed(out: &mut String, mode: &Value) -> std::fmt::Result {
     match mode.as_str() {
@@ -247,7 +274,7 @@ fn explanation(value: &Value) -> String {
         Some(address) => {
             let _ = writeln!(
                 out,
-                "{address}: {}, class {}, {}, shares {} ({} with cookies or by TCP)",
+                "{address}: {}, class {}, {}, counts as {} clients ({} with cookies or by TCP)",
                 if value["allowed"] == true { "may ask" } else { "may not ask" },
                 value["class"].as_str().unwrap_or("none"),
                 if value["known"] == true { "served before" } else { "not served lately" },
@@ -258,6 +285,7 @@ fn explanation(value: &Value) -> String {
                 let used = list(key).iter().map(|level| format!("/{} {} %", level["prefix"], level["used"]));
                 let _ = writeln!(out, "share used {title}: {}", used.collect::<Vec<_>>().join(", "));
             }
+            standing(&mut out, value);
             servers(&mut out, list("servers"));
         }
         None => {

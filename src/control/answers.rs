@@ -8,7 +8,9 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::{Told, Word};
-use crate::admission::{Action, Decision, Level, Mode, Policy, Reason, Signal, ToldZone, Why, zone_above};
+use crate::admission::{
+    Action, Decision, Level, Mode, Paid, Policy, Reason, Signal, TRUSTED, ToldZone, Why, zone_above,
+};
 use crate::clock::Moment;
 use crate::engine::DropReason;
 use crate::meter::Load;
@@ -143,6 +145,10 @@ impl Told {
             "known": account.known,
             "shares": account.crowd,
             "shares_proven": account.crowd_proven,
+            "standing": {"points": account.points, "needed": TRUSTED, "ordinary": account.ordinary},
+            "flooded_zones": {
+                "unproven": paid(&account.paid[0]), "proven": paid(&account.paid[1]), "setting": "limits.zone_clients",
+            },
             "unproven": used(&account.unproven),
             "proven": used(&account.proven),
             "refusals": reasons(&found, &policy, now),
@@ -200,12 +206,24 @@ fn server(known: &Known) -> Value {
     })
 }
 
+/// A zone's name, of which only the beginning may be there.
+fn zone_name(wire: &[u8]) -> String {
+    let name = wire_name_len(wire).and_then(|length| Name::from_wire(wire.get(..length)?));
+    name.map_or_else(|| "(a long name)".to_owned(), |name| name.to_string())
+}
+
+/// What was used of accounts with flooded zones, in percent.
+fn paid(paid: &Paid) -> Value {
+    let percent = |part: f32| (f64::from(part) * 100.0).round();
+    let one = |(zone, part): &(Vec<u8>, f32)| json!({"zone": zone_name(zone), "used": percent(*part)});
+    json!({"used": percent(paid.all), "zones": paid.each.iter().map(one).collect::<Vec<_>>()})
+}
+
 /// A zone's account.
 fn told(zone: &ToldZone, now: Moment) -> Value {
-    let name = wire_name_len(&zone.name).and_then(|length| Name::from_wire(zone.name.get(..length)?));
     let whole = |rate: f32| f64::from(rate).round();
     json!({
-        "zone": name.map_or_else(|| "(a long name)".to_owned(), |name| name.to_string()),
+        "zone": zone_name(&zone.name),
         "flooded": zone.since.map(|since| seconds(now, since)),
         "why": zone.why.map(|why| match why {
             Why::Absent => "names never seen before are asked for that do not exist",
@@ -318,9 +336,52 @@ fn seconds(now: Moment, then: Moment) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admission::{Asking, Door, Pressure};
+    use std::sync::Arc;
+
+    use crate::admission::{Asking, Door, End, Pressure, Ticket, Verdict};
     use crate::clock::{Now, UnixTime};
     use crate::engine::{Counters, Shared};
+    use crate::wire::Rtype;
+
+    #[test]
+    fn how_a_client_stands_with_flooded_zones_is_explained() {
+        let exempt = Arc::new(vec![Name::parse("bl.example").expect("a name")]);
+        let mut policy = Policy { allow: vec!["10.0.0.0/8".parse().expect("a prefix")], ..Policy::default() };
+        policy.limits.exempt_zones = exempt;
+        let shared = Shared::new(&crate::cache::Policy::default(), [4; 32]);
+        let told = Told::new(shared.clone(), policy.clone(), 1, Moment::from_nanos(1));
+        let mut door = Door::beside(&policy, &shared.books);
+        let mut mono = Moment::from_nanos(3_600_000_000_000);
+        let address = "10.0.0.1".parse().expect("an address");
+        let asking = Asking { address, stream: false, cookie: None, name: b"\x03www\x07example\0" };
+        let (verdict, _) = door.judge(Now { mono, age: mono, unix: UnixTime(0) }, &asking);
+        let Verdict::Admitted(admitted) = verdict else { panic!("{verdict:?}") };
+        let zones = shared.books.zones();
+        for number in 0..2_000 {
+            mono = mono + Duration::from_millis(2);
+            let name = Name::parse(&format!("n{:x}x.victim.com", number * 0x1_0001)).expect("a name");
+            if let Ok(ticket) = door.ask_zone(mono, &admitted, name.wire(), Rtype::A) {
+                zones.begin(&ticket);
+                door.end(mono, &ticket, name.wire(), End::Absent(None), std::iter::empty());
+            }
+        }
+        for domain in ["one.net", "two.net"] {
+            let name = Name::parse(domain).expect("a name");
+            door.end(mono, &Ticket::default(), name.wire(), End::Found, [&admitted].into_iter());
+        }
+        let client = told.answer("explain 10.0.0.1", mono);
+        assert_eq!(client["standing"], json!({"points": 2, "needed": 2, "ordinary": true}), "{client:#}");
+        let paid = &client["flooded_zones"]["unproven"];
+        assert!(paid["used"].as_f64().is_some_and(|used| used > 90.0), "{client:#}");
+        assert_eq!(paid["zones"][0]["zone"], "victim.com.", "{client:#}");
+        assert_eq!(client["flooded_zones"]["proven"], json!({"used": 0.0, "zones": []}));
+        let zone = told.answer("explain www.victim.com", mono);
+        assert_eq!((&zone["mode"], &zone["exempt"]), (&json!("enforce"), &Value::Null));
+        let victim = zone["zones"].as_array().and_then(|zones| zones.last()).expect("an account");
+        assert!(victim["flooded"].is_number() && victim["quota"] == 500.0, "{zone:#}");
+        let exempt = told.answer("explain 2.0.0.127.bl.example", mono);
+        assert_eq!(exempt["exempt"]["zone"], "bl.example.");
+    }
 
     #[test]
     fn a_refusal_is_explained_by_address_and_by_name_and_counted() {

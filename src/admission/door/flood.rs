@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{Admitted, Door};
+use crate::admission::books::{ORDINARY, proven_payer};
 use crate::admission::decisions::Action;
-use crate::admission::ladder::{Book, prefix_key};
 use crate::admission::policy::Mode;
 use crate::admission::pressure::Level;
 use crate::admission::reason::Reason;
@@ -13,11 +13,6 @@ use crate::admission::zones::{End, Marks, Over, Payer, Refused, Standing, Ticket
 use crate::clock::Moment;
 use crate::meter::Hash;
 use crate::wire::Rtype;
-
-/// A customer's IPv6 prefix, in bits.
-const CUSTOMER_V6: u8 = 56;
-/// So many different names answered from the cache, of those looked at, are those of an ordinary client.
-const ORDINARY: u32 = 2;
 
 /// A client has at least so many places, whoever else wants them.
 const FEWEST: usize = 8;
@@ -43,8 +38,7 @@ impl Door {
     }
 
     fn client(&self, address: IpAddr) -> Hash {
-        let length = if address.is_ipv4() { 32 } else { CUSTOMER_V6 };
-        prefix_key(&self.books.0.secret, Book::Client, address, length)
+        self.books.customer(address)
     }
 
     /// Asks leave to ask a zone, on behalf of a client, for records of a name in lower-case wire form.
@@ -69,7 +63,7 @@ impl Door {
         let address = admitted.keys.address;
         let ordinary = inner.names(address, now) >= ORDINARY;
         let client = self.client(admitted.address);
-        let payer = if admitted.proven { inner.secret.pair(client.0, 1) } else { client };
+        let payer = if admitted.proven { proven_payer(&inner.secret, client) } else { client };
         let who = Who { client, payer, weight: admitted.weight, ordinary };
         Some(Payer { who, marks: self.marks(), observe: self.limits.zones == Mode::Observe })
     }

@@ -41,7 +41,7 @@ const POINTS_FOR: Duration = Duration::from_secs(6 * 3600);
 /// A name earns its client a point once in this time: with one name alone nobody gets to two, however long he asks for it.
 const ONCE_IN: Duration = POINTS_FOR;
 /// So many points make a client trusted.
-const TRUSTED: u32 = 2;
+pub const TRUSTED: u32 = 2;
 /// Names from the cache earn no more than these: with fewer than that a client is trusted for half a day.
 const PLENTY: u32 = 4 * TRUSTED;
 /// A suffix is looked at below one that is asked so often for names never seen, a second.
@@ -251,6 +251,15 @@ pub struct Payer {
 /// Types that programs ask for: A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, SRV, NAPTR, DS, DNSKEY, TLSA, SVCB, HTTPS, CAA.
 const USUAL_TYPES: [u16; 16] = [1, 2, 5, 6, 12, 15, 16, 28, 33, 35, 43, 48, 52, 64, 65, 257];
 
+/// What a client has used of his accounts with flooded zones, as parts of what he may use at once.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Paid {
+    /// Of the one with all of them together.
+    pub all: f32,
+    /// Of those with each, the first 64 octets of whose name in wire form come along.
+    pub each: Vec<(Vec<u8>, f32)>,
+}
+
 /// What became of a question.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End<'a> {
@@ -300,6 +309,11 @@ impl Zones {
 
     fn zone(&self, zone: &[u8]) -> Hash {
         self.secret.name(Kind::Zone as u64, zone)
+    }
+
+    /// A number for a zone that nobody outside can foretell.
+    pub fn number(&self, zone: &[u8]) -> u64 {
+        self.zone(zone).0
     }
 
     /// Has a name, in lower-case wire form, resolved in the last days?
@@ -380,8 +394,8 @@ impl Zones {
     /// Takes a question out of the accounts that a client has with a flooded zone and with all of them; true if nothing was
     /// left for a name that does not exist.
     fn charge(&self, ticket: &mut Ticket, Hash(client): Hash, weight: u32, zone: &[u8], now: Moment) -> bool {
-        let pair = self.secret.triple(Kind::Pair as u64, client, self.zone(zone).0);
-        let floods = self.secret.triple(Kind::Floods as u64, client, 0);
+        let pair = self.pair_key(Hash(client), self.zone(zone));
+        let floods = self.floods_key(Hash(client));
         let weight = weight.max(1);
         ticket.charged = Some(([pair.0, floods.0], weight));
         [pair, floods].into_iter().fold(false, |ahead, account| {
@@ -389,6 +403,16 @@ impl Zones {
             self.pairs.charge(account, now, HELD / weight, ALLOWANCE);
             ahead | (spent + PRICE / weight > ALLOWANCE)
         })
+    }
+
+    /// The account of a client with a flooded zone.
+    fn pair_key(&self, Hash(client): Hash, Hash(zone): Hash) -> Hash {
+        self.secret.triple(Kind::Pair as u64, client, zone)
+    }
+
+    /// The account of a client with all flooded zones.
+    fn floods_key(&self, Hash(client): Hash) -> Hash {
+        self.secret.triple(Kind::Floods as u64, client, 0)
     }
 
     fn finds_key(&self, Hash(client): Hash, Hash(domain): Hash) -> Hash {
@@ -617,6 +641,18 @@ impl Zones {
         let suffixes = self.suffixes(name);
         let all = suffixes.within(name).chain([name]);
         all.filter_map(|zone| self.accounts.find(self.zone(zone))).map(|account| account.tell(now)).collect()
+    }
+
+    /// What somebody has used of his account with all flooded zones, and with each that he has used anything of, at most
+    /// `most`, as parts of what may be used at once.
+    pub fn paid(&self, payer: Hash, most: usize, now: Moment) -> Paid {
+        let used = |key: Hash| self.pairs.read(key, now).0 as f32 / ALLOWANCE.as_nanos() as f32;
+        let flooded = self.accounts.all().filter(|account| account.is_flooded());
+        let one = |account: &Account| {
+            let part = used(self.pair_key(payer, Hash(account.tag.load(Ordering::Relaxed))));
+            (part > 0.0).then(|| (account.tell(now).name, part))
+        };
+        Paid { all: used(self.floods_key(payer)), each: flooded.filter_map(one).take(most).collect() }
     }
 
     /// The zones that are flooded, those asked most first, at most `most`.
