@@ -9,6 +9,7 @@ mod hot;
 mod release;
 mod respond;
 mod stale;
+mod streams;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ use gate::Pass;
 use hot::Hot;
 use release::Releases;
 use respond::{Asker, Extended};
+use streams::Streams;
 use tasks::Tasks;
 pub use types::{
     AskKey, AskTransport, Client, Counters, Disposition, DropReason, Followed, LinkError, Notice, Policy,
@@ -115,6 +117,7 @@ struct Wanted {
 /// A question in flight.
 struct Pending {
     waiters: Vec<Waiter>,
+    task: TaskId,
     /// Where it counts.
     ticket: Ticket,
     /// Why nobody waits for it where there is a stale answer.
@@ -134,6 +137,7 @@ pub struct Engine {
     running: HashMap<TaskId, Wanted, Keyed>,
     /// How many questions each client has in flight.
     holding: HashMap<u64, u32, Keyed>,
+    streams: Streams,
     hot: Hot,
     /// When those who wait for a task are given a stale answer, the earliest first.
     patience: VecDeque<(Moment, TaskId)>,
@@ -173,6 +177,7 @@ impl Engine {
             pending: HashMap::with_hasher(keyed),
             running: HashMap::with_hasher(keyed),
             holding: HashMap::with_hasher(keyed),
+            streams: Streams::new(keyed),
             hot: Hot::new(Secret::new(&drawn), hot_octets),
             patience: VecDeque::new(),
             releases: Releases::new(keyed),
@@ -417,7 +422,12 @@ impl Engine {
             }
             self.counters.joined += 1;
             self.counters.waiting += 1;
-            self.pending.entry(wanted).and_modify(|pending| pending.waiters.push(waiter));
+            let client = waiter.client;
+            if let Some(pending) = self.pending.get_mut(&wanted) {
+                let task = pending.task;
+                pending.waiters.push(waiter);
+                self.note_stream(&client, task, true);
+            }
             return Disposition::Pending;
         }
         let ticket = match self.may_ask_zone(now, &waiter.pass, &wanted.question) {
@@ -495,9 +505,13 @@ impl Engine {
         let resolution = resolve::resolve(self.cx.clone(), work, wanted.question.clone(), why);
         let task = self.tasks.add(Box::pin(async move { Some(resolution.await) }));
         self.set_patience(now, task);
+        let client = waiter.as_ref().map(|waiter| waiter.client);
         let waiters = waiter.into_iter().collect();
-        self.pending.insert(wanted.clone(), Pending { waiters, ticket, slow: None, holder });
+        self.pending.insert(wanted.clone(), Pending { waiters, task, ticket, slow: None, holder });
         self.running.insert(task, wanted);
+        if let Some(client) = client {
+            self.note_stream(&client, task, true);
+        }
         self.cx.board.borrow_mut().wake(task);
         self.run();
     }
@@ -514,18 +528,6 @@ impl Engine {
         self.set_now(now);
         self.cx.board.borrow_mut().take_link_error(key, error);
         self.run();
-    }
-
-    /// The client's connection is gone: its questions are not answered any more.
-    pub fn handle_gone(&mut self, route: Route) {
-        let gone = |waiter: &Waiter| waiter.client.transport == Transport::Tcp && waiter.client.route == route;
-        for pending in self.pending.values_mut() {
-            let before = pending.waiters.len();
-            pending.waiters.retain(|waiter| !gone(waiter));
-            let left = (before - pending.waiters.len()) as u64;
-            self.counters.gone += left;
-            self.counters.waiting -= left;
-        }
     }
 
     /// Lets everything happen that was due by `now`.
@@ -648,7 +650,7 @@ impl Engine {
             0 => outcome,
             clients => self.rather_stale(&wanted, outcome, clients),
         };
-        self.answer_waiters(now, pending.waiters, &outcome);
+        self.answer_waiters(now, task, pending.waiters, &outcome);
         // Nobody wakes up for those that have ended.
         while self.patience.front().is_some_and(|(_, task)| !self.running.contains_key(task)) {
             self.patience.pop_front();
@@ -656,8 +658,9 @@ impl Engine {
     }
 
     /// Answers everybody who waits.
-    fn answer_waiters(&mut self, now: Now, waiters: Vec<Waiter>, outcome: &Outcome) {
+    fn answer_waiters(&mut self, now: Now, task: TaskId, waiters: Vec<Waiter>, outcome: &Outcome) {
         for waiter in waiters {
+            self.note_stream(&waiter.client, task, false);
             let mut packet = Vec::with_capacity(512);
             respond::outcome(&mut packet, &waiter.asker, &self.policy.respond, &waiter.before, outcome, now.age);
             self.release(now, waiter, packet);

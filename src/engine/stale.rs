@@ -104,7 +104,7 @@ impl Engine {
             let Some(found) = self.find_stale(&wanted, StaleWhy::Waited) else { continue };
             if self.may_give_stale(StaleWhy::Waited, clients) {
                 let waiters = self.pending.get_mut(&wanted).map(|pending| std::mem::take(&mut pending.waiters));
-                self.answer_waiters(now, waiters.unwrap_or_default(), &found);
+                self.answer_waiters(now, task, waiters.unwrap_or_default(), &found);
             }
         }
     }
