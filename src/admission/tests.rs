@@ -383,6 +383,29 @@ fn what_was_dearer_than_thought_is_paid_later() {
 }
 
 #[test]
+fn a_question_is_paid_by_what_it_took_and_never_more_than_once_by_who_may_be_forged() {
+    // How much of the share is gone after one question, in units.
+    let paid = |micros: u32, failed: bool, stream: bool| {
+        let mut door = door(&["10.0.0.0/8"], 0);
+        let client = Asking { stream, ..plain(ip("10.0.0.1")) };
+        meet(&mut door, START, ip("10.0.0.1"));
+        pressed(&mut door, START, Level::Guard);
+        let Verdict::Admitted(proof) = door.judge(at(START), &client).0 else { panic!("refused") };
+        door.settle_question(START, &proof, micros * 1_000, failed);
+        let left = (0..2_100).filter(|_| is_admitted(door.judge(at(START), &client).0)).count();
+        2_000 - left
+    };
+    let (usual, dear) = (paid(150, false, true), paid(4_000, false, true));
+    assert!(usual <= 2, "{usual}");
+    assert!((375..=385).contains(&dear), "400 less those paid at the beginning: {dear}");
+    assert!((975..=985).contains(&paid(20_000, true, true)), "bounded");
+    for (micros, failed) in [(20_000, false), (20_000, true), (0, true)] {
+        let forged = paid(micros, failed, false);
+        assert!((28..=34).contains(&forged), "what a failure costs, and no more: {forged}");
+    }
+}
+
+#[test]
 fn forged_strangers_do_not_keep_out_who_was_here_before() {
     forged_strangers(door(&["0.0.0.0/0"], 0));
 }

@@ -246,6 +246,11 @@ impl Budget {
         }
     }
 
+    /// All of it as time of the processor, as counted, in nanoseconds.
+    pub fn nanos(&self) -> u32 {
+        self.spent().nanos()
+    }
+
     /// Pays for work that is no cryptography, in nanoseconds. An error: the question has cost more than it may.
     pub fn burden(&self, nanos: u32) -> Result<(), Overrun> {
         self.afford(nanos)?;

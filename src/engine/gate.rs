@@ -181,12 +181,12 @@ impl Engine {
                 self.door.note_flooded(now, &waiter.pass.admitted, wanted.question.name.wire(), over, observed);
             }
         }
-        if outcome.failure.is_some() {
-            self.counters.failed += 1;
+        let failed = outcome.failure.is_some();
+        self.counters.failed += u64::from(failed);
+        if let Some(first) = pending.waiters.first() {
             // Of a flooded zone a client pays in the account that it has with it, not here.
-            let flooded = flooded.is_some() || self.shared.books.zones().is_flooded(&pending.ticket);
-            if let Some(first) = pending.waiters.first().filter(|_| !flooded) {
-                self.door.settle_failure(now, &first.pass.admitted);
+            if flooded.is_none() && !self.shared.books.zones().is_flooded(&pending.ticket) {
+                self.door.settle_question(now, &first.pass.admitted, outcome.cost, failed);
             }
         }
     }
@@ -321,6 +321,7 @@ mod tests {
                 deduced: false,
                 busy: false,
                 flooded: None,
+                cost: 0,
                 stale: None,
                 proof: Default::default(),
             };

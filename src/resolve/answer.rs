@@ -75,6 +75,8 @@ pub struct Outcome {
     /// Something that it led to was not asked, since its zone is flooded, or would not have been if that were not only
     /// observed (true).
     pub flooded: Option<(Over, bool)>,
+    /// Time of the processor that it took, as the question's account counted it, in nanoseconds.
+    pub cost: u32,
     /// Its time is over, and why it is given all the same.
     pub stale: Option<Box<StaleNote>>,
     /// The records that prove a negative answer, or that nothing closer than a wildcard exists.
@@ -93,6 +95,7 @@ impl Outcome {
             deduced: false,
             busy: false,
             flooded: None,
+            cost: 0,
             stale: None,
             proof: SmallVec::new(),
         }
@@ -314,6 +317,7 @@ pub async fn resolve(cx: Cx, work: Work, question: Question, why: Why) -> Outcom
     let mut outcome = follow(&cx, &work, &question, why).await;
     outcome.busy = work.was_busy();
     outcome.flooded = work.was_flooded();
+    outcome.cost = work.crypto.nanos();
     if let Some(failure) = outcome.failure.as_ref().filter(|failure| failure.is_remembered()) {
         cx.keep_failed(&work, &question, failure);
     }

@@ -12,6 +12,13 @@ use crate::clock::Moment;
 /// Accounts are never charged further ahead than this after the fact: who has been expensive waits so long.
 const CEILING: Duration = Duration::from_secs(8);
 
+/// Nanoseconds of the processor in one unit, as the accounts of questions count them, which is on the safe side: with 20 units
+/// a question has five packets and a few signatures, as most have; one with a cold chain of trust comes to some hundreds.
+const UNIT: u32 = 10_000;
+/// What the dearest question costs, in units: a second of the usual share, half of what may be used at once. The 20 ms that one
+/// may take at most would be twice that.
+const DEAREST: usize = 1_000;
+
 impl Door {
     /// Asks for leave to resolve a question for somebody: it costs more than an answer from the cache.
     pub fn recurse(&mut self, now: Moment, admitted: &Admitted, name: &[u8]) -> Result<(), Turned> {
@@ -51,9 +58,16 @@ impl Door {
         self.charge(now, &accounts, admitted, units, level);
     }
 
-    /// Charges a question that failed.
-    pub fn settle_failure(&mut self, now: Moment, admitted: &Admitted) {
-        self.settle(now, admitted, self.limits.failure_cost.saturating_sub(self.limits.miss_cost));
+    /// Charges a question that has ended for what it was: at least what the settings say of one that fails or does not, and
+    /// more where it took more of the processor, in `nanos` as its account counted them.
+    pub fn settle_question(&mut self, now: Moment, admitted: &Admitted, nanos: u32, failed: bool) {
+        let limits = &self.limits;
+        let least = if failed { limits.failure_cost } else { limits.miss_cost };
+        // Whoever may be somebody else in truth pays no more than ever.
+        let most = if admitted.proven { DEAREST } else { limits.failure_cost };
+        let cost = (nanos / UNIT) as usize;
+        let cost = cost.min(most).max(least);
+        self.settle(now, admitted, cost.saturating_sub(self.limits.miss_cost));
     }
 
     fn charge(&self, now: Moment, accounts: &Accounts<'_>, admitted: &Admitted, units: usize, level: Level) {

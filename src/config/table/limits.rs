@@ -120,7 +120,9 @@ pub static LIMITS: [Setting<Settings>; 36] = [
         shape: Shape::Count { min: 1, max: 10_000, unit: "answers", at: |s| &mut s.engine.access.limits.miss_cost },
         default: None,
         required: false,
-        doc: "What a question costs that has to be asked upstream, in answers from the cache.",
+        doc: "What a question costs that has to be asked upstream, in answers from the cache, at least. One that took more of the \
+              processor costs more when it has ended: up to 1,000 for who has proven his address, up to failure_cost for \
+              others.",
         reason: "It takes some twenty times the processor time.",
         example: "20",
     },
