@@ -6,8 +6,8 @@ use super::respond::{self, Asker, Extended};
 use super::types::{Client, Disposition, Transport};
 use super::{Engine, MAX_QUESTIONS, MAX_WAITING, Pending, Waiter, Wanted};
 use crate::admission::{
-    Admitted, Asking, CookieReply, End, Level, Mode, Origin, Over, Parting, Places, Pressure, Signal, Slip, Standing,
-    Ticket, Turned, Verdict,
+    Admitted, Asking, CookieReply, End, Level, Mode, Origin, Over, Parting, Places, Pressure, Reason, Signal, Slip,
+    Standing, Ticket, Turned, Verdict,
 };
 use crate::clock::{Moment, Now};
 use crate::resolve::{Failure, Outcome};
@@ -39,19 +39,27 @@ impl Engine {
         self.door.judge_from(now, origin, &asking)
     }
 
-    /// Carries out what the door wants done with a client that is not served.
-    pub(super) fn turn(&self, turned: Turned, client: &Client, asker: &Asker, out: &mut Vec<u8>) -> Disposition {
+    /// Carries out what the door wants done with a client that is not served, whose question had `received` octets.
+    pub(super) fn turn(
+        &self,
+        turned: Turned,
+        client: &Client,
+        asker: &Asker,
+        received: usize,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
         let policy = &self.policy.respond;
         match turned {
             Turned::Drop(reason) => return Disposition::Dropped(reason.into()),
             Turned::Slip(slip, _) => respond::slip(out, asker, policy, slip),
-            Turned::Refuse(crate::admission::Reason::NotAllowed) => {
+            Turned::Refuse(Reason::NotAllowed) => {
                 let text = format!("{} may not ask here", client.addr.ip().to_canonical());
-                respond::bare(out, asker, policy, Rcode::REFUSED, &Extended::new(ede::PROHIBITED, text));
+                // Cookies are only looked at of those who may ask: whoever this is may be forged.
+                let room = if client.transport == Transport::Udp { received } else { usize::MAX };
+                respond::refuse(out, asker, policy, &text, room);
             }
-            Turned::Refuse(reason) => {
-                respond::bare(out, asker, policy, Rcode::REFUSED, &Extended::new(ede::PROHIBITED, reason.text()));
-            }
+            // Said to nobody who has not proven his address.
+            Turned::Refuse(reason) => respond::refuse(out, asker, policy, reason.text(), usize::MAX),
         }
         Disposition::Answered
     }
@@ -248,9 +256,11 @@ mod tests {
     use std::net::SocketAddr;
     use std::sync::Arc;
 
+    use proptest::prelude::*;
+
     use super::super::{Policy, Route, Shared, Transmit};
     use super::*;
-    use crate::admission::{ClientClass, Reason};
+    use crate::admission::ClientClass;
     use crate::wire::{Flags, Message, option};
 
     fn engine(change: impl FnOnce(&mut Policy)) -> Engine {
@@ -431,6 +441,50 @@ mod tests {
             let counted = engine.counters();
             assert!(counted.door.turned.iter().sum::<u64>() > 10_000, "{transport:?}: {counted:?}");
             assert!(transport == Transport::Tcp || sent <= received, "{sent} octets for {received}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever somebody asks in the name of an address that may not ask, that is sent no more than he sent.
+        #[test]
+        fn a_refusal_to_who_may_not_ask_is_no_larger_than_the_question(
+            labels in prop::collection::vec(1usize..=63, 0..4),
+            options in prop::option::of(prop::collection::vec((prop::sample::select(vec![3u16, 10, 11, 12]), 0usize..200), 0..4)),
+        ) {
+            let mut engine = engine(|policy| {
+                policy.access.refused_per_second = 1_000_000;
+                policy.respond.nsid = Some(vec![b'n'; 60]);
+            });
+            let mut name: Vec<u8> = labels.iter().flat_map(|length| [vec![*length as u8], vec![b'x'; *length]].concat()).collect();
+            name.push(0);
+            let mut packet = query(&name, None);
+            let mut padding = 0;
+            if let Some(options) = &options {
+                packet[11] = 1;
+                let written: Vec<u8> = options.iter().flat_map(|(code, length)| {
+                    // A cookie has its own lengths, and an identifier is asked for with nothing.
+                    let length = match code { 3 => 0, 10 => 8 + length % 2 * 16, _ => *length };
+                    padding += length + 4;
+                    [&code.to_be_bytes()[..], &(length as u16).to_be_bytes(), &vec![0; length]].concat()
+                }).collect();
+                packet.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0]);
+                packet.extend_from_slice(&(written.len() as u16).to_be_bytes());
+                packet.extend_from_slice(&written);
+            }
+            let told = |engine: &mut Engine, transport| {
+                let mut outsider = client(1, transport);
+                outsider.addr.set_ip(IpAddr::from([192, 0, 2, 1]));
+                ask(engine, outsider, &packet)
+            };
+            let Some(refused) = told(&mut engine, Transport::Udp) else { return Ok(()) };
+            prop_assert!(refused.len() <= packet.len(), "{} octets for {}", refused.len(), packet.len());
+            let why = b"192.0.2.1 may not ask here";
+            let says = |packet: &[u8]| packet.windows(why.len()).any(|window| window == why);
+            prop_assert!(says(&refused) || padding < 64 + 6 + why.len(), "there was room for the reason");
+            let proven = told(&mut engine, Transport::Tcp);
+            prop_assert!(options.is_none() || proven.is_some_and(|packet| says(&packet) || packet.len() == 12));
         }
     }
 

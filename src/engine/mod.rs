@@ -259,7 +259,7 @@ impl Engine {
             Verdict::Turned(Turned::Drop(reason)) => return Disposition::Dropped(reason.into()),
             Verdict::Turned(turned) => {
                 let asker = Asker::new(view, client.transport, cookie);
-                return self.turn(turned, client, &asker, out);
+                return self.turn(turned, client, &asker, packet.len(), out);
             }
         };
         let pass = Pass { admitted, received: packet.len() };
@@ -446,7 +446,7 @@ impl Engine {
             if self.give_stale(now, &waiter, &wanted, StaleWhy::Limited, out) {
                 return Disposition::Answered;
             }
-            return self.turn(turned, &waiter.client, &waiter.asker, out);
+            return self.turn(turned, &waiter.client, &waiter.asker, waiter.pass.received, out);
         }
         let payer = self.door.payer(now.mono, &waiter.pass.admitted);
         if self.give_stale_at_once(now, &waiter, &wanted, out) {

@@ -254,6 +254,22 @@ pub(super) fn bare(out: &mut Vec<u8>, asker: &Asker, policy: &RespondPolicy, rco
     short(out, asker, policy, (rcode, 0), &options(asker.transport, asker.edns, policy, extended));
 }
 
+/// Writes REFUSED and why, as much of it as fits into `room` octets. At the least it is no larger than its question was.
+pub(super) fn refuse(out: &mut Vec<u8>, asker: &Asker, policy: &RespondPolicy, why: &str, room: usize) {
+    // The code alone tells programs what they need.
+    for text in [why, ""] {
+        bare(out, asker, policy, Rcode::REFUSED, &Extended::new(ede::PROHIBITED, text));
+        if out.len() <= room {
+            return;
+        }
+    }
+    let mut asker = Asker { question: SmallVec::from_slice(&asker.question), ..*asker };
+    if let Some(edns) = &mut asker.edns {
+        (edns.nsid, edns.keepalive, edns.cookie) = (false, false, None);
+    }
+    bare(out, &asker, policy, Rcode::REFUSED, &Extended::none());
+}
+
 /// Writes a response that asks for a better question: no larger than this one was, but for a fresh cookie.
 pub(super) fn slip(out: &mut Vec<u8>, asker: &Asker, policy: &RespondPolicy, slip: Slip) {
     let what = match slip {
