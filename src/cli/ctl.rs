@@ -121,6 +121,7 @@ fn status(value: &Value) -> String {
         ("turned away", "turned_away"),
         ("would have been (observed)", "observed"),
         ("not answered", "dropped"),
+        ("not understood", "rejected"),
         ("used up a budget", "over_budget"),
     ] {
         let counts: Vec<String> = value[key]

@@ -102,6 +102,9 @@ impl Told {
             },
             "paced": sum(|word| word.counters.paced),
             "dropped": dropped,
+            "rejected": {
+                "formerr": sum(|word| word.counters.formerr), "notimp": sum(|word| word.counters.notimp),
+            },
             "strangers": self.shared.books.strangers(now).name(),
             "proven": sum(|word| word.counters.door.proven),
             "unproven": sum(|word| word.counters.door.unproven),
@@ -403,7 +406,7 @@ mod tests {
         for _ in 0..5_000 {
             door.judge(now, &asking);
         }
-        let counters = Counters { door: door.tally(), queries: 5_001, ..Counters::default() };
+        let counters = Counters { door: door.tally(), queries: 5_001, formerr: 3, ..Counters::default() };
         told.say(1, Word { counters, level: door.level().0, since: door.level().1, cause: door.cause() });
 
         let later = start + Duration::from_secs(60);
@@ -420,6 +423,7 @@ mod tests {
         assert_eq!((&named["clients"], &named["most"][0]["address"]), (&json!(1), &json!("10.0.0.1")));
         let status = told.answer("status", later);
         assert_eq!((&status["level"], &status["queries"]), (&json!("guard"), &json!(5_001)));
+        assert_eq!(status["rejected"], json!({"formerr": 3, "notimp": 0}));
         let cause = &status["cause"];
         assert_eq!((&cause["setting"], &cause["value"]), (&json!("level.guard.dropped"), &json!("1%")));
         assert_eq!(cause["measures"]["tcp_idle"], "25%");

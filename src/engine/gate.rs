@@ -74,6 +74,7 @@ impl Engine {
             // Cookies are switched off: without a question it is no query.
             _ => Rcode::FORMERR,
         };
+        self.note_rejected(rcode);
         respond::bare(out, asker, &self.policy.respond, rcode, &Extended::none());
         let parting = self.parting(now, pass, asker.name(), true, out);
         self.carry_out(parting, asker, out)
@@ -486,6 +487,25 @@ mod tests {
             let proven = told(&mut engine, Transport::Tcp);
             prop_assert!(options.is_none() || proven.is_some_and(|packet| says(&packet) || packet.len() == 12));
         }
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_counted_by_what_is_said_of_it() {
+        let mut engine = engine(|_| {});
+        let asker = client(1, Transport::Udp);
+        let mut told = |change: &dyn Fn(&mut Vec<u8>)| {
+            let mut packet = query(HERE, None);
+            change(&mut packet);
+            ask(&mut engine, asker, &packet).map(|answer| answer[3] & 15)
+        };
+        let two_questions: &dyn Fn(&mut Vec<u8>) = &|packet| packet[5] = 2;
+        let no_end: &dyn Fn(&mut Vec<u8>) = &|packet| packet.truncate(packet.len() - 3);
+        let notify: &dyn Fn(&mut Vec<u8>) = &|packet| packet[2] = 0x20;
+        let odd_cookie: &dyn Fn(&mut Vec<u8>) = &|packet| *packet = query(HERE, Some(b"odd"));
+        let answers = [two_questions, no_end, odd_cookie, notify, &|_| {}].map(|change| told(change));
+        assert_eq!(answers, [1, 1, 1, 4, 0].map(Some));
+        let counted = engine.counters();
+        assert_eq!((counted.formerr, counted.notimp, counted.answered), (3, 1, 5));
     }
 
     #[test]

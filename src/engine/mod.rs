@@ -250,6 +250,7 @@ impl Engine {
                     Unreadable::Reject(rcode, _) => *rcode,
                     _ => Rcode::NOTIMP,
                 };
+                self.note_rejected(rcode);
                 reject(out, packet, rcode);
                 return Disposition::Answered;
             }
@@ -278,6 +279,7 @@ impl Engine {
         let asker = Asker::new(view, client.transport, cookie);
         if cookie == CookieReply::Malformed {
             respond::bare(out, &asker, &self.policy.respond, Rcode::FORMERR, &Extended::none());
+            self.note_rejected(Rcode::FORMERR);
             let parting = self.parting(now.mono, &pass, view.name(), false, out);
             return self.carry_out(parting, &asker, out);
         }
@@ -294,6 +296,12 @@ impl Engine {
         }
     }
 
+    /// A query is answered with an RCODE that says that it cannot be understood, if it is one of those.
+    fn note_rejected(&mut self, rcode: Rcode) {
+        self.counters.formerr += u64::from(rcode == Rcode::FORMERR);
+        self.counters.notimp += u64::from(rcode == Rcode::NOTIMP);
+    }
+
     /// Answers an admitted query at once where that is possible.
     fn answer(
         &mut self,
@@ -307,6 +315,7 @@ impl Engine {
         let policy = Arc::clone(&self.policy);
         let respond = &policy.respond;
         if let Some((rcode, why)) = unsupported(view) {
+            self.note_rejected(rcode);
             respond::bare(out, asker, respond, rcode, &why);
             return Disposition::Answered;
         }

@@ -235,6 +235,10 @@ pub struct Counters {
     pub failure_hits: u64,
     /// Queries that joined a question in flight.
     pub joined: u64,
+    /// Queries that cannot be read, or ask for what nobody asks for, answered with FORMERR.
+    pub formerr: u64,
+    /// The same, answered with NOTIMP.
+    pub notimp: u64,
     /// SERVFAIL because too many questions were in flight.
     pub shed: u64,
     /// Answers given although their time was over, by [`StaleWhy`](crate::resolve::StaleWhy).

@@ -136,8 +136,9 @@ impl Rr {
 /// What a name that exists answers, whose records are `rrs`.
 fn answer_from(rrs: &[Rr], name: &Name, rtype: Rtype, zone: Option<Step<'_>>) -> Option<Answer> {
     let alias = rrs.iter().any(|rr| rr.rtype == Rtype::CNAME);
-    let answer: Vec<LocalRecord> =
-        rrs.iter().filter(|rr| alias || rtype == Rtype::ANY || rr.rtype == rtype).map(|rr| rr.at(name)).collect();
+    // One RRset says as much to who asks for any, and reflects less (RFC 8482 §4.1).
+    let wanted = if rtype == Rtype::ANY { rrs.first().map_or(rtype, |rr| rr.rtype) } else { rtype };
+    let answer: Vec<LocalRecord> = rrs.iter().filter(|rr| alias || rr.rtype == wanted).map(|rr| rr.at(name)).collect();
     if !answer.is_empty() {
         return Some(Answer { rcode: Rcode::NOERROR, answer, authority: Vec::new(), authoritative: true });
     }

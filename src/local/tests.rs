@@ -82,7 +82,7 @@ fn localhost_and_all_below_are_the_loopback() {
     for owner in ["localhost.", "LocalHost", "a.b.localhost."] {
         assert_eq!(ask(&zones, owner, "A"), "NOERROR A 127.0.0.1");
         assert_eq!(ask(&zones, owner, "AAAA"), "NOERROR AAAA ::1");
-        assert_eq!(ask(&zones, owner, "ANY"), "NOERROR A 127.0.0.1 AAAA ::1");
+        assert_eq!(ask(&zones, owner, "ANY"), "NOERROR A 127.0.0.1", "one RRset (RFC 8482)");
         for kind in ["MX", "NS", "SOA", "DS", "TXT", "HTTPS"] {
             assert_eq!(ask(&zones, owner, kind), "NOERROR / localhost.");
         }
@@ -128,7 +128,7 @@ fn empty_zones_have_an_apex_and_nothing_else() {
         let soa = format!("NOERROR SOA {apex} nobody.invalid. 1 3600 1200 604800 10800");
         assert_eq!(ask(&zones, apex, "SOA"), soa);
         assert_eq!(ask(&zones, apex, "NS"), format!("NOERROR NS {apex}"));
-        assert_eq!(ask(&zones, apex, "ANY"), format!("{soa} NS {apex}"));
+        assert_eq!(ask(&zones, apex, "ANY"), soa);
         assert_eq!(ask(&zones, apex, "A"), format!("NOERROR / {apex}"));
         assert_eq!(ask(&zones, apex, "DNSKEY"), format!("NOERROR / {apex}"));
         for below in [format!("5.{apex}"), format!("5.5.5.{apex}")] {
