@@ -10,7 +10,7 @@ use crate::admission::{
     Standing, Ticket, Turned, Verdict,
 };
 use crate::clock::{Moment, Now};
-use crate::resolve::{Failure, Outcome};
+use crate::resolve::{Failure, Outcome, StaleWhy};
 use crate::wire::{Name, QueryView, Question, Rcode, Rtype, ede};
 
 /// What is kept of an admission until the response is written.
@@ -19,6 +19,14 @@ pub(super) struct Pass {
     pub admitted: Admitted,
     /// Octets of the query.
     pub received: usize,
+}
+
+/// What somebody is told whose question is not resolved.
+pub(super) enum Denied {
+    /// That he asks too much.
+    Turned(Turned),
+    /// SERVFAIL, and why.
+    Failed(Extended),
 }
 
 impl Engine {
@@ -112,8 +120,30 @@ impl Engine {
         Disposition::Answered
     }
 
-    /// Asks leave to ask the zone of a question, before anything else is done for it. `Err`: what the client is told.
-    pub(super) fn may_ask_zone(&mut self, now: Now, pass: &Pass, question: &Question) -> Result<Ticket, Extended> {
+    /// Asks all leave that a question needs before it is resolved for a client. What the client may not have asked at all
+    /// is no question to the zone, and takes nothing of its quota.
+    pub(super) fn may_resolve(
+        &mut self,
+        now: Now,
+        pass: &Pass,
+        question: &Question,
+    ) -> Result<Ticket, (StaleWhy, Denied)> {
+        let name = question.name.wire();
+        let limited = |turned| (StaleWhy::Limited, Denied::Turned(turned));
+        let spent = self.door.has_spent(now.mono, &pass.admitted);
+        if spent {
+            self.door.recurse(now.mono, &pass.admitted, name).map_err(limited)?;
+        }
+        let ticket = self.may_ask_zone(now, pass, question).map_err(|why| (StaleWhy::Flooded, Denied::Failed(why)))?;
+        self.may_be_in_flight(now, pass, question, &ticket).map_err(|why| (StaleWhy::Crowded, Denied::Failed(why)))?;
+        if !spent {
+            self.door.recurse(now.mono, &pass.admitted, name).map_err(limited)?;
+        }
+        Ok(ticket)
+    }
+
+    /// Asks leave to ask the zone of a question. `Err`: what the client is told.
+    fn may_ask_zone(&mut self, now: Now, pass: &Pass, question: &Question) -> Result<Ticket, Extended> {
         let name = question.name.wire();
         let refused = match self.door.ask_zone(now.mono, &pass.admitted, name, question.rtype) {
             Ok(ticket) => return Ok(ticket),
@@ -132,7 +162,7 @@ impl Engine {
     }
 
     /// Asks leave for a question to take a place among those in flight. `Err`: what the client is told.
-    pub(super) fn may_be_in_flight(
+    fn may_be_in_flight(
         &mut self,
         now: Now,
         pass: &Pass,
@@ -198,11 +228,6 @@ impl Engine {
                 self.door.settle_question(now, &first.pass.admitted, outcome.cost, failed);
             }
         }
-    }
-
-    /// Asks leave to resolve a question on behalf of a client.
-    pub(super) fn may_recurse(&mut self, now: Now, pass: &Pass, question: &Question) -> Result<(), Turned> {
-        self.door.recurse(now.mono, &pass.admitted, question.name.wire())
     }
 
     /// Takes what the shell feels of the load on this shard; the level of pressure that follows.
@@ -506,6 +531,27 @@ mod tests {
         assert_eq!(answers, [1, 1, 1, 4, 0].map(Some));
         let counted = engine.counters();
         assert_eq!((counted.formerr, counted.notimp, counted.answered), (3, 1, 5));
+    }
+
+    #[test]
+    fn what_a_client_may_not_have_asked_is_no_question_to_the_zone() {
+        let mut engine = engine(|_| {});
+        let (busy, other) = (client(1, Transport::Tcp), client(2, Transport::Tcp));
+        let random = |number: u32| query(format!("\x06{number:06}\x06victim\x03com\0").as_bytes(), None);
+        // Names elsewhere, until nothing is left for more.
+        pressed(&mut engine, Level::Guard);
+        for number in 0..200u32 {
+            ask(&mut engine, busy, &query(format!("\x06{number:06}\x04else\0").as_bytes(), None));
+        }
+        let refused = |engine: &Engine| engine.counters().door.turned[Reason::Recursion as usize];
+        // The zone and what is above it.
+        let asked = |engine: &Engine| engine.shared.books.zones().around(b"\x06victim\x03com\0", Moment::ZERO).len();
+        let before = refused(&engine);
+        assert!(before > 100, "{before}");
+        (0..50).for_each(|number| drop(ask(&mut engine, busy, &random(number))));
+        assert_eq!((refused(&engine) - before, asked(&engine)), (50, 0), "no account is kept for it");
+        ask(&mut engine, other, &random(99));
+        assert!(asked(&engine) > 0, "who may ask is counted");
     }
 
     #[test]

@@ -37,7 +37,7 @@ use crate::wire::{
     leading_name,
 };
 pub use arrived::Arrived;
-use gate::Pass;
+use gate::{Denied, Pass};
 use hot::Hot;
 use release::Releases;
 use respond::{Asker, Extended};
@@ -439,24 +439,17 @@ impl Engine {
             }
             return Disposition::Pending;
         }
-        let ticket = match self.may_ask_zone(now, &waiter.pass, &wanted.question) {
+        let ticket = match self.may_resolve(now, &waiter.pass, &wanted.question) {
             Ok(ticket) => ticket,
-            Err(_) if self.give_stale(now, &waiter, &wanted, StaleWhy::Flooded, out) => return Disposition::Answered,
-            Err(why) => return self.deny(&waiter, &why, out),
+            Err((why, _)) if self.give_stale(now, &waiter, &wanted, why, out) => return Disposition::Answered,
+            Err((_, Denied::Turned(turned))) => {
+                return self.turn(turned, &waiter.client, &waiter.asker, waiter.pass.received, out);
+            }
+            Err((why, Denied::Failed(text))) => {
+                self.counters.shed += u64::from(why == StaleWhy::Crowded);
+                return self.deny(&waiter, &text, out);
+            }
         };
-        if let Err(why) = self.may_be_in_flight(now, &waiter.pass, &wanted.question, &ticket) {
-            if self.give_stale(now, &waiter, &wanted, StaleWhy::Crowded, out) {
-                return Disposition::Answered;
-            }
-            self.counters.shed += 1;
-            return self.deny(&waiter, &why, out);
-        }
-        if let Err(turned) = self.may_recurse(now, &waiter.pass, &wanted.question) {
-            if self.give_stale(now, &waiter, &wanted, StaleWhy::Limited, out) {
-                return Disposition::Answered;
-            }
-            return self.turn(turned, &waiter.client, &waiter.asker, waiter.pass.received, out);
-        }
         let payer = self.door.payer(now.mono, &waiter.pass.admitted);
         if self.give_stale_at_once(now, &waiter, &wanted, out) {
             self.begin(now, wanted, None, why, (ticket, payer));

@@ -20,6 +20,27 @@ const UNIT: u32 = 10_000;
 const DEAREST: usize = 1_000;
 
 impl Door {
+    /// Whether somebody has nothing left for work upstream, so that asking leave for more comes before anything else that
+    /// would count it. With room to spare nobody has.
+    pub fn has_spent(&self, now: Moment, admitted: &Admitted) -> bool {
+        let (level, _) = self.controller.level();
+        if admitted.exempt || self.limits.recursion == Mode::Off || level == Level::Open {
+            return false;
+        }
+        let accounts = self.ladder.accounts(&self.books.0.secret, admitted.address);
+        let table = &self.books.0.tables[usize::from(admitted.proven)];
+        let units = self.miss();
+        accounts.iter().enumerate().any(|(index, (key, _))| {
+            let price = accounts.price(index, units, admitted.weight, level);
+            table.read(key, now).0.saturating_add(price) > self.burst / 2
+        })
+    }
+
+    /// What a question costs that goes upstream, beyond its answer.
+    fn miss(&self) -> usize {
+        self.limits.miss_cost.saturating_sub(1).max(1)
+    }
+
     /// Asks for leave to resolve a question for somebody: it costs more than an answer from the cache.
     pub fn recurse(&mut self, now: Moment, admitted: &Admitted, name: &[u8]) -> Result<(), Turned> {
         if admitted.exempt || self.limits.recursion == Mode::Off {
@@ -28,7 +49,7 @@ impl Door {
         let (level, _) = self.controller.level();
         let accounts = self.ladder.accounts(&self.books.0.secret, admitted.address);
         let work = &self.work[usize::from(admitted.proven)];
-        let units = self.limits.miss_cost.saturating_sub(1).max(1);
+        let units = self.miss();
         let full = accounts.iter().enumerate().any(|(index, (key, _))| {
             work.take(key, now, accounts.price(index, units, admitted.weight, level)).is_err()
         });
