@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::access::Ranges;
 use super::cookie;
 use super::decisions::{Decision, Decisions};
-use super::ladder::{Book, Ladder, prefix_key};
+use super::ladder::{Book, Ladder, network_key, prefix_key};
 use super::policy::Policy;
 use super::refusals::Refusals;
 use super::trial::{Strangers, Trial};
@@ -125,6 +125,14 @@ pub(super) struct Inner {
     pub seed: u64,
 }
 
+impl Inner {
+    /// Whether somebody of the network of a canonical IPv6 address has come by TCP: that is a customer, who may have other
+    /// addresses there by now. What is only said to come from there proves nothing, and does not prolong it.
+    pub fn has_come(&self, address: IpAddr, now: Moment) -> bool {
+        network_key(&self.secret, address).is_some_and(|network| self.known.has(network, now))
+    }
+}
+
 impl Books {
     /// Empty books. `seed` keys their hashes and, where the operator gives no secret, cookies.
     pub fn new(sizes: &Sizes, seed: &[u8; 32]) -> Books {
@@ -217,7 +225,7 @@ impl Books {
                 Some(class) => class.name.clone(),
                 None => "exempt".into(),
             }),
-            known: self.0.known.has(key, now),
+            known: self.0.known.has(key, now) || self.0.has_come(address, now),
             crowd: self.0.crowd(key, false, now),
             crowd_proven: self.0.crowd(key, true, now),
             unproven: loads(0),

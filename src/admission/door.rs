@@ -384,12 +384,12 @@ impl Door {
             self.count(&admitted);
             return (Verdict::Admitted(admitted), shown.reply);
         }
-        if class.require_cookie == Mode::Observe && !admitted.proven {
+        if class.require_cookie != Mode::Off && !admitted.proven {
+            if class.require_cookie == Mode::Enforce {
+                let slip = if shown.reply == CookieReply::None { Slip::Truncated } else { Slip::BadCookie };
+                return (self.prove(now.mono, &admitted, asking.name, slip, Reason::CookieRequired), shown.reply);
+            }
             self.observe(now.mono, &admitted, asking.name, Reason::CookieRequired);
-        }
-        if class.require_cookie == Mode::Enforce && !admitted.proven {
-            let slip = if shown.reply == CookieReply::None { Slip::Truncated } else { Slip::BadCookie };
-            return (self.prove(now.mono, &admitted, asking.name, slip, Reason::CookieRequired), shown.reply);
         }
         let turned = match self.share(now.mono, &mut admitted, origin, asking.name) {
             Ok(()) => {
@@ -499,10 +499,10 @@ impl Door {
         }
         let key = admitted.keys.address;
         if level < Level::Guard {
-            admitted.stranger = !self.books.0.known.renew(key, now);
+            admitted.stranger = !self.books.0.known.renew(key, now) && !self.books.0.has_come(admitted.address, now);
             return Ok(());
         }
-        if self.books.0.known.has(key, now) {
+        if self.books.0.known.has(key, now) || self.books.0.has_come(admitted.address, now) {
             return Ok(());
         }
         admitted.stranger = true;

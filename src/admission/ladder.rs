@@ -180,6 +180,12 @@ pub fn prefix_key(secret: &Secret, book: Book, address: IpAddr, length: u8) -> H
     keyed(secret, kind(book, v4, length), mask(v4, length), address)
 }
 
+/// The key of the IPv6 network around an address, a /64: its customer has all addresses in it, and devices change theirs
+/// once a day or with every question (RFC 8981). None for IPv4.
+pub fn network_key(secret: &Secret, address: IpAddr) -> Option<Hash> {
+    address.is_ipv6().then(|| prefix_key(secret, Book::Address, address, 64))
+}
+
 /// Bit 48 tells the families apart.
 #[inline]
 fn kind(book: Book, v4: bool, length: u8) -> u64 {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::{Door, Tally, trial_key};
 use crate::admission::decisions::{Action, Note};
+use crate::admission::ladder::network_key;
 use crate::admission::policy::Mode;
 use crate::admission::pressure::Level;
 use crate::admission::reason::Reason;
@@ -22,6 +23,9 @@ impl Door {
         self.books.0.trial.came(trial_key(&self.books.0.secret, address), now);
         let key = self.key(address);
         self.books.0.known.note(key, now);
+        if let Some(network) = network_key(&self.books.0.secret, address) {
+            self.books.0.known.note(network, now);
+        }
         let class = standing.class.and_then(|number| self.classes.get(usize::from(number)));
         if class.is_some_and(|class| class.exempt) || self.limits.clients == Mode::Off {
             return true;

@@ -63,6 +63,29 @@ fn who_may_not_ask_has_no_connection_and_is_not_known() {
 }
 
 #[test]
+fn a_customer_who_changes_his_address_proves_himself_once_and_a_neighbour_for_himself() {
+    let mut policy = policy(&["2001:db8::/32"]);
+    policy.limits.stranger_rate = 1;
+    let mut door = Door::new(&policy);
+    pressed(&mut door, START, Level::Guard);
+    let device = |network: u16, number: u16| IpAddr::from([0x2001, 0xdb8, 1, network, 0, 0, 7, number]);
+    let asks = |door: &mut Door, network: u16, now: Moment| {
+        (0..500).filter(|number| is_admitted(judge(door, now, device(network, *number)))).count()
+    };
+    assert!(asks(&mut door, 0x1200, START) <= 2, "strangers in a flood of strangers");
+    assert!(door.accept(START, device(0x1200, 9_999), Level::Guard));
+    let later = START + Duration::from_secs(600);
+    pressed(&mut door, later, Level::Guard);
+    assert_eq!(asks(&mut door, 0x1200, later), 500);
+    // The same /56, another customer's network: whoever forges it has to come himself.
+    assert!(asks(&mut door, 0x1201, later) <= 2);
+    // What was only forged there since does not keep it known.
+    let late = START + Duration::from_secs(3 * 3_600);
+    pressed(&mut door, late, Level::Guard);
+    assert!(asks(&mut door, 0x1200, late) <= 2);
+}
+
+#[test]
 fn a_connection_that_would_be_refused_is_observed() {
     let policy = |clients| {
         let mut policy = policy(&["10.0.0.0/8"]);
