@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use maeslant::admission::{Pressure, Sizes, ToldZone};
 use maeslant::clock::{Moment, Now};
-use maeslant::engine::{AskKey, Client, Disposition, Engine, Policy, Route, Shared, Transmit, Transport};
+use maeslant::engine::{AskKey, AskTransport, Client, Disposition, Engine, Policy, Route, Shared, Transmit, Transport};
+use maeslant::pack::{Fields, Passage};
 use maeslant::resolve::Hint;
 
 use crate::sim::dice::Dice;
@@ -17,8 +18,12 @@ use crate::sim::dice::Dice;
 pub const SECOND: u64 = 1_000_000_000;
 const ROOT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const TLD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+/// What is no server's address. It is what names lead to.
+pub const DEAD: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 /// What all the zones that have one server begin with.
 pub const HOSTED: &str = "hosted";
+/// Octets around a datagram.
+const HEADERS: u64 = 28;
 /// What a client waits for an answer.
 const PATIENCE: u64 = 5 * SECOND;
 
@@ -41,6 +46,9 @@ impl Servers {
 
 /// Which names of a zone there are.
 pub type Exists = fn(first_label: &str) -> bool;
+
+/// How a zone's servers answer that do as they please: all that they send to a question, in order.
+pub type Serves = fn(packet: &[u8], labels: &[String]) -> Vec<Vec<u8>>;
 
 /// A zone, `example.com` in text.
 struct Zone {
@@ -91,9 +99,27 @@ type Arrival = (u64, u64, AskKey, Vec<u8>);
 pub struct Internet {
     pub now: u64,
     pub engine: Engine,
-    policy: Policy,
     shared: Shared,
+    /// Of the hashes in what it keeps.
+    seed: [u8; 32],
+    policy: Policy,
+    sizes: Sizes,
+    cache: maeslant::cache::Policy,
     zones: HashMap<String, Zone>,
+    hostile: HashMap<String, (Serves, Duration)>,
+    /// Zones whose parent names one server and no address of it.
+    pointing: HashMap<String, String>,
+    /// Packets to servers by the domain that they ask about.
+    pub about: HashMap<String, u32>,
+    /// Nothing comes from any server.
+    pub cut: bool,
+    pub pressure: Pressure,
+    /// Octets from and to the clients of each stream.
+    pub octets: Vec<(u64, u64)>,
+    /// When answers left for the clients of each stream, where that is wanted.
+    pub left: HashMap<usize, Vec<u64>>,
+    /// Answers that say what nobody but a forger said.
+    pub poisoned: u32,
     /// What zones that are not listed have.
     others: (Servers, Exists),
     leads: HashMap<String, (Lead, String)>,
@@ -115,6 +141,16 @@ pub struct Internet {
 
 impl Internet {
     pub fn new(seed: u64, change: impl FnOnce(&mut Policy)) -> Internet {
+        Internet::sized(seed, &maeslant::cache::Policy::default(), Sizes::default(), change)
+    }
+
+    /// The same with caches and books of other sizes.
+    pub fn sized(
+        seed: u64,
+        cache: &maeslant::cache::Policy,
+        sizes: Sizes,
+        change: impl FnOnce(&mut Policy),
+    ) -> Internet {
         let mut dice = Dice::new(seed);
         let mut policy = Policy::default();
         policy.access.allow = vec!["10.0.0.0/8".parse().expect("a prefix")];
@@ -122,13 +158,25 @@ impl Internet {
         policy.resolve.dnssec.validation = false;
         policy.resolve.root_hints = vec![Hint { name: "a.root.".to_owned(), addresses: vec![ROOT.into()] }];
         change(&mut policy);
-        let shared = Shared::sized(&maeslant::cache::Policy::default(), &Sizes::default(), 1, dice.seed());
+        let seed = dice.seed();
+        let shared = Shared::sized(cache, &sizes, 1, seed);
         Internet {
             now: 1000 * SECOND,
-            policy: policy.clone(),
-            engine: Engine::new(Arc::new(policy), shared.clone(), dice.seed()),
+            engine: Engine::new(Arc::new(policy.clone()), shared.clone(), dice.seed()),
             shared,
+            seed,
+            policy,
+            sizes,
+            cache: cache.clone(),
             zones: HashMap::new(),
+            hostile: HashMap::new(),
+            pointing: HashMap::new(),
+            about: HashMap::new(),
+            cut: false,
+            pressure: Pressure::default(),
+            octets: Vec::new(),
+            left: HashMap::new(),
+            poisoned: 0,
             others: (Servers::alive(1e9), |_| true),
             leads: HashMap::new(),
             heap: BinaryHeap::new(),
@@ -165,6 +213,47 @@ impl Internet {
         }
     }
 
+    /// A zone whose servers do as they please.
+    pub fn hostile(&mut self, name: &str, serves: Serves, rtt: Duration) {
+        self.hostile.insert(name.to_owned(), (serves, rtt));
+    }
+
+    /// The parent of a zone names this server for it, and no address.
+    pub fn point(&mut self, zone: &str, server: &str) {
+        self.pointing.insert(zone.to_owned(), server.to_owned());
+    }
+
+    /// The server is killed, and another one takes in what was kept two seconds before, two seconds later.
+    pub fn restart(&mut self) {
+        const STEP: Duration = Duration::from_secs(2);
+        let (written, mut kept) = (Now::simulated(self.now), Vec::new());
+        let mut keep = |kind: u8, part: u8, octets: &[u8]| kept.push((kind, part, octets.to_vec()));
+        self.shared.books.save(written.mono, STEP, &mut |part, pack| keep(0, part, pack.octets()));
+        self.shared.servers.save(&mut |pack| keep(1, 0, pack.octets()));
+        self.shared.cache.save(written.age, Duration::from_secs(86_400), u64::MAX, &mut |part, pack| {
+            keep(2, part, pack.octets());
+            true
+        });
+        self.advance(self.now + 2 * SECOND);
+        let end = self.now + 2 * SECOND;
+        self.shared = Shared::sized(&self.cache, &self.sizes, 1, self.seed);
+        let mut dice = Dice::new(self.now);
+        self.engine = Engine::new(Arc::new(self.policy.clone()), self.shared.clone(), dice.seed());
+        (self.now, self.heap) = (end, BinaryHeap::new());
+        self.waiting.clear();
+        let now = Now::simulated(end);
+        let passage = Passage::new(written, now, 2 * STEP);
+        for (kind, part, record) in kept {
+            let fields = Fields::of(&record);
+            let taken = match kind {
+                0 => self.shared.books.load(part, fields, now.mono, &passage),
+                1 => self.shared.servers.load(fields, &passage),
+                _ => self.shared.cache.load(part, fields, &passage, true),
+            };
+            assert!(taken.is_some(), "a record of kind {kind}, part {part}");
+        }
+    }
+
     pub fn second(&self) -> usize {
         (self.now / SECOND) as usize - 1000
     }
@@ -172,7 +261,7 @@ impl Internet {
     /// Octets in the caches, and how many there may be.
     pub fn memory(&self) -> (u64, u64) {
         let used = self.shared.cache.sizes().iter().map(|(_, _, octets)| octets).sum();
-        (used, maeslant::cache::Policy::default().memory)
+        (used, self.cache.memory)
     }
 
     /// Questions that came to a zone's servers, by second.
@@ -206,9 +295,14 @@ impl Internet {
     }
 
     fn ask_type(&mut self, stream: Option<usize>, from: Ipv4Addr, name: &str, rtype: u16) {
+        let packet = question(name, rtype, self.next as u16);
+        self.send(stream, from, &packet);
+    }
+
+    /// A packet to the server, whatever it is.
+    pub fn send(&mut self, stream: Option<usize>, from: Ipv4Addr, packet: &[u8]) {
         let number = self.next;
         self.next += 1;
-        let packet = question(name, rtype, number as u16);
         let client = Client {
             addr: SocketAddr::new(from.into(), 4000),
             transport: Transport::Udp,
@@ -219,9 +313,10 @@ impl Internet {
             let second = self.second();
             let tallies = entry(&mut self.tallies, stream);
             entry(tallies, second).asked += 1;
+            entry(&mut self.octets, stream).0 += HEADERS + packet.len() as u64;
         }
         let mut out = std::mem::take(&mut self.out);
-        match self.engine.handle_query(Now::simulated(self.now), client, &packet, &mut out) {
+        match self.engine.handle_query(Now::simulated(self.now), client, packet, &mut out) {
             Disposition::Answered => self.answered(number, &out),
             Disposition::Dropped(_) => {
                 self.waiting.remove(&number);
@@ -234,6 +329,9 @@ impl Internet {
 
     fn answered(&mut self, number: u64, packet: &[u8]) {
         let Some((stream, at)) = self.waiting.remove(&number) else { return };
+        entry(&mut self.octets, stream).1 += HEADERS + packet.len() as u64;
+        self.left.entry(stream).and_modify(|left| left.push(self.now));
+        self.poisoned += u32::from(packet.ends_with(&super::hostile::POISON));
         let tally = entry(entry(&mut self.tallies, stream), (at / SECOND) as usize - 1000);
         match (packet[3] & 15, packet[7]) {
             _ if self.now - at > PATIENCE => tally.late += 1,
@@ -250,31 +348,45 @@ impl Internet {
         while let Some(transmit) = self.engine.poll_transmit(Now::simulated(self.now)) {
             match transmit {
                 Transmit::Reply { client, packet } => self.answered(client.route.socket, &packet),
-                Transmit::Ask { key, server, packet, .. } => self.carry(key, server.ip(), packet),
+                Transmit::Ask { key, server, transport, packet } => self.carry(key, server.ip(), transport, packet),
                 Transmit::Close { .. } => {}
             }
         }
     }
 
-    fn carry(&mut self, key: AskKey, server: IpAddr, packet: Vec<u8>) {
+    fn carry(&mut self, key: AskKey, server: IpAddr, transport: AskTransport, packet: Vec<u8>) {
         let labels = labels(&packet);
+        let domain = labels.iter().rev().take(2).rev().cloned().collect::<Vec<_>>().join(".");
+        *self.about.entry(domain.clone()).or_default() += 1;
         let address = match server {
             IpAddr::V4(address) => address,
             IpAddr::V6(_) => return,
         };
-        let (rtt, response) = if address == ROOT {
-            (Duration::from_millis(10), refer(&packet, &labels, 1, TLD))
+        if self.cut || address == DEAD {
+            return;
+        }
+        let (rtt, responses) = if address == ROOT {
+            (Duration::from_millis(10), vec![refer(&packet, &labels, 1, TLD)])
         } else if address == TLD {
-            (Duration::from_millis(10), refer(&packet, &labels, 2, address_of(&labels)))
+            let referral = match self.pointing.get(&domain) {
+                Some(server) => point(&packet, &domain, server),
+                None => refer(&packet, &labels, 2, self::address(&domain)),
+            };
+            (Duration::from_millis(10), vec![referral])
+        } else if let Some((serves, rtt)) = self.hostile.get(&domain) {
+            (*rtt, serves(&packet, &labels))
         } else {
-            let apex = labels.iter().rev().take(2).rev().cloned().collect::<Vec<_>>().join(".");
-            match self.serve(&apex, &labels, &packet) {
-                Some(said) => said,
+            match self.serve(&domain, &labels, &packet) {
+                Some((rtt, said)) => (rtt, vec![said]),
                 None => return,
             }
         };
-        self.order += 1;
-        self.heap.push(Reverse((self.now + rtt.as_nanos() as u64, self.order, key, response)));
+        // By TCP nobody else can answer.
+        let forged = if transport == AskTransport::Tcp { responses.len() - 1 } else { 0 };
+        for response in responses.into_iter().skip(forged) {
+            self.order += 1;
+            self.heap.push(Reverse((self.now + rtt.as_nanos() as u64, self.order, key, response)));
+        }
     }
 
     fn serve(&mut self, apex: &str, labels: &[String], packet: &[u8]) -> Option<(Duration, Vec<u8>)> {
@@ -304,6 +416,11 @@ impl Internet {
         Some((servers.rtt, answer(packet, apex, address, there, ttl)))
     }
 
+    /// What zones that are not listed have, and which of their names there are.
+    pub fn set_others_to(&mut self, servers: Servers, exists: Exists) {
+        self.others = (servers, exists);
+    }
+
     /// What zones that are not listed have.
     pub fn set_others(&mut self, servers: Servers) {
         self.others.0 = servers;
@@ -311,7 +428,7 @@ impl Internet {
 
     /// The engine takes how hard it is pressed, as the shell lets it.
     pub fn feel(&mut self) {
-        self.engine.feel(Now::simulated(self.now), Pressure::default());
+        self.engine.feel(Now::simulated(self.now), self.pressure);
     }
 
     /// Lets time pass until `end`.
@@ -357,7 +474,7 @@ fn entry<T: Default + Clone>(list: &mut Vec<T>, index: usize) -> &mut T {
     &mut list[index]
 }
 
-fn wire(name: &str) -> Vec<u8> {
+pub fn wire(name: &str) -> Vec<u8> {
     let mut wire = Vec::new();
     for label in name.split('.').filter(|label| !label.is_empty()) {
         wire.push(label.len() as u8);
@@ -367,7 +484,7 @@ fn wire(name: &str) -> Vec<u8> {
     wire
 }
 
-fn question(name: &str, rtype: u16, id: u16) -> Vec<u8> {
+pub fn question(name: &str, rtype: u16, id: u16) -> Vec<u8> {
     let [high, low] = id.to_be_bytes();
     let mut packet = vec![high, low, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     packet.extend(wire(name));
@@ -401,14 +518,14 @@ fn rtype(packet: &[u8]) -> u16 {
 }
 
 /// Header and question of a response with so many records.
-fn head(packet: &[u8], flags: [u8; 2], counts: [u8; 3]) -> Vec<u8> {
+pub fn head(packet: &[u8], flags: [u8; 2], counts: [u8; 3]) -> Vec<u8> {
     let mut response = packet[..question_end(packet)].to_vec();
     (response[2], response[3]) = (flags[0], flags[1]);
     response[4..12].copy_from_slice(&[0, 1, 0, counts[0], 0, counts[1], 0, counts[2]]);
     response
 }
 
-fn record(response: &mut Vec<u8>, owner: &str, rtype: u8, ttl: u32, data: &[u8]) {
+pub fn record(response: &mut Vec<u8>, owner: &str, rtype: u8, ttl: u32, data: &[u8]) {
     response.extend(wire(owner));
     response.extend([0, rtype, 0, 1]);
     response.extend(ttl.to_be_bytes());
@@ -449,10 +566,16 @@ fn host_of(apex: &str) -> &str {
     if apex.starts_with(HOSTED) { HOSTED } else { apex }
 }
 
-/// Each host has a server of its own.
-fn address_of(labels: &[String]) -> Ipv4Addr {
-    let apex = labels.iter().rev().take(2).rev().cloned().collect::<Vec<_>>().join(".");
-    let hash = host_of(&apex).bytes().fold(7u32, |sum, octet| sum.wrapping_mul(0x0100_0193) ^ u32::from(octet));
+/// A referral to one server, and no address.
+fn point(packet: &[u8], zone: &str, server: &str) -> Vec<u8> {
+    let mut response = head(packet, [0x80, 0], [0, 1, 0]);
+    record(&mut response, zone, 2, 86_400, &wire(server));
+    response
+}
+
+/// Each host has a server of its own: its address for a zone.
+pub fn address(apex: &str) -> Ipv4Addr {
+    let hash = host_of(apex).bytes().fold(7u32, |sum, octet| sum.wrapping_mul(0x0100_0193) ^ u32::from(octet));
     Ipv4Addr::from(0x6440_0000 | hash & 0x003f_ffff)
 }
 

@@ -3,6 +3,7 @@
 mod credit;
 mod detector;
 mod evasion;
+mod hostile;
 mod hour;
 mod internet;
 mod lists;
