@@ -24,6 +24,13 @@ struct Flush {
     zone: &'static str,
 }
 
+impl Flush {
+    /// How many domains there are.
+    fn domains(&self) -> u32 {
+        if self.zone.starts_with("many") { u32::MAX } else { 1_000 }
+    }
+}
+
 /// Of a second's questions for quiet names, the part that was in the cache; over the last `measured` of `seconds`.
 fn hits(memory: u64, flush: &Flush, seconds: u64, measured: u64) -> f64 {
     let cache = Cache::new(&Policy { memory, ..Policy::default() }, &[9; 32]);
@@ -48,8 +55,10 @@ fn hits(memory: u64, flush: &Flush, seconds: u64, measured: u64) -> f64 {
             }
             for _ in 0..RATE / QUIET {
                 number += 1;
-                let (different, zone) =
-                    (number / flush.times, flush.zone.replace('N', &(number / flush.times % 1000).to_string()));
+                let (different, zone) = (
+                    number / flush.times,
+                    flush.zone.replace('N', &(number / flush.times % flush.domains()).to_string()),
+                );
                 let owner = name(&format!("x{different}.{zone}"));
                 if cache.rrset(&owner, Rtype::AAAA, now).is_none() {
                     let data = rdata.iter().map(|data| data.as_slice());
@@ -72,6 +81,28 @@ fn names_in_use_stay_while_the_caches_are_flooded() {
         let part = hits(100 << 20, &Flush { times, records, zone }, 12, 5);
         assert!(part >= 0.98, "{times} times {records} records under {zone}: {part} of the names in use");
     }
+}
+
+/// One client, or one zone, asks for new names that exist, small ones, each in a domain of its own or all in one: nothing
+/// but how often a name is asked for tells them from others' (there is no share of a client). The cache has room for what
+/// comes in a few seconds.
+#[test]
+fn names_in_use_stay_while_one_client_asks_for_new_ones() {
+    let mut story = String::new();
+    for (memory, times, records, zone) in [
+        (16 << 20, 1, 1, "xN.example.com"),
+        (16 << 20, 1, 1, "manyN.com"),
+        (16 << 20, 2, 1, "manyN.com"),
+        (16 << 20, 4, 1, "manyN.com"),
+        (32 << 20, 2, 8, "manyN.com"),
+    ] {
+        let part = hits(memory, &Flush { times, records, zone }, 24, 10);
+        println!("{memory} octets, {times} times {records} records under {zone}: {part}");
+        if part < 0.98 {
+            story += &format!("{memory} octets, {times} times {records} records under {zone}: {part}\n");
+        }
+    }
+    assert!(story.is_empty(), "of the names in use:\n{story}");
 }
 
 /// Where there is room for it on the machine.
