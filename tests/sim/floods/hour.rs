@@ -18,8 +18,8 @@ use super::internet::{Exists, Internet, SECOND, Servers, Serves, question};
 use super::{customer, exists, random_label, victim};
 use crate::sim::dice::Dice;
 
-/// Twenty seeds where the build is optimised; without, an hour takes a second, and four are what `cargo test` has time for.
-const SEEDS: std::ops::RangeInclusive<u64> = 1..=if cfg!(debug_assertions) { 4 } else { 20 };
+/// Twenty seeds where the build is optimised; without, an hour takes a second, and two are what `cargo test` has time for.
+const SEEDS: std::ops::RangeInclusive<u64> = 1..=if cfg!(debug_assertions) { 2 } else { 20 };
 /// When attacks begin and end, and the end of all, in seconds.
 const BEGIN: usize = 600;
 const END: usize = 1_000;
