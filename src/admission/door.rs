@@ -39,6 +39,9 @@ const SAMPLED_LIGHT: u64 = 4;
 const OPEN_SAMPLE: usize = 4;
 /// The same of a client whose account is hardly used.
 const LIGHT_SAMPLE: usize = 16;
+/// Under pressure everybody pays out of his own account for each answer. Of a wider prefix of which less than a quarter is
+/// used, one in so many pays for all of them: it is that of many, and comes to the same long before it is short.
+const WIDE_SAMPLE: u64 = 4;
 /// As long as less than half of a network's ration is used, one small answer in so many is charged to it, for all of them.
 const RATION_SAMPLE: u64 = 4;
 /// A ration's burst, and half of it, in nanoseconds.
@@ -472,6 +475,7 @@ impl Door {
         if units > 1 && !self.one_in(units) {
             return Ok(());
         }
+        let dice = self.throw();
         let inner = &self.books.0;
         let accounts = match &origin.accounts {
             Some(keys) => self.ladder.accounts_of(keys, admitted.address),
@@ -482,7 +486,15 @@ impl Door {
             accounts.fetch_wider(&inner.tables[usize::from(admitted.proven)]);
         }
         let answers = &self.answers[usize::from(admitted.proven)];
+        let table = &self.books.0.tables[usize::from(admitted.proven)];
         let full = accounts.iter().enumerate().position(|(index, (key, _))| {
+            let mut units = units;
+            if index > 0 && units == 1 && table.read(key, now).0 < self.burst / 4 {
+                if !(dice >> (2 * index)).is_multiple_of(WIDE_SAMPLE) {
+                    return false;
+                }
+                units = WIDE_SAMPLE as usize;
+            }
             answers.take(key, now, accounts.price(index, units, admitted.weight, level)).is_err()
         });
         let Some(index) = full else { return Ok(()) };
