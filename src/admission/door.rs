@@ -34,6 +34,8 @@ const SAME_ANSWER: usize = 256;
 const SAMPLED: u64 = 16;
 /// The same of a client that asks little: a household's history is some dozens of questions.
 const SAMPLED_LIGHT: u64 = 4;
+/// The first answer to an address counts as so many octets beyond its question at least: it makes the address known.
+const FIRST_ANSWER: usize = 100;
 /// Without pressure one answer in so many is charged, for all of them: nobody is refused then, and looking up every account of
 /// every answer is half of what a cache hit costs.
 const OPEN_SAMPLE: usize = 4;
@@ -658,7 +660,9 @@ impl Door {
     /// What the first answer to an address that was never seen before is to be.
     fn first(&self, now: Moment, admitted: &Admitted, excess: usize) -> First {
         let secret = &self.books.0.secret;
-        let price = (excess as u64).saturating_mul(1_000_000_000) / self.limits.stranger_ration.max(1);
+        // A longer question does not make it cheaper to become known.
+        let octets = excess.max(FIRST_ANSWER) as u64;
+        let price = octets.saturating_mul(1_000_000_000) / self.limits.stranger_ration.max(1);
         let within = || self.together.take(secret.pair(u64::from(Book::Strangers as u8), 1), now, price).is_ok();
         self.books.0.trial.first(trial_key(secret, admitted.address), now, within)
     }
@@ -678,7 +682,7 @@ impl Door {
         let price = |per_second: u64| (excess as u64).saturating_mul(1_000_000_000) / per_second.max(1);
         // Who asks far too much has nothing in excess. In a flood the strangers of a network have a part, and in an account
         // of their own: who was served in peace does not pay for what is forged beside him.
-        if admitted.strict && admitted.busy {
+        if admitted.strict && admitted.busy && self.limits.clients == Mode::Enforce {
             return Some(Reason::Ration);
         }
         let Keys { address, ration: network, .. } = admitted.keys;

@@ -418,8 +418,9 @@ fn strangers_have_their_rate_where_there_are_more_of_them_than_accounts() {
 
 fn forged_strangers(mut door: Door) {
     let regulars: Vec<IpAddr> = (0..1_000u32).map(|n| IpAddr::from((0x0a00_0000 | n << 8).to_be_bytes())).collect();
-    for client in &regulars {
-        meet(&mut door, START, *client);
+    // No faster than new customers come.
+    for (number, client) in (0u32..).zip(&regulars) {
+        meet(&mut door, START - Duration::from_secs(10) + number * Duration::from_millis(10), *client);
     }
     pressed(&mut door, START, Level::Closed);
     let (mut forged, mut served) = (0u32, 0u32);
@@ -488,6 +489,43 @@ fn observing_refuses_nobody_and_counts_what_it_would_have() {
     assert_eq!(observed.observed, enforced.turned);
     assert_eq!(observed.turned, [0; Reason::COUNT]);
     assert_eq!(run(Mode::Off).1.observed, [0; Reason::COUNT]);
+}
+
+#[test]
+fn where_clients_are_only_observed_nobody_is_told_to_come_by_tcp_for_asking_much() {
+    let run = |clients| {
+        let limits = Limits { clients, ration: 1 << 30, client_rate: 20, client_burst: 40, ..Limits::default() };
+        let mut door = Door::new(&Policy { limits, ..policy(&["10.0.0.0/8"]) });
+        let client = ip("10.0.0.1");
+        assert!(door.accept(START, client, Level::Open), "it was here before");
+        let whole = (0..2_000).filter(|_| {
+            let Verdict::Admitted(proof) = judge(&mut door, START, client) else {
+                panic!("refused with room to spare")
+            };
+            door.part(START, &proof, b"\x01x\0", 50, 66, true) == Parting::Send
+        });
+        whole.count()
+    };
+    assert!(run(Mode::Enforce) < 1_500, "who asks far too much has nothing in excess");
+    assert_eq!(run(Mode::Observe), 2_000);
+}
+
+#[test]
+fn a_longer_question_does_not_make_forged_addresses_known_faster() {
+    let (policy, books) = (policy(&["0.0.0.0/0"]), Books::new(&Sizes::default(), &[1; 32]));
+    let mut door = Door::beside(&policy, &books);
+    let forged = |number: u32| IpAddr::from((0x0b00_0000 | number).to_be_bytes());
+    for number in 0..20_000u32 {
+        let now = START + number * Duration::from_micros(50);
+        let Verdict::Admitted(proof) = judge(&mut door, now, forged(number)) else {
+            panic!("refused without pressure")
+        };
+        door.part(now, &proof, b"\x01x\0", 50, 51, true);
+    }
+    let now = START + Duration::from_secs(1);
+    let known = (0..2_000).filter(|number| books.account_of(&policy, forged(number * 10), now).known).count();
+    // 64 KiB at once and 64 KiB a second, 100 octets each at least; the filter takes a few for others.
+    assert!((50..150).contains(&known), "{known} of 2,000 in a second");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::upstream::Upstream;
 /// The runtime, and all that waits for it (connections, timers, orders), has its turn as often as this while packets come.
 const VISIT: Duration = Duration::from_millis(1);
 /// The same where they stop coming all at once. A shorter time would be the next that the processor has to be woken for, and
-/// setting that anew for each packet costs as much as a packet.
+/// setting that anew for each packet costs as much as a packet; so it is only where the runtime has something to wait for.
 const SILENCE: Duration = Duration::from_millis(20);
 /// So many packets a second are many: the next one is there soon.
 const MANY: u64 = 10_000;
@@ -113,13 +113,14 @@ impl Lookout {
         self.pulse.end(received, silent, now);
     }
 
-    /// Waits for packets, if that is better done here. False: let the runtime have its turn.
-    pub fn stay(&mut self) -> bool {
+    /// Waits for packets, if that is better done here. False: let the runtime have its turn. `others` is whether anything
+    /// else may happen than packets on these sockets: connections are open, or questions under way.
+    pub fn stay(&mut self, others: bool) -> bool {
         let Some(epoll) = &mut self.epoll else { return false };
         match self.pulse.next() {
             Wait::Runtime => return false,
             Wait::Packet => {
-                let count = epoll.wait(SILENCE).unwrap_or(0);
+                let count = epoll.wait(if others { VISIT } else { SILENCE }).unwrap_or(0);
                 self.ready = (0..count).filter_map(|index| epoll.token(index)).fold(0, |all, token| all | 1 << token);
             }
             Wait::Pause => {

@@ -207,7 +207,7 @@ impl Shard {
                 None => {}
             }
             let more = self.turn(true);
-            if !more && self.lookout.stay() {
+            if !more && self.lookout.stay(self.desk.connections() > 0 || self.engine.in_flight() > 0) {
                 continue;
             }
             self.lookout.leave();

@@ -222,10 +222,10 @@ impl Engine {
         }
         let failed = outcome.failure.is_some();
         self.counters.failed += u64::from(failed);
-        if let Some(first) = pending.waiters.first() {
+        if let Some(payer) = &pending.payer {
             // Of a flooded zone a client pays in the account that it has with it, not here.
             if flooded.is_none() && !self.shared.books.zones().is_flooded(&pending.ticket) {
-                self.door.settle_question(now, &first.pass.admitted, outcome.cost, failed);
+                self.door.settle_question(now, payer, outcome.cost, failed);
             }
         }
     }

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::admission::{Books, CookieReply, Door, Parting, Payer, Sizes, Standing, Ticket, Turned, Verdict};
+use crate::admission::{Admitted, Books, CookieReply, Door, Parting, Payer, Sizes, Standing, Ticket, Turned, Verdict};
 use crate::cache::{Cache, Security};
 use crate::clock::{Moment, Now};
 use crate::dnssec::{Anchor, Rollover, Sentinel};
@@ -124,6 +124,8 @@ struct Pending {
     slow: Option<StaleWhy>,
     /// Who has taken its place, if it is for a name never seen.
     holder: Option<u64>,
+    /// Who began it, and pays for it, whether or not he still waits.
+    payer: Option<Admitted>,
 }
 
 /// One shard.
@@ -508,8 +510,9 @@ impl Engine {
         let task = self.tasks.add(Box::pin(async move { Some(resolution.await) }));
         self.set_patience(now, task);
         let client = waiter.as_ref().map(|waiter| waiter.client);
+        let payer = waiter.as_ref().map(|waiter| waiter.pass.admitted);
         let waiters = waiter.into_iter().collect();
-        self.pending.insert(wanted.clone(), Pending { waiters, task, ticket, slow: None, holder });
+        self.pending.insert(wanted.clone(), Pending { waiters, task, ticket, slow: None, holder, payer });
         self.running.insert(task, wanted);
         if let Some(client) = client {
             self.note_stream(&client, task, true);

@@ -75,3 +75,29 @@ fn those_who_wait_are_memory_and_close_nothing() {
         assert_eq!(engine.feel(Now::simulated(SECOND), Pressure::default()), level, "{waiting}");
     }
 }
+
+#[test]
+fn whoever_goes_pays_for_what_was_begun_for_him() {
+    let paid = |goes: bool| {
+        let shared = filled();
+        let mut engine = open_to_all(&shared);
+        let client = from(Ipv4Addr::new(10, 0, 0, 5), Transport::Tcp);
+        let asked = ask_from(&mut engine, client, &name("slow.example.be"), Rtype::A, SECOND);
+        assert_eq!(asked, Disposition::Pending);
+        if goes {
+            engine.handle_gone(client.route);
+        }
+        let mut at = SECOND;
+        for _ in 0..1_000 {
+            while engine.poll_transmit(Now::simulated(at)).is_some() {}
+            let Some(due) = engine.poll_timeout().filter(|_| engine.in_flight() > 0) else { break };
+            at = due.as_nanos();
+            engine.handle_timeout(Now::simulated(at));
+        }
+        assert_eq!(engine.in_flight(), 0, "nobody answers, and it ends");
+        let account = shared.books.account_of(&engine.policy.access, client.addr.ip(), Moment::from_nanos(at));
+        account.proven[0].1
+    };
+    assert!(paid(false) > crate::meter::Load(0), "a failure costs more than has come back meanwhile");
+    assert_eq!(paid(true), paid(false));
+}
