@@ -79,7 +79,7 @@ pub struct Decision {
     pub level: Level,
     /// When, to 17 ms.
     pub when: Moment,
-    /// How often within this tenth of a second, and before since the one kept last.
+    /// How often within this tenth of a second.
     pub times: u32,
     /// Where the ring had it: larger is later.
     pub number: usize,
@@ -130,6 +130,16 @@ impl Decisions {
         })
     }
 
+    /// What was kept last for one who repeats himself has happened once more.
+    fn again(&self, held: &mut Repeated) {
+        held.times = held.times.saturating_add(1);
+        // Unless somebody else has the place by now.
+        if self.next.load(Ordering::Relaxed).saturating_sub(held.number) < self.entries.len() {
+            let word = &self.entries[held.number & (self.entries.len() - 1)][3];
+            word.store(word.load(Ordering::Relaxed) & 0xffff_ffff | u64::from(held.times) << 32, Ordering::Release);
+        }
+    }
+
     fn search(&self, looked_at: usize, most: usize, wanted: impl Fn(&[u64; WORDS], bool) -> bool) -> Vec<Decision> {
         let end = self.next.load(Ordering::Acquire);
         let mut found = Vec::new();
@@ -140,7 +150,8 @@ impl Decisions {
             let words = [words[0], words[1], words[2], meta];
             if meta != 0
                 && wanted(&words, meta >> 8 & 0x80 != 0)
-                && entry[3].load(Ordering::Acquire) == meta
+                // How often may be more by now.
+                && entry[3].load(Ordering::Acquire) as u32 == meta as u32
                 && let Some(decision) = unpack(&words, number)
             {
                 found.push(decision);
@@ -174,8 +185,9 @@ pub struct Note<'a> {
 #[derive(Clone, Copy, Default)]
 struct Repeated {
     key: u64,
-    /// When it was kept last.
+    /// When it was kept last, and where.
     at: u64,
+    number: usize,
     times: u32,
     /// The name it was about, hashed, and how many more are looked at within that time.
     name: u32,
@@ -197,24 +209,26 @@ impl Default for Pen {
 }
 
 impl Pen {
-    /// Keeps a decision. `key` is a keyed hash of the address.
+    /// Keeps a decision. `key` is a keyed hash of the address. What comes after the last name of which there is one is kept
+    /// without a name.
     pub fn write(&mut self, ring: &Decisions, now: Moment, key: Hash, note: &Note<'_>) {
         let key = key.0 ^ (note.reason as u64) << 3 ^ note.action as u64;
         let held = &mut self.held[(key >> 20) as usize % HELD];
         let same = held.key == key;
         let soon = same && now.as_nanos().saturating_sub(held.at) < HOLD;
         if soon && held.names == 0 {
-            held.times = held.times.saturating_add(1);
-            return;
+            return ring.again(held);
         }
-        let name = name_hash(&ring.secret, note.name);
-        let (at, names) = if soon { (held.at, held.names - 1) } else { (now.as_nanos(), NAMES) };
+        let mut asked = note.name;
+        let mut name = name_hash(&ring.secret, asked);
         if soon && held.name == name as u32 {
-            (held.times, held.names) = (held.times.saturating_add(1), names);
-            return;
+            return ring.again(held);
         }
-        let before = if same { held.times } else { 0 };
-        *held = Repeated { key, at, times: 0, name: name as u32, names };
+        let (at, names) = if soon { (held.at, held.names - 1) } else { (now.as_nanos(), NAMES) };
+        if names == 0 {
+            asked = &[];
+            name = name_hash(&ring.secret, asked);
+        }
         if self.next == self.end {
             self.next = ring.next.fetch_add(BLOCK, Ordering::AcqRel);
             self.end = self.next + BLOCK;
@@ -223,15 +237,17 @@ impl Pen {
                 ring.entries[place & (ring.entries.len() - 1)][3].store(0, Ordering::Relaxed);
             }
         }
-        let entry = &ring.entries[self.next & (ring.entries.len() - 1)];
+        let number = self.next;
+        let entry = &ring.entries[number & (ring.entries.len() - 1)];
         self.next += 1;
+        *held = Repeated { key, at, number, times: 1, name: name as u32, names };
         let (address, v4) = pack(note.address);
         let mut shown = [0; SHOWN];
-        let begin = note.name.get(1..).unwrap_or(&[]);
+        let begin = asked.get(1..).unwrap_or(&[]);
         let length = begin.len().min(SHOWN);
         shown[..length].copy_from_slice(&begin[..length]);
         let flags = u64::from(v4) << 7 | (note.level as u64) << 4 | note.action as u64;
-        let meta = u64::from(before.saturating_add(1)) << 32 | flags << 8 | note.reason as u64;
+        let meta = 1 << 32 | flags << 8 | note.reason as u64;
         entry[3].store(0, Ordering::Release);
         entry[0].store(address, Ordering::Relaxed);
         entry[1].store((now.as_nanos() >> TICK) << 32 | name, Ordering::Relaxed);
@@ -325,8 +341,25 @@ mod tests {
         }
         let found = ring.of_address("192.0.2.1".parse().expect("an address"), 100);
         assert_eq!(found.len(), 10);
-        assert_eq!(found.iter().map(|decision| decision.times).sum::<u32>(), 901);
+        assert_eq!(found.iter().map(|decision| decision.times).collect::<Vec<_>>(), [100; 10]);
         assert!(found[0].when > found[9].when, "the latest comes first");
+    }
+
+    #[test]
+    fn each_name_has_its_own_count_and_what_is_beyond_the_last_has_none() {
+        let ring = Decisions::new(1024, Secret::new(&[4; 32]));
+        let mut pen = Pen::default();
+        let now = Moment::from_nanos(5_000_000_000);
+        (0..200).for_each(|_| pen.write(&ring, now, key("a"), &note("192.0.2.1", b"\x01x\0")));
+        pen.write(&ring, now, key("a"), &note("192.0.2.1", b"\x01y\0"));
+        let times = |name: &[u8]| ring.of_name(name, 100).iter().map(|decision| decision.times).sum::<u32>();
+        assert_eq!((times(b"\x01x\0"), times(b"\x01y\0")), (200, 1));
+        for name in [b"\x01a\0", b"\x01b\0", b"\x01c\0", b"\x01d\0", b"\x01e\0", b"\x01f\0", b"\x01g\0", b"\x01h\0"] {
+            (0..10).for_each(|_| pen.write(&ring, now, key("a"), &note("192.0.2.1", name)));
+        }
+        assert_eq!((times(b"\x01a\0"), times(b"\x01h\0")), (10, 0), "there is no room for all of them");
+        let all = ring.of_address("192.0.2.1".parse().expect("an address"), 100);
+        assert_eq!(all.iter().map(|decision| decision.times).sum::<u32>(), 281, "{all:?}");
     }
 
     #[test]

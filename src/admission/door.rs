@@ -34,8 +34,6 @@ const SAME_ANSWER: usize = 256;
 const SAMPLED: u64 = 16;
 /// The same of a client that asks little: a household's history is some dozens of questions.
 const SAMPLED_LIGHT: u64 = 4;
-/// The first answer to an address counts as so many octets beyond its question at least: it makes the address known.
-const FIRST_ANSWER: usize = 100;
 /// Without pressure one answer in so many is charged, for all of them: nobody is refused then, and looking up every account of
 /// every answer is half of what a cache hit costs.
 const OPEN_SAMPLE: usize = 4;
@@ -389,7 +387,8 @@ impl Door {
             self.count(&admitted);
             return (Verdict::Admitted(admitted), shown.reply);
         }
-        if class.require_cookie != Mode::Off && !admitted.proven {
+        // A cookie that is none is a malformed query, whatever is required (RFC 7873 §5.2.2).
+        if class.require_cookie != Mode::Off && !admitted.proven && shown.reply != CookieReply::Malformed {
             if class.require_cookie == Mode::Enforce {
                 let slip = if shown.reply == CookieReply::None { Slip::Truncated } else { Slip::BadCookie };
                 return (self.prove(now.mono, &admitted, asking.name, slip, Reason::CookieRequired), shown.reply);
@@ -660,9 +659,7 @@ impl Door {
     /// What the first answer to an address that was never seen before is to be.
     fn first(&self, now: Moment, admitted: &Admitted, excess: usize) -> First {
         let secret = &self.books.0.secret;
-        // A longer question does not make it cheaper to become known.
-        let octets = excess.max(FIRST_ANSWER) as u64;
-        let price = octets.saturating_mul(1_000_000_000) / self.limits.stranger_ration.max(1);
+        let price = (excess as u64).saturating_mul(1_000_000_000) / self.limits.stranger_ration.max(1);
         let within = || self.together.take(secret.pair(u64::from(Book::Strangers as u8), 1), now, price).is_ok();
         self.books.0.trial.first(trial_key(secret, admitted.address), now, within)
     }

@@ -26,15 +26,18 @@ pub struct Caps {
 }
 
 /// How many prefixes of a client are counted.
-const LEVELS: usize = 2;
+const LEVELS: usize = 3;
+/// An IPv4 /20 or IPv6 /48 has one in so many of all places: whoever holds a whole network does not hold them all.
+const WIDE_PART: usize = 4;
 /// A prefix: its bits and its length.
 type Prefix = (IpAddr, u8);
 
 impl Caps {
-    /// At most `total` connections, at most `per_client` from one IPv4 address or IPv6 /64, and at most `per_prefix` from
-    /// one IPv4 /24 or IPv6 /56.
+    /// At most `total` connections, at most `per_client` from one IPv4 address or IPv6 /64, at most `per_prefix` from
+    /// one IPv4 /24 or IPv6 /56, and at most a quarter of all (if that is more) from one IPv4 /20 or IPv6 /48.
     pub fn new(total: usize, per_client: usize, per_prefix: usize) -> Arc<Caps> {
-        let most = [(per_client, Full::Client), (per_prefix, Full::Prefix)];
+        let wide = per_prefix.max(total / WIDE_PART);
+        let most = [(per_client, Full::Client), (per_prefix, Full::Prefix), (wide, Full::Prefix)];
         Arc::new(Caps { total, most, open: AtomicUsize::new(0), prefixes: Mutex::default() })
     }
 
@@ -114,15 +117,15 @@ impl Drop for Place {
     }
 }
 
-/// What is taken for one client, and the prefix around it.
+/// What is taken for one client, and the prefixes around it.
 fn prefixes(client: IpAddr) -> [Prefix; LEVELS] {
     match client.to_canonical() {
         IpAddr::V4(v4) => {
             let [a, b, c, _] = v4.octets();
-            [(IpAddr::V4(v4), 32), (IpAddr::from([a, b, c, 0]), 24)]
+            [(IpAddr::V4(v4), 32), (IpAddr::from([a, b, c, 0]), 24), (IpAddr::from([a, b, c & 0xf0, 0]), 20)]
         }
         IpAddr::V6(v6) => {
-            [64u8, 56].map(|length| (IpAddr::from((u128::from(v6) & !(u128::MAX >> length)).to_be_bytes()), length))
+            [64u8, 56, 48].map(|length| (IpAddr::from((u128::from(v6) & !(u128::MAX >> length)).to_be_bytes()), length))
         }
     }
 }
@@ -141,7 +144,7 @@ mod tests {
         let first = caps.enter(ip("192.0.2.1"), Mode::Enforce).expect("a place");
         let _second = caps.enter(ip("192.0.2.200"), Mode::Enforce).expect("a place");
         assert_eq!(caps.enter(ip("192.0.2.7"), Mode::Enforce).map(drop), Err(Full::Prefix));
-        let _third = caps.enter(ip("192.0.3.1"), Mode::Enforce).expect("a place");
+        let _third = caps.enter(ip("192.0.113.1"), Mode::Enforce).expect("a place");
         let _fourth = caps.enter(ip("2001:db8::1"), Mode::Enforce).expect("a place");
         assert_eq!(caps.enter(ip("198.51.100.1"), Mode::Enforce).map(drop), Err(Full::Total));
         drop(first);
@@ -160,6 +163,23 @@ mod tests {
             "the same /64"
         );
         assert!(caps.enter(ip("2001:db8:0:1300::1"), Mode::Enforce).is_ok());
+    }
+
+    #[test]
+    fn whoever_holds_a_whole_network_does_not_hold_all_places() {
+        for (network, others) in [("2001:db8:1:", "2001:db8:2::1"), ("10.1.", "10.9.0.1")] {
+            let caps = Caps::new(400, 10, 10);
+            let mut held = Vec::new();
+            for number in 0..400u32 {
+                let client = match network.ends_with(':') {
+                    true => format!("{network}{:x}::1", number << 4),
+                    false => format!("{network}{}.{}", number % 16, number / 16),
+                };
+                held.extend(caps.enter(ip(&client), Mode::Enforce));
+            }
+            assert_eq!(held.len(), 100, "{network}");
+            assert!(caps.enter(ip(others), Mode::Enforce).is_ok());
+        }
     }
 
     #[test]
