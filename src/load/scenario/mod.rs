@@ -282,14 +282,11 @@ pub enum FaultPlace {
 }
 
 impl Scenario {
-    /// Makes all attacks so many times as strong: their streams' rates, and how many connections they hold at once.
+    /// Makes all attacks so many times as strong: their streams' rates.
     pub fn scale_attacks(&mut self, factor: f64) {
         self.strength *= factor;
         for stream in self.streams.iter_mut().filter(|stream| stream.role == Role::Attack) {
             stream.rate = stream.rate.times(factor);
-            if let Traffic::Connections { at_once, .. } = &mut stream.traffic {
-                *at_once = ((f64::from(*at_once) * factor) as u32).max(1);
-            }
         }
     }
 
