@@ -125,14 +125,6 @@ pub(super) struct Inner {
     pub seed: u64,
 }
 
-impl Inner {
-    /// Whether somebody of the network of a canonical IPv6 address has come by TCP: that is a customer, who may have other
-    /// addresses there by now. What is only said to come from there proves nothing, and does not prolong it.
-    pub fn has_come(&self, address: IpAddr, now: Moment) -> bool {
-        network_key(&self.secret, address).is_some_and(|network| self.known.has(network, now))
-    }
-}
-
 impl Books {
     /// Empty books. `seed` keys their hashes and, where the operator gives no secret, cookies.
     pub fn new(sizes: &Sizes, seed: &[u8; 32]) -> Books {
@@ -282,6 +274,12 @@ pub(super) fn proven_payer(secret: &Secret, client: Hash) -> Hash {
 }
 
 impl Inner {
+    /// Whether somebody of the network of a canonical IPv6 address has come by TCP: that is a customer, who may have other
+    /// addresses there by now. What is only said to come from there proves nothing, and does not prolong it.
+    pub fn has_come(&self, address: IpAddr, now: Moment) -> bool {
+        network_key(&self.secret, address).is_some_and(|network| self.known.has(network, now))
+    }
+
     /// How many different names of the sample an address had from the cache.
     pub fn names(&self, address: Hash, now: Moment) -> u32 {
         self.crowds.count(address, now)

@@ -477,17 +477,16 @@ impl Door {
             return Ok(());
         }
         let dice = self.throw();
-        let inner = &self.books.0;
+        let (inner, proven) = (&self.books.0, usize::from(admitted.proven));
+        let (table, answers) = (&inner.tables[proven], &self.answers[proven]);
         let accounts = match &origin.accounts {
             Some(keys) => self.ladder.accounts_of(keys, admitted.address),
             None => self.ladder.accounts(&inner.secret, admitted.address),
         };
         if units > 1 {
             // All lines are on their way before the first is needed.
-            accounts.fetch_wider(&inner.tables[usize::from(admitted.proven)]);
+            accounts.fetch_wider(table);
         }
-        let answers = &self.answers[usize::from(admitted.proven)];
-        let table = &self.books.0.tables[usize::from(admitted.proven)];
         let full = accounts.iter().enumerate().position(|(index, (key, _))| {
             let mut units = units;
             if index > 0 && units == 1 && table.read(key, now).0 < self.burst / 4 {

@@ -72,17 +72,8 @@ impl Distinct {
     pub fn count(&self, key: Hash, now: Moment) -> u32 {
         let epoch = self.epoch(now);
         let tag = tag(key);
-        let Some(entry) = self.line(key).iter().find(|entry| entry.head.load(Ordering::Relaxed) >> 32 == tag) else {
-            return 0;
-        };
-        let known = entry.head.load(Ordering::Relaxed) & 0xffff_ffff;
-        let counts = entry.counts.load(Ordering::Relaxed);
-        let (before, current) = ((counts >> 32) as u32, counts as u32);
-        match epoch.wrapping_sub(known) & 0xffff_ffff {
-            0 => before.max(current),
-            1 => current,
-            _ => 0,
-        }
+        let entry = self.line(key).iter().find(|entry| entry.head.load(Ordering::Relaxed) >> 32 == tag);
+        entry.map_or(0, |entry| entry.shown(epoch))
     }
 
     /// Writes the counts that are worth it, a record at a time.
@@ -90,20 +81,13 @@ impl Distinct {
         let epoch = self.epoch(now);
         let mut pack = Pack::new();
         for (place, entry) in (0u32..).zip(&self.entries) {
-            let head = entry.head.load(Ordering::Relaxed);
-            let counts = entry.counts.load(Ordering::Relaxed);
-            let (before, current) = ((counts >> 32) as u32, counts as u32);
-            // The same as `count` says; what has been past for a span says nothing any more.
-            let (count, fresh) = match epoch.wrapping_sub(head & 0xffff_ffff) & 0xffff_ffff {
-                0 => (before.max(current), true),
-                1 => (current, true),
-                _ => (0, false),
-            };
-            if !fresh || count < WORTH_KEEPING {
+            let count = entry.shown(epoch);
+            if count < WORTH_KEEPING {
                 continue;
             }
+            let tag = (entry.head.load(Ordering::Relaxed) >> 32) as u32;
             pack.clear();
-            pack.u32(self.entries.len() as u32).u32(place).u32((head >> 32) as u32).u32(count);
+            pack.u32(self.entries.len() as u32).u32(place).u32(tag).u32(count);
             for word in &entry.registers {
                 pack.u64(word.load(Ordering::Relaxed));
             }
@@ -179,6 +163,18 @@ impl std::fmt::Debug for Distinct {
 }
 
 impl Entry {
+    /// How many different items it showed in this span or the one before, whichever is more.
+    fn shown(&self, epoch: u64) -> u32 {
+        let known = self.head.load(Ordering::Relaxed) & 0xffff_ffff;
+        let counts = self.counts.load(Ordering::Relaxed);
+        let (before, current) = ((counts >> 32) as u32, counts as u32);
+        match epoch.wrapping_sub(known) & 0xffff_ffff {
+            0 => before.max(current),
+            1 => current,
+            _ => 0,
+        }
+    }
+
     fn begin(&self, before: u64) {
         self.counts.store(before << 32, Ordering::Relaxed);
         for word in &self.registers {

@@ -5,23 +5,39 @@ use std::time::Duration;
 use super::{Setting, Settings, Shape};
 use crate::admission::Part;
 
-/// A mark: a part of something.
-macro_rules! mark {
-    ($level:ident, $key:ident, $example:literal, $doc:literal, $reason:literal) => {
+/// A part of something.
+macro_rules! part {
+    ($level:ident, $key:ident, $min:expr, $max:expr, never: $never:literal, $example:literal, $doc:expr, $reason:literal) => {
         Setting {
             key: stringify!($key),
             shape: Shape::Part {
-                min: Part(1),
-                max: Part::WHOLE,
-                never: true,
+                min: $min,
+                max: $max,
+                never: $never,
                 at: |s| &mut s.engine.access.limits.levels.$level.$key,
             },
             default: None,
             required: false,
-            doc: concat!("A mark: \"", stringify!($level), "\" holds from here on. ", $doc),
+            doc: $doc,
             reason: $reason,
             example: concat!("\"", $example, "\""),
         }
+    };
+}
+
+/// A mark: a part of something.
+macro_rules! mark {
+    ($level:ident, $key:ident, $example:literal, $doc:literal, $reason:literal) => {
+        part!(
+            $level,
+            $key,
+            Part(1),
+            Part::WHOLE,
+            never: true,
+            $example,
+            concat!("A mark: \"", stringify!($level), "\" holds from here on. ", $doc),
+            $reason
+        )
     };
 }
 
@@ -52,20 +68,16 @@ macro_rules! delay {
 /// A measure: a part of what holds otherwise.
 macro_rules! measure {
     ($level:ident, $key:ident, $min:literal to $max:literal, $example:literal, $doc:literal, $reason:literal) => {
-        Setting {
-            key: stringify!($key),
-            shape: Shape::Part {
-                min: Part::percent($min),
-                max: Part::percent($max),
-                never: false,
-                at: |s| &mut s.engine.access.limits.levels.$level.$key,
-            },
-            default: None,
-            required: false,
-            doc: concat!("A measure under \"", stringify!($level), "\". ", $doc),
-            reason: $reason,
-            example: concat!("\"", $example, "\""),
-        }
+        part!(
+            $level,
+            $key,
+            Part::percent($min),
+            Part::percent($max),
+            never: false,
+            $example,
+            concat!("A measure under \"", stringify!($level), "\". ", $doc),
+            $reason
+        )
     };
 }
 
