@@ -90,7 +90,7 @@ fn questions(internet: &Internet) -> Vec<Question> {
 }
 
 /// One run: the resolvers begin with empty caches and are asked in these ways, one after another.
-fn compare(report: &mut Report, internet: &Internet, anchors: &Path, ways: &[(&str, Wishes)]) {
+fn compare(report: &mut Report, internet: &Internet, anchors: &Path, ways: &[(&'static str, Wishes)]) {
     let asked = &*questions(internet);
     let start = |resolver: &Resolver| resolver.start_with(internet, Some(anchors), &[]);
     let running: Vec<_> = Resolver::ALL.iter().map(start).collect();
@@ -106,10 +106,12 @@ fn compare(report: &mut Report, internet: &Internet, anchors: &Path, ways: &[(&s
         for question in asked {
             report.compare_with_itself(question, &outcomes[0][question], &from_memory[question]);
             for (resolver, theirs) in running.iter().zip(&outcomes).skip(1) {
-                report.compare(resolver.which, way, question, &outcomes[0][question], &theirs[question]);
+                report.compare(resolver.which, (way, *wishes), question, &outcomes[0][question], &theirs[question]);
             }
         }
     }
+    drop(running);
+    report.hear_again(|resolver| start(&resolver));
 }
 
 #[test]
