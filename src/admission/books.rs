@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::access::Ranges;
 use super::cookie;
 use super::decisions::{Decision, Decisions};
-use super::ladder::{Book, Ladder, network_key, prefix_key};
+use super::ladder::{Book, Ladder, comer_key, prefix_key};
 use super::policy::Policy;
 use super::refusals::Refusals;
 use super::trial::{Strangers, Trial};
@@ -117,6 +117,8 @@ pub(super) struct Inner {
     /// Accounts of all strangers together, in a table where no forged address has one.
     pub strangers: Arc<Table>,
     pub trial: Trial,
+    /// The same of those who were served before and have not proven themselves.
+    pub acquaintances: Trial,
     pub crowds: Distinct,
     pub decisions: Decisions,
     pub refusals: Refusals,
@@ -138,6 +140,7 @@ impl Books {
             known: Seen::new(sizes.known, KNOWN_FOR),
             strangers: Arc::new(Table::new(STRANGERS)),
             trial: Trial::new(),
+            acquaintances: Trial::new(),
             crowds: Distinct::new(sizes.crowds, CROWD_SPAN),
             decisions: Decisions::new(sizes.decisions, secret.clone()),
             refusals: Refusals::default(),
@@ -156,6 +159,11 @@ impl Books {
     /// What is known of those who were never seen before.
     pub fn strangers(&self, now: Moment) -> Strangers {
         self.0.trial.verdict(now)
+    }
+
+    /// What is known, under pressure, of those who were served before and have not proven themselves.
+    pub fn acquaintances(&self, now: Moment) -> Strangers {
+        self.0.acquaintances.verdict(now)
     }
 
     /// Zones, their names, and who asks for them.
@@ -274,10 +282,16 @@ pub(super) fn proven_payer(secret: &Secret, client: Hash) -> Hash {
 }
 
 impl Inner {
-    /// Whether somebody of the network of a canonical IPv6 address has come by TCP: that is a customer, who may have other
-    /// addresses there by now. What is only said to come from there proves nothing, and does not prolong it.
+    /// Whether a canonical address has come by TCP or come back with its cookie lately, or somebody of its IPv6 network has:
+    /// that is a customer, who may have other addresses there by now. What is only said to come from there proves nothing,
+    /// and does not prolong it.
     pub fn has_come(&self, address: IpAddr, now: Moment) -> bool {
-        network_key(&self.secret, address).is_some_and(|network| self.known.has(network, now))
+        self.known.has(comer_key(&self.secret, address), now)
+    }
+
+    /// Nobody forges what a canonical address has shown: it has come.
+    pub fn come(&self, address: IpAddr, now: Moment) {
+        self.known.note(comer_key(&self.secret, address), now);
     }
 
     /// How many different names of the sample an address had from the cache.

@@ -1,5 +1,6 @@
 //! One shard's door: from who asks to what is done about it, the cheapest question first.
 
+mod acquaintance;
 mod crowds;
 mod flood;
 mod streams;
@@ -29,6 +30,9 @@ use crate::meter::{Hash, Loudest, Rate, Secret};
 
 /// Answers of this many octets more than their question count as the same answer (see [`Reason::SameAnswer`]).
 const SAME_ANSWER: usize = 256;
+/// A first answer to an address costs at least so many octets of what all strangers may be sent, as an ordinary one does: it
+/// makes the address known, whatever was asked so as to have next to nothing in excess.
+const FIRST_ANSWER: usize = 100;
 /// Of the names answered from the cache, and of the cookies that came back, one in so many is looked at to tell how many
 /// clients ask.
 const SAMPLED: u64 = 16;
@@ -113,6 +117,8 @@ pub struct Admitted {
     light: bool,
     /// It was never seen before.
     stranger: bool,
+    /// It belongs to a sample, and is told to come by TCP.
+    asked: bool,
 }
 
 impl Admitted {
@@ -382,6 +388,7 @@ impl Door {
             busy: false,
             light: true,
             stranger: false,
+            asked: false,
         };
         if admitted.exempt {
             self.count(&admitted);
@@ -406,7 +413,10 @@ impl Door {
             Err(reason) => reason,
         };
         let slip = if shown.full { Slip::BadCookie } else { Slip::Truncated };
-        let turned = self.turn_away(now.mono, &admitted, asking.name, slip, turned);
+        let turned = match admitted.asked {
+            true => self.slip(now.mono, &admitted, asking.name, slip, turned),
+            false => self.turn_away(now.mono, &admitted, asking.name, slip, turned),
+        };
         (Verdict::Turned(turned), shown.reply)
     }
 
@@ -514,10 +524,19 @@ impl Door {
             admitted.stranger = !self.books.0.known.renew(key, now) && !self.books.0.has_come(admitted.address, now);
             return Ok(());
         }
-        if self.books.0.known.has(key, now) || self.books.0.has_come(admitted.address, now) {
-            return Ok(());
+        let first = match self.books.0.known.has(key, now) {
+            true => self.acquaintance(now, admitted, level),
+            false if self.books.0.has_come(admitted.address, now) => First::Whole,
+            false => First::Turned,
+        };
+        match first {
+            First::Whole | First::Doubted => return Ok(()),
+            First::Asked => {
+                admitted.asked = true;
+                return self.hold(now, admitted, name, self.limits.strangers, Reason::Stranger);
+            }
+            First::Turned => admitted.stranger = true,
         }
-        admitted.stranger = true;
         let price = self.measures.stranger_price[level as usize];
         let all = self.books.0.secret.pair(u64::from(Book::Strangers as u8), 0);
         match self.together.take(all, now, price) {
@@ -568,12 +587,16 @@ impl Door {
 
     /// Who has to prove himself always hears so, except in a flood.
     fn prove(&mut self, now: Moment, admitted: &Admitted, name: &[u8], slip: Slip, reason: Reason) -> Verdict {
-        if self.controller.level().0 >= Level::Guard {
-            return Verdict::Turned(self.turn_away(now, admitted, name, slip, reason));
-        }
+        Verdict::Turned(match self.controller.level().0 >= Level::Guard {
+            true => self.turn_away(now, admitted, name, slip, reason),
+            false => self.slip(now, admitted, name, slip, reason),
+        })
+    }
+
+    fn slip(&mut self, now: Moment, admitted: &Admitted, name: &[u8], slip: Slip, reason: Reason) -> Turned {
         let turned = Turned::Slip(slip, reason);
         self.write(now, admitted.address, name, turned);
-        Verdict::Turned(turned)
+        turned
     }
 
     /// An answer of `sent` octets to a question of `received` octets is ready: may it go? `from_cache` says that it
@@ -621,7 +644,7 @@ impl Door {
         let Some(reason) = reason else {
             if admitted.stranger && first == First::Whole && excess > 0 && level < Level::Guard {
                 // Who was only told to come back by TCP has not been served, and what costs nobody an octet makes nobody known.
-                self.books.0.known.note(admitted.keys.address, now);
+                self.books.0.known.note_sparing(admitted.keys.address, now);
             }
             if admitted.stranger && !free {
                 self.books.0.trial.owe(excess, first);
@@ -631,7 +654,7 @@ impl Door {
         if observed {
             self.observe(now, admitted, name, reason);
             if admitted.stranger && level < Level::Guard {
-                self.books.0.known.note(admitted.keys.address, now);
+                self.books.0.known.note_sparing(admitted.keys.address, now);
             }
             return Parting::Send;
         }
@@ -658,7 +681,8 @@ impl Door {
     /// What the first answer to an address that was never seen before is to be.
     fn first(&self, now: Moment, admitted: &Admitted, excess: usize) -> First {
         let secret = &self.books.0.secret;
-        let price = (excess as u64).saturating_mul(1_000_000_000) / self.limits.stranger_ration.max(1);
+        let octets = excess.max(FIRST_ANSWER) as u64;
+        let price = octets.saturating_mul(1_000_000_000) / self.limits.stranger_ration.max(1);
         let within = || self.together.take(secret.pair(u64::from(Book::Strangers as u8), 1), now, price).is_ok();
         self.books.0.trial.first(trial_key(secret, admitted.address), now, within)
     }

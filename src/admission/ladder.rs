@@ -27,6 +27,7 @@ pub enum Book {
     Strangers = 4,
     Address = 5,
     Client = 6,
+    Comer = 7,
 }
 
 /// One prefix length.
@@ -180,10 +181,10 @@ pub fn prefix_key(secret: &Secret, book: Book, address: IpAddr, length: u8) -> H
     keyed(secret, kind(book, v4, length), mask(v4, length), address)
 }
 
-/// The key of the IPv6 network around an address, a /64: its customer has all addresses in it, and devices change theirs
-/// once a day or with every question (RFC 8981). None for IPv4.
-pub fn network_key(secret: &Secret, address: IpAddr) -> Option<Hash> {
-    address.is_ipv6().then(|| prefix_key(secret, Book::Address, address, 64))
+/// The key of who has come himself: an IPv4 address, or the IPv6 network around one, a /64, whose customer has all addresses
+/// in it, and whose devices change theirs once a day or with every question (RFC 8981).
+pub fn comer_key(secret: &Secret, address: IpAddr) -> Hash {
+    prefix_key(secret, Book::Comer, address, if address.is_ipv4() { 32 } else { 64 })
 }
 
 /// Bit 48 tells the families apart.
@@ -256,7 +257,7 @@ mod tests {
     fn books_and_lengths_are_kept_apart() {
         let secret = Secret::new(&[1; 32]);
         let mut keys = std::collections::HashSet::new();
-        for book in [Book::Share, Book::Ration, Book::SameAnswer, Book::Strangers, Book::Address] {
+        for book in [Book::Share, Book::Ration, Book::SameAnswer, Book::Strangers, Book::Address, Book::Comer] {
             for (address, most) in [("0.0.0.0", 32), ("::", 128)] {
                 for length in 0..=most {
                     assert!(keys.insert(prefix_key(&secret, book, ip(address), length)), "{book:?} {address}/{length}");

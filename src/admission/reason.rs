@@ -165,7 +165,7 @@ impl Reason {
             Reason::ClientShare => "the address asked more than its share",
             Reason::PrefixShare => "a network around the address asked more than its share",
             Reason::Recursion => "the share of work upstream is used up; cached names are still answered",
-            Reason::Stranger => "the address was never seen before, during a flood of such addresses",
+            Reason::Stranger => "the address has never proven itself, during a flood of addresses that did not either",
             Reason::CookieRequired => "the class of the address has to show a DNS cookie, or use TCP",
             Reason::Ration => "more octets would have gone to an unproven network than came from there",
             Reason::StrangerRation => {

@@ -113,6 +113,11 @@ impl Trial {
         }
     }
 
+    /// Whether those who come now are found to be forged, most of them.
+    pub fn is_doubted(&self, now: Moment) -> bool {
+        self.verdict(now) == Strangers::Forged
+    }
+
     /// Somebody who was never seen before is to get a first answer. `within` says whether there is room in the ration of
     /// all of them for it.
     pub fn first(&self, stranger: Hash, now: Moment, within: impl FnOnce() -> bool) -> First {

@@ -33,6 +33,8 @@ pub struct Seen {
 
 /// The part of a generation's bits that may be set.
 pub const FULL: f64 = 0.5;
+/// The part that may be set by what is noted sparingly.
+const SPARING: f64 = FULL * 0.75;
 
 impl Seen {
     /// A filter of `octets` (rounded up to a power of two), half of them for each generation.
@@ -83,8 +85,17 @@ impl Seen {
 
     /// Notes a key.
     pub fn note(&self, key: Hash, now: Moment) {
+        self.note_up_to(key, now, FULL);
+    }
+
+    /// Notes a key that anybody may have made up: a quarter of the room is left for others.
+    pub fn note_sparing(&self, key: Hash, now: Moment) {
+        self.note_up_to(key, now, SPARING);
+    }
+
+    fn note_up_to(&self, key: Hash, now: Moment, part: f64) {
         let mut young = self.turn(now);
-        let most = (self.generations[young].len() as f64 * 64.0 * FULL) as u64;
+        let most = (self.generations[young].len() as f64 * 64.0 * part) as u64;
         if self.set[young].load(Ordering::Relaxed) >= most {
             if !self.early {
                 return;
@@ -104,7 +115,7 @@ impl Seen {
         }
     }
 
-    /// Was it noted lately? If so it is again.
+    /// Was it noted lately? If so it is again, sparingly.
     pub fn renew(&self, key: Hash, now: Moment) -> bool {
         let young = self.turn(now);
         if self.is_in(young, key) {
@@ -112,7 +123,7 @@ impl Seen {
         }
         let known = self.is_in(1 - young, key);
         if known {
-            self.note(key, now);
+            self.note_sparing(key, now);
         }
         known
     }
@@ -300,6 +311,16 @@ mod tests {
         assert!((99_500..100_000).all(|key| seen.has(secret.word(key), now)), "the last ones are there");
         let old = (0..50_000).filter(|key| seen.has(secret.word(*key), now)).count();
         assert!(old < 6_000, "{old} of the oldest");
+    }
+
+    #[test]
+    fn what_anybody_may_have_made_up_leaves_room_for_the_rest() {
+        let seen = Seen::new(1 << 12, SPAN);
+        let secret = Secret::new(&[1; 32]);
+        let now = Moment::from_nanos(1);
+        (0..100_000).for_each(|key| seen.note_sparing(secret.word(key), now));
+        (1 << 32..(1u64 << 32) + 500).for_each(|key| seen.note(secret.word(key), now));
+        assert!((1 << 32..(1u64 << 32) + 500).all(|key| seen.has(secret.word(key), now)));
     }
 
     #[test]

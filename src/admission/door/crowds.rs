@@ -15,6 +15,7 @@ impl Door {
             && self.throw().is_multiple_of(SAMPLED)
         {
             self.books.0.note_cookie(admitted.keys.address, client, now);
+            self.books.0.come(admitted.address, now);
         }
     }
 }

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use super::{Door, Tally, trial_key};
 use crate::admission::decisions::{Action, Note};
-use crate::admission::ladder::network_key;
 use crate::admission::policy::Mode;
 use crate::admission::pressure::Level;
 use crate::admission::reason::Reason;
@@ -20,12 +19,12 @@ impl Door {
             return false;
         }
         // No forger opens a connection.
-        self.books.0.trial.came(trial_key(&self.books.0.secret, address), now);
-        let key = self.key(address);
-        self.books.0.known.note(key, now);
-        if let Some(network) = network_key(&self.books.0.secret, address) {
-            self.books.0.known.note(network, now);
-        }
+        let (inner, key) = (&self.books.0, self.key(address));
+        let client = trial_key(&inner.secret, address);
+        inner.trial.came(client, now);
+        inner.acquaintances.came(client, now);
+        inner.known.note(key, now);
+        inner.come(address, now);
         let class = standing.class.and_then(|number| self.classes.get(usize::from(number)));
         if class.is_some_and(|class| class.exempt) || self.limits.clients == Mode::Off {
             return true;

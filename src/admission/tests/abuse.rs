@@ -175,3 +175,71 @@ fn what_strangers_would_be_refused_is_observed_as_if_they_were_real() {
     let (enforced, observed) = (count(Mode::Enforce), count(Mode::Observe));
     assert!(enforced > 20 && observed.abs_diff(enforced) <= enforced / 4, "{observed} observed, {enforced} enforced");
 }
+
+/// Addresses forged slowly in peace, and then fast from the same ones; and customers who were met by UDP and come by TCP when
+/// they are told to. The parts of each that were served from the third second of the flood on.
+fn slow_forgery(forged: u32, level: Level) -> [f64; 2] {
+    let mut door = door(&["10.0.0.0/8"], 0);
+    let forger = |number: u32| IpAddr::from((0x0a80_0000 | (number % 10_000)).to_be_bytes());
+    let customer = |number: u32| IpAddr::from((0x0a00_0000 | ((number % 1_000) << 8)).to_be_bytes());
+    for number in 0..1_000 {
+        meet(&mut door, START + Duration::from_millis(10) * number, customer(number));
+    }
+    for number in 0..10_000 {
+        let now = START + Duration::from_secs(10) + Duration::from_millis(2) * number;
+        let proof = admitted(&mut door, now, &plain(forger(number)));
+        // An ordinary answer, such as nobody minds.
+        assert_eq!(door.part(now, &proof, b"\x01x\0", 50, 130, true), Parting::Send);
+    }
+    let flood = START + Duration::from_secs(40);
+    let (mut asked, mut served) = ([0u32; 2], [0u32; 2]);
+    for step in 0..5_000u32 {
+        let now = flood + Duration::from_millis(1) * step;
+        if step % 50 == 0 {
+            pressed(&mut door, now, level);
+        }
+        let late = u32::from(step >= 3_000);
+        for turn in 0..forged / 1_000 {
+            asked[0] += late;
+            served[0] += late * u32::from(is_admitted(judge(&mut door, now, forger(step * (forged / 1_000) + turn))));
+        }
+        asked[1] += late;
+        // Whoever hears nothing asks again.
+        let came = (0..3).any(|_| match judge(&mut door, now, customer(step)) {
+            Verdict::Turned(Turned::Slip(Slip::Truncated, _)) => door.accept(now, customer(step), level),
+            verdict => is_admitted(verdict),
+        });
+        served[1] += late * u32::from(came);
+    }
+    [0, 1].map(|which: usize| f64::from(served[which]) / f64::from(asked[which].max(1)))
+}
+
+#[test]
+fn addresses_that_were_forged_slowly_in_peace_are_no_acquaintances_in_a_flood() {
+    for level in [Level::Guard, Level::Closed] {
+        let [forged, customers] = slow_forgery(80_000, level);
+        let most = if level == Level::Guard { 0.27 } else { 0.05 };
+        assert!(forged < most && customers > 0.98, "{level:?}: {forged} of the forged, {customers} of the customers");
+        let [_, undisturbed] = slow_forgery(0, level);
+        assert_eq!(undisturbed, 1.0, "{level:?}: nobody is asked to prove himself where nothing is forged");
+    }
+}
+
+#[test]
+fn padded_questions_make_no_more_addresses_known_than_ordinary_ones() {
+    let run = |received: usize| {
+        let policy = policy(&["10.0.0.0/8"]);
+        let books = Books::new(&Sizes::small(), &[1; 32]);
+        let mut door = Door::beside(&policy, &books);
+        let known = (0..5_000u32).filter(|number| {
+            let now = START + Duration::from_micros(200) * *number;
+            let forged = IpAddr::from((0x0a80_0000 | number).to_be_bytes());
+            let proof = admitted(&mut door, now, &plain(forged));
+            let _ = door.part(now, &proof, b"\x01x\0", received, 130, true);
+            books.account_of(&policy, forged, now).known
+        });
+        known.count()
+    };
+    let (ordinary, padded) = (run(30), run(129));
+    assert!(padded <= ordinary + 5, "{padded} known by padded questions, {ordinary} by ordinary ones");
+}

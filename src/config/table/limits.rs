@@ -155,7 +155,9 @@ pub static LIMITS: [Setting<Settings>; 36] = [
         default: None,
         required: false,
         doc: "Whether addresses that were not served within the last hour are asked to prove themselves when there are \
-              too many of them, by a cookie or by TCP. enforce, observe or off, as with clients.",
+              too many of them, by a cookie or by TCP. Those that were served and have never proven themselves are asked, \
+              a sample of 64 at first, when they come to more than stranger_rate; if less than a quarter of it comes by \
+              TCP, all of them are held to be forged like the others. enforce, observe or off, as with clients.",
         reason: "A flood of forged addresses keeps to every share, since each of them is new; who was here before is \
                  not drowned in it.",
         example: r#""enforce""#,
@@ -216,7 +218,7 @@ pub static LIMITS: [Setting<Settings>; 36] = [
         default: None,
         required: false,
         doc: "How many octets a second may go to all addresses together that were not served within the last hour, beyond \
-              what came from them. Above it a sample of them, 64 at a time, is told to come by TCP. If at least half does, \
+              what came from them; each first answer takes 100 at least. Above it a sample of them, 64 at a time, is told to come by TCP. If at least half does, \
               they are new customers, and all are served; if less than a quarter does, the others are forged, and \
               every such address gets a truncated response no larger than its question, one in eight nothing as \
               long as more went out than came in, and one in 256 later on. It holds without pressure too; see `rations`.",

@@ -398,26 +398,36 @@ fn junk(seed: u64) -> Hour {
 }
 
 /// A packet of some kind, over and over, from who never gets more than he sends.
-fn barrage(
-    seed: u64,
+struct Barrage {
+    /// Packets a minute.
+    minute: u64,
+    /// What there would be, of which this is so small a part. Rations are scaled by it: of a hundred packets a second in
+    /// place of ten thousand some six are within what all strangers may be sent, as 655 are of ten thousand.
     scale: u64,
-    people_least: f64,
-    from: fn(&mut Dice) -> Ipv4Addr,
-    packet: fn(&mut Dice) -> Vec<u8>,
+    /// Octets out for each that came in.
     most: f64,
-) -> Hour {
-    let mut hour = Hour::sized(seed, &maeslant::cache::Policy::default(), |policy| {
-        // Ten packets a second in place of ten thousand.
-        let limits = &mut policy.access.limits;
-        limits.ration /= scale;
-        limits.same_answer_ration /= scale;
-        limits.stranger_ration /= scale;
-    });
-    hour.play(&mut [people(), known(1), packets(600, ATTACK, |dice| (from(dice), packet(dice)))], |_, _| {});
-    let (in_, out) = hour.net.octets[FLOOD];
-    hour.most("octets out for each that came in", out as f64 / in_ as f64, most);
-    hour.end_with(people_least)
 }
+
+impl Barrage {
+    fn play(&self, seed: u64, from: fn(&mut Dice) -> Ipv4Addr, packet: fn(&mut Dice) -> Vec<u8>) -> Hour {
+        let mut hour = Hour::sized(seed, &maeslant::cache::Policy::default(), |policy| {
+            let limits = &mut policy.access.limits;
+            limits.ration /= self.scale;
+            limits.same_answer_ration /= self.scale;
+            limits.stranger_ration /= self.scale;
+        });
+        hour.net.come_by_tcp.extend([PEOPLE, KNOWN]);
+        let packets = packets(self.minute, ATTACK, |dice| (from(dice), packet(dice)));
+        hour.play(&mut [people(), known(1), packets], |_, _| {});
+        let (in_, out) = hour.net.octets[FLOOD];
+        hour.most("octets out for each that came in", out as f64 / in_ as f64, self.most);
+        hour.end()
+    }
+}
+
+const FEW: Barrage = Barrage { minute: 600, scale: 1, most: 1.0 };
+/// Those who had a first answer before it was found out that nobody comes have a few more.
+const MANY: Barrage = Barrage { minute: 6_000, scale: 100, most: 1.01 };
 
 /// Anybody among eight million addresses, none of them a customer's.
 fn anybody(dice: &mut Dice) -> Ipv4Addr {
@@ -516,7 +526,7 @@ macro_rules! hours {
 
 hours! {
     a1_one_client_floods: one_client;
-    a2_forged_addresses: |seed| barrage(seed, 1_024, 0.95, anybody, hot, 1.15);
+    a2_forged_addresses: |seed| MANY.play(seed, anybody, hot);
     a3_one_zone_alive: |seed| ONE.play(seed);
     a3_one_zone_slow: |seed| Torture { servers: SLOW, ..ONE }.play(seed);
     a3_one_zone_dead: |seed| Torture { servers: Servers::DEAD, ..ONE }.play(seed);
@@ -541,10 +551,9 @@ hours! {
     a15_junk_before_the_answer: junk;
     a17_servers_at_the_parents_own_address: |seed| trap(seed, hostile::to_itself, below);
     a18_stairs_of_pointers: |seed| trap(seed, hostile::staircase, below);
-    a19_thousands_of_options: |seed| barrage(seed, 1, 0.995, bot, options, 1.0);
-    a20_responses: |seed| barrage(seed, 1, 0.995, anybody, response, 0.0);
-    // Customers who are new while it goes on are told to come by TCP, as one in twenty here is, and nobody does here.
-    a21_a_network_that_never_asked: |seed| barrage(seed, 4_096, 0.93, whom_they_hate, all, 1.15);
+    a19_thousands_of_options: |seed| FEW.play(seed, bot, options);
+    a20_responses: |seed| Barrage { most: 0.0, ..FEW }.play(seed, anybody, response);
+    a21_a_network_that_never_asked: |seed| MANY.play(seed, whom_they_hate, all);
     a24_every_server_is_out_of_reach: outage;
     a25_a_restart_under_fire: restart;
     a26_rules_that_change: rules;

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use maeslant::admission::{Pressure, Sizes, ToldZone};
+use maeslant::admission::{Door, Pressure, Sizes, ToldZone};
 use maeslant::clock::{Moment, Now};
 use maeslant::engine::{AskKey, AskTransport, Client, Disposition, Engine, Policy, Route, Shared, Transmit, Transport};
 use maeslant::pack::{Fields, Passage};
@@ -127,6 +127,10 @@ pub struct Internet {
     order: u64,
     /// By the number in their route: the stream, and when it was asked.
     waiting: HashMap<u64, (usize, u64)>,
+    /// Streams whose clients come by TCP when they are told to, what those have asked by UDP, and the door to which they come.
+    pub come_by_tcp: HashSet<usize>,
+    asked: HashMap<u64, (Ipv4Addr, Vec<u8>)>,
+    door: Door,
     next: u64,
     /// By stream and second.
     pub tallies: Vec<Vec<Tally>>,
@@ -163,9 +167,7 @@ impl Internet {
         Internet {
             now: 1000 * SECOND,
             engine: Engine::new(Arc::new(policy.clone()), shared.clone(), dice.seed()),
-            shared,
             seed,
-            policy,
             sizes,
             cache: cache.clone(),
             zones: HashMap::new(),
@@ -182,6 +184,11 @@ impl Internet {
             heap: BinaryHeap::new(),
             order: 0,
             waiting: HashMap::new(),
+            come_by_tcp: HashSet::new(),
+            asked: HashMap::new(),
+            door: Door::beside(&policy.access, &shared.books),
+            shared,
+            policy,
             next: 0,
             tallies: Vec::new(),
             also: HashMap::new(),
@@ -241,6 +248,8 @@ impl Internet {
         self.engine = Engine::new(Arc::new(self.policy.clone()), self.shared.clone(), dice.seed());
         (self.now, self.heap) = (end, BinaryHeap::new());
         self.waiting.clear();
+        self.asked.clear();
+        self.door = Door::beside(&self.policy.access, &self.shared.books);
         let now = Now::simulated(end);
         let passage = Passage::new(written, now, 2 * STEP);
         for (kind, part, record) in kept {
@@ -309,25 +318,47 @@ impl Internet {
             route: Route { socket: number, local: None },
         };
         if let Some(stream) = stream {
+            if self.come_by_tcp.contains(&stream) {
+                self.asked.insert(number, (from, packet.to_vec()));
+            }
             self.waiting.insert(number, (stream, self.now));
             let second = self.second();
             let tallies = entry(&mut self.tallies, stream);
             entry(tallies, second).asked += 1;
             entry(&mut self.octets, stream).0 += HEADERS + packet.len() as u64;
         }
+        self.hand_in(client, packet);
+        self.pump();
+    }
+
+    fn hand_in(&mut self, client: Client, packet: &[u8]) {
+        let number = client.route.socket;
         let mut out = std::mem::take(&mut self.out);
         match self.engine.handle_query(Now::simulated(self.now), client, packet, &mut out) {
             Disposition::Answered => self.answered(number, &out),
             Disposition::Dropped(_) => {
                 self.waiting.remove(&number);
+                self.asked.remove(&number);
             }
             Disposition::Pending => {}
         }
         self.out = out;
-        self.pump();
     }
 
     fn answered(&mut self, number: u64, packet: &[u8]) {
+        if let Some((from, question)) = self.asked.remove(&number)
+            && packet[2] & 2 != 0
+        {
+            let (level, _) = self.engine.level();
+            if self.door.accept(Moment::from_nanos(self.now), from.into(), level) {
+                let addr = SocketAddr::new(from.into(), 4000);
+                let route = Route { socket: number, local: None };
+                self.hand_in(Client { addr, transport: Transport::Tcp, route }, &question);
+            } else {
+                self.waiting.remove(&number);
+            }
+            return;
+        }
         let Some((stream, at)) = self.waiting.remove(&number) else { return };
         entry(&mut self.octets, stream).1 += HEADERS + packet.len() as u64;
         self.left.entry(stream).and_modify(|left| left.push(self.now));
