@@ -12,6 +12,7 @@ mod lookout;
 mod notices;
 mod once;
 mod orders;
+mod overflow;
 mod reload;
 mod sample;
 mod seat;

@@ -22,6 +22,7 @@ use super::headroom::Headroom;
 use super::lookout::Lookout;
 use super::notices::Notices;
 use super::orders::{Order, Orders};
+use super::overflow::Overflow;
 use super::sample::Sample;
 use super::seat::Seat;
 use super::sieve::Sieve;
@@ -100,6 +101,8 @@ pub struct Shard {
     lookout: Lookout,
     strain: Strain,
     sieve: Sieve,
+    /// While somebody is thinned out.
+    overflow: Option<Overflow>,
     told: Arc<Told>,
     number: usize,
     /// How hard it is pressed, for its connections too.
@@ -185,6 +188,7 @@ impl Shard {
             alarm: Alarm::new(),
             strain: Strain::default(),
             sieve: Sieve::default(),
+            overflow: None,
             told: site.told,
             number: site.number,
             level,
@@ -294,18 +298,18 @@ impl Shard {
     /// Tells the engine how hard this shard is pressed, and the operator when that changes.
     fn feel(&mut self, now: Now) {
         let sockets = &self.sockets;
-        let filtered = !self.sieve.is_empty();
-        let queues = || {
-            sockets.iter().map(Socket::queue).fold(Queue::default(), |all, one| Queue {
-                filled: all.filled.max(one.filled),
-                dropped: all.dropped.wrapping_add(one.dropped),
-            })
+        let (overflow, counters) = (&mut self.overflow, &self.counters);
+        let lost = |missing, crammed| {
+            if let Some(overflow) = overflow {
+                return overflow.count(missing, crammed, counters);
+            }
+            counters.note_dropped(missing, 0);
+            missing
         };
-        let Some(Felt { pressure, missing, span }) = self.strain.take(now.mono, filtered, clock::thread_cpu, queues)
-        else {
+        let look = || queues(sockets);
+        let Some(Felt { pressure, missing, span }) = self.strain.take(now.mono, lost, clock::thread_cpu, look) else {
             return;
         };
-        self.counters.note_dropped(missing.unwrap_or(0), filtered);
         let thinned = match self.engine.may_filter() {
             true => self.sieve.sift(&self.engine.take_loud(), missing, span),
             false => self.sieve.clear(),
@@ -317,6 +321,13 @@ impl Shard {
                 // What it drops is no longer on our word.
                 self.sieve.clear();
             }
+            self.overflow = match self.sieve.is_empty() {
+                true => None,
+                false => self.overflow.take().or_else(|| {
+                    let before = self.strain.missing(queues(&self.sockets).dropped);
+                    Some(Overflow::begin(before, &self.counters))
+                }),
+            };
         }
         let memory = self.headroom.part(now.mono).max(Pressure::of_a_pool(self.desk.fullness()));
         let pressure = Pressure { memory, ..pressure };
@@ -473,6 +484,14 @@ impl Shard {
         });
         work.await;
     }
+}
+
+/// How full the fullest queue is, and what has been dropped from all.
+fn queues(sockets: &[Socket]) -> Queue {
+    sockets.iter().map(Socket::queue).fold(Queue::default(), |all, one| Queue {
+        filled: all.filled.max(one.filled),
+        dropped: all.dropped.wrapping_add(one.dropped),
+    })
 }
 
 /// A timer that is set only to ring earlier: setting it costs a system call, and every question has

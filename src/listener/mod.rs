@@ -111,10 +111,10 @@ impl Counters {
         Counters::add(&self.udp_oversized, 1);
     }
 
-    /// The kernel dropped so many datagrams, by itself or `filtered` on our word.
-    pub fn note_dropped(&self, count: u64, filtered: bool) {
-        let counter = if filtered { &self.udp_filtered } else { &self.udp_lost };
-        counter.fetch_add(count, Ordering::Relaxed);
+    /// The kernel dropped so many datagrams by itself, and so many on our word.
+    pub fn note_dropped(&self, lost: u64, filtered: u64) {
+        self.udp_lost.fetch_add(lost, Ordering::Relaxed);
+        self.udp_filtered.fetch_add(filtered, Ordering::Relaxed);
     }
 
     /// All of them by name.
