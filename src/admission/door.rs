@@ -17,7 +17,7 @@ use super::access::{Ranges, Standing};
 use super::books::Books;
 use super::cookie::{self, Check, Secrets};
 use super::decisions::{Action, Note, Pen};
-use super::ladder::{AccountKeys, Book, Keys, Ladder, RATION_V4, RATION_V6, prefix_key};
+use super::ladder::{AccountKeys, Book, Keys, Ladder, NETWORK_V6, RATION_V4, RATION_V6, prefix_key};
 use super::levels::{Measures, Part};
 use super::policy::{Limits, Mode, Policy};
 use super::pressure::{Controller, Level, Pressure, Signal};
@@ -510,7 +510,13 @@ impl Door {
         let Some(index) = full else { return Ok(()) };
         // Who stands wider is charged by nobody who was refused closer in.
         let reason = if index == 0 { Reason::ClientShare } else { Reason::PrefixShare };
-        self.hold(now, admitted, name, self.limits.clients, reason)
+        // Whoever has an IPv6 address has a network of them.
+        let own = index == 0 || accounts.iter().nth(index).is_some_and(|(_, length)| length >= NETWORK_V6);
+        let held = self.hold(now, admitted, name, self.limits.clients, reason);
+        if held.is_err() && own {
+            self.loud.note(admitted.address, source_key(&self.books.0.secret, admitted.address));
+        }
+        held
     }
 
     /// Where there is a flood of addresses never seen before, few of them are served; nothing is charged to
@@ -759,9 +765,6 @@ impl Door {
         }
         let (level, _) = self.controller.level();
         let key = self.key(address);
-        if reason == Reason::ClientShare {
-            self.loud.note(address, key);
-        }
         self.pen.write(&self.books.0.decisions, now, key, &Note { address, name, reason, action, level });
     }
 
@@ -782,6 +785,11 @@ impl Door {
         self.dice ^= self.dice << 17;
         self.dice >> 32
     }
+}
+
+/// Who is loud: an IPv4 address, or the network around an IPv6 one.
+fn source_key(secret: &Secret, address: IpAddr) -> Hash {
+    prefix_key(secret, Book::Address, address, if address.is_ipv4() { 128 } else { NETWORK_V6 })
 }
 
 /// Whom the sample of strangers takes for one: a customer of IPv6 has a network of addresses.

@@ -17,6 +17,9 @@ const SHARE: u64 = 128;
 pub const RATION_V4: u8 = 24;
 pub const RATION_V6: u8 = 56;
 
+/// The network around an IPv6 address that is one customer's at least, in bits.
+pub const NETWORK_V6: u8 = 64;
+
 /// Which book an account stands in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]

@@ -243,3 +243,25 @@ fn padded_questions_make_no_more_addresses_known_than_ordinary_ones() {
     let (ordinary, padded) = (run(30), run(129));
     assert!(padded <= ordinary + 5, "{padded} known by padded questions, {ordinary} by ordinary ones");
 }
+
+#[test]
+fn who_floods_from_all_addresses_of_his_ipv6_network_is_loud() {
+    let mut policy = policy(&["2001:db8::/32"]);
+    policy.limits.strangers = Mode::Off;
+    let mut door = Door::new(&policy);
+    let loud = ip("2001:db8:0:1::");
+    door.feel(START, &Pressure { dropped: 0.2, ..Pressure::default() });
+    for number in 0..40_000u64 {
+        let now = START + Duration::from_micros(number * 2);
+        // Half from one network, a new address each time, and as many from networks of their own.
+        let address = 0x2001_0db8_u128 << 96;
+        let address = match number % 2 {
+            0 => address | 1 << 64 | u128::from(number),
+            _ => address | u128::from(number) << 64,
+        };
+        judge(&mut door, now, IpAddr::from(address.to_be_bytes()));
+    }
+    let taken = door.take_loud();
+    let times: Vec<u32> = taken.iter().filter(|(source, _)| *source == loud).map(|(_, times)| *times).collect();
+    assert!(times.len() == 1 && times[0] > 10_000, "{times:?} of {} places", taken.len());
+}
