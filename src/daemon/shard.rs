@@ -307,11 +307,11 @@ impl Shard {
             missing
         };
         let look = || queues(sockets);
-        let Some(Felt { pressure, missing, span }) = self.strain.take(now.mono, lost, clock::thread_cpu, look) else {
+        let Some(Felt { pressure, span }) = self.strain.take(now.mono, lost, clock::thread_cpu, look) else {
             return;
         };
         let thinned = match self.engine.may_filter() {
-            true => self.sieve.sift(&self.engine.take_loud(), missing, span),
+            true => self.sieve.sift(&self.engine.take_loud(), span),
             false => self.sieve.clear(),
         };
         if let Some(thinned) = thinned {
@@ -382,6 +382,7 @@ impl Shard {
                     };
                     let route = Route { socket: number as u64, local: datagram.local };
                     let client = Client { addr: datagram.from, transport: Transport::Udp, route };
+                    self.sieve.saw(datagram.from.ip());
                     arrived.push(self.engine.read(client, datagram.data));
                 }
                 arrived.iter().for_each(|arrived| self.engine.fetch(arrived));

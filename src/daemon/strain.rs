@@ -53,8 +53,6 @@ pub struct Strain {
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Felt {
     pub pressure: Pressure,
-    /// Packets that the kernel dropped, on our word or not; none: that was not looked at.
-    pub missing: Option<u64>,
     pub span: Duration,
 }
 
@@ -101,7 +99,7 @@ impl Strain {
                 return None;
             }
             self.glanced = now;
-            return Some(Felt { pressure: Pressure { backlog, ..Pressure::default() }, missing: None, span });
+            return Some(Felt { pressure: Pressure { backlog, ..Pressure::default() }, span });
         }
         let Queue { filled, dropped } = queues();
         let missing = self.missing(dropped);
@@ -124,7 +122,7 @@ impl Strain {
         let span = now.since(self.since.max(self.glanced));
         let (full, before) = (self.full, Strain::default());
         *self = Strain { since: now, full, glanced: now, cpu_before: cpu, dropped_before: dropped, taken, ..before };
-        Some(Felt { pressure, missing: Some(missing), span })
+        Some(Felt { pressure, span })
     }
 }
 
@@ -213,11 +211,11 @@ mod tests {
         let worked = || Duration::from_millis(31);
         strain.note(at(1030), at(1040));
         strain.received(26, false);
-        let Felt { pressure, missing, span } = strain.take(at(1060), all, worked, queue(17)).expect("a window");
+        let Felt { pressure, span } = strain.take(at(1060), all, worked, queue(17)).expect("a window");
         assert!((pressure.busy - 0.5).abs() < 0.01, "{pressure:?}");
         assert!((pressure.dropped - 0.1).abs() < 0.01, "{pressure:?}");
         assert_eq!((pressure.delay, pressure.queue), (Duration::from_millis(20), 0.25));
-        assert_eq!((missing, span), (Some(10), Duration::from_millis(60)));
+        assert_eq!(span, Duration::from_millis(60));
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl Default for Loudest {
 impl Loudest {
     /// Notes a source, whose hash is `key`: an IPv6 source is its /64, and so is its hash.
     pub fn note(&mut self, address: IpAddr, key: Hash) {
-        let source = source(address);
+        let source = source_of(address);
         // Hashes of neighbours are evenly far apart, which may be next to nothing in any bits of them: all decide.
         let mixed = (key.0 ^ key.0 >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
         let set = &mut self.0[(mixed >> 56) as usize % SETS];
@@ -52,7 +52,7 @@ impl Loudest {
 }
 
 /// Whom an address stands for: an IPv6 customer has a /64 at least.
-pub fn source(address: IpAddr) -> IpAddr {
+pub fn source_of(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => IpAddr::from((u128::from(v6) >> 64 << 64).to_be_bytes()),

@@ -15,7 +15,7 @@ mod seen;
 
 pub use distinct::Distinct;
 pub use histogram::Histogram;
-pub use loudest::Loudest;
+pub use loudest::{Loudest, source_of};
 pub use points::Points;
 pub use rates::{Load, Rate, Table};
 pub use secret::{Hash, Secret};
