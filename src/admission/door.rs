@@ -3,11 +3,13 @@
 mod acquaintance;
 mod crowds;
 mod flood;
+mod good;
 mod streams;
 mod wait;
 mod work;
 
 pub use flood::Places;
+pub use good::GoodCookies;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -219,6 +221,7 @@ pub struct Door {
     controller: Controller,
     pen: Pen,
     loud: Loudest,
+    good: GoodCookies,
     vouching: Vouching,
     /// The burst in nanoseconds.
     burst: u64,
@@ -283,6 +286,7 @@ impl Door {
             controller: Controller::new(limits.calm, &limits.levels),
             pen: Pen::default(),
             loud: Loudest::default(),
+            good: GoodCookies::default(),
             vouching: Vouching::default(),
             burst: u64::try_from(burst.as_nanos()).unwrap_or(u64::MAX),
             swept: Moment::ZERO,
@@ -302,6 +306,7 @@ impl Door {
         self.dice = old.dice;
         self.swept = old.swept;
         self.pen = old.pen;
+        self.good = old.good;
         self.controller = old.controller;
         self.controller.set_rules(self.limits.calm, &self.limits.levels);
     }
@@ -334,6 +339,11 @@ impl Door {
     /// The sources that asked far beyond their share since the last call, and how often they were turned away.
     pub fn take_loud(&mut self) -> Vec<(IpAddr, u32)> {
         self.loud.take()
+    }
+
+    /// Those that sources have shown which are thinned out before they are seen here.
+    pub fn good_cookies(&mut self) -> &mut GoodCookies {
+        &mut self.good
     }
 
     /// Who an address is, and has the memory fetched that will be needed for it.
@@ -376,6 +386,11 @@ impl Door {
             return (self.outside(now.mono, address, asking.name), CookieReply::None);
         }
         let shown = self.shown(now, address, asking.cookie);
+        if shown.valid
+            && let CookieReply::Give(cookie) = &shown.reply
+        {
+            self.good.note(address, cookie);
+        }
         let class = class.and_then(|number| self.classes.get(usize::from(number)).copied());
         let class = class.unwrap_or(Class { weight: 1, exempt: false, require_cookie: Mode::Off });
         let mut admitted = Admitted {

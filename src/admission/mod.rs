@@ -24,7 +24,9 @@ mod zones;
 
 pub use books::{Account, Books, Sizes};
 pub use decisions::{Action, Decision, Decisions};
-pub use door::{Admitted, Asking, CookieReply, Door, Origin, Parting, Places, Slip, Tally, Turned, Verdict};
+pub use door::{
+    Admitted, Asking, CookieReply, Door, GoodCookies, Origin, Parting, Places, Slip, Tally, Turned, Verdict,
+};
 pub use levels::{LevelRules, Levels, Part};
 pub use policy::{ClientClass, Cookies, Limits, Mode, Policy, PrefixLevel};
 pub use pressure::{Controller, Level, Pressure, Signal};

@@ -130,7 +130,7 @@ mod tests {
         let from = |last| UdpSocket::bind((Ipv4Addr::new(127, 9, 1, last), 0)).expect("an address of this machine");
         let (loud, other) = (from(1), from(2));
         let source = loud.local_addr().expect("bound").ip();
-        thin_out(&listener, &[Thinned { source, part: 0.0 }]).expect("attached");
+        thin_out(&listener, &[Thinned { source, part: 0.0, cookies: 0.0, spared: Vec::new() }]).expect("attached");
         let counters = Counters::default();
         let mut overflow = Overflow::begin(0, &counters);
         let target = listener.local_addr().expect("bound");

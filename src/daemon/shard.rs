@@ -311,7 +311,7 @@ impl Shard {
             return;
         };
         let thinned = match self.engine.may_filter() {
-            true => self.sieve.sift(&self.engine.take_loud(), span),
+            true => self.sieve.sift(&self.engine.take_loud(), &self.engine.take_good_cookies(), span),
             false => self.sieve.clear(),
         };
         if let Some(thinned) = thinned {
@@ -321,6 +321,7 @@ impl Shard {
                 // What it drops is no longer on our word.
                 self.sieve.clear();
             }
+            self.engine.tell_good_cookies_of(self.sieve.sources());
             self.overflow = match self.sieve.is_empty() {
                 true => None,
                 false => self.overflow.take().or_else(|| {
@@ -382,7 +383,7 @@ impl Shard {
                     };
                     let route = Route { socket: number as u64, local: datagram.local };
                     let client = Client { addr: datagram.from, transport: Transport::Udp, route };
-                    self.sieve.saw(datagram.from.ip());
+                    self.sieve.saw(datagram.from.ip(), datagram.data);
                     arrived.push(self.engine.read(client, datagram.data));
                 }
                 arrived.iter().for_each(|arrived| self.engine.fetch(arrived));

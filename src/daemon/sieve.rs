@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::meter::source_of;
-use crate::net::filter::{MOST, Thinned};
+use crate::net::filter::{MOST, SPARED, Thinned, cookie_end};
 
 /// Turned away so often a second, a source is thinned out.
 const LOUD: f64 = 20_000.0;
@@ -27,6 +27,8 @@ const DONE: f64 = 5_000.0;
 /// He has to be done for so long; whoever comes back is believed half as soon each time, down to the other.
 const PATIENCE: Duration = LOOK;
 const LONGEST_PATIENCE: Duration = Duration::from_secs(5);
+/// A cookie that was not shown for so long gives its place to another one.
+const UNUSED: Duration = Duration::from_secs(10);
 /// For so long it is known that he was there before.
 const MEMORY: Duration = Duration::from_secs(20);
 
@@ -37,13 +39,30 @@ pub struct Sieve {
     thinned: usize,
 }
 
+/// What packets end with, as the filter sees them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    /// No cookie.
+    Plain,
+    /// What looks like one.
+    Cookie,
+    /// One that is known to be good.
+    Spared,
+}
+
 /// What is kept of a source.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Kept {
-    /// The part of its packets that is let through; none is held back: 1.
-    part: f32,
-    /// How many of its packets were let through, and how many of those turned away, in how long.
-    seen: u32,
+    /// The parts of its packets that are let through, of those without a cookie and of those with one; none is held back: 1.
+    parts: [f32; 2],
+    /// The last octets of its good cookies, and for how long each was not shown.
+    spared: Vec<(u32, Duration)>,
+    /// Who has them asks too much as well: none is spared.
+    spares_nobody: bool,
+    /// How many of its packets were let through by what they end with, in this window and before it, and how many of those
+    /// turned away, in how long.
+    seen: [u32; 3],
+    seen_before: [u32; 3],
     turned: u32,
     looked: Duration,
     /// For how long it has been done, or free.
@@ -53,58 +72,124 @@ struct Kept {
 
 impl Kept {
     fn is_free(&self) -> bool {
-        self.part >= 1.0
+        self.parts == [1.0; 2]
+    }
+
+    fn saw(&mut self, packet: &[u8]) {
+        let end = match cookie_end(packet) {
+            None => End::Plain,
+            Some(end) if self.spared.iter().any(|(spared, _)| *spared == end) => End::Spared,
+            Some(_) => End::Cookie,
+        };
+        let seen = &mut self.seen[end as usize];
+        *seen = seen.saturating_add(1);
+    }
+
+    /// It has shown a good cookie that ends so; whether that changes anything.
+    fn spare(&mut self, end: u32) -> bool {
+        if self.spares_nobody {
+            return false;
+        }
+        if let Some((_, unused)) = self.spared.iter_mut().find(|(spared, _)| *spared == end) {
+            *unused = Duration::ZERO;
+            return false;
+        }
+        self.spared.sort_by_key(|(_, unused)| *unused);
+        if self.spared.len() >= SPARED && self.spared.pop_if(|(_, unused)| *unused >= UNUSED).is_none() {
+            return false;
+        }
+        self.spared.push((end, Duration::ZERO));
+        true
+    }
+
+    /// Lets less through of that of which most comes.
+    fn thin(&mut self, rate: f64) {
+        let [plain, cookies, spared] = self.seen;
+        let end = match plain >= cookies.max(spared) {
+            true => End::Plain,
+            false if cookies >= spared => End::Cookie,
+            false => End::Spared,
+        };
+        match end {
+            End::Spared => {
+                self.spares_nobody = true;
+                self.spared.clear();
+            }
+            End::Plain | End::Cookie => {
+                let part = &mut self.parts[end as usize];
+                *part = (*part * (THROUGH / rate) as f32).max(LEAST);
+            }
+        }
     }
 
     /// A window of `span` in which it was turned away `turned` times is over; whether that changes anything.
     fn look(&mut self, turned: u32, span: Duration) -> bool {
-        let before = self.part;
+        let before = (self.parts, self.spares_nobody);
         let rate = f64::from(turned) / span.as_secs_f64().max(1e-3);
         if rate > MORE {
-            self.part = (self.part * (THROUGH / rate) as f32).max(LEAST);
+            self.thin(rate);
         }
+        self.spared.iter_mut().for_each(|(_, unused)| *unused += span);
+        let seen = std::mem::take(&mut self.seen);
+        self.seen_before.iter_mut().zip(seen).for_each(|(all, seen)| *all = all.saturating_add(seen));
         self.turned = self.turned.saturating_add(turned);
         self.looked += span.min(LONGEST);
-        if self.looked < LOOK {
-            return self.part < before;
+        if self.looked >= LOOK {
+            self.judge(before.0);
         }
+        (self.parts, self.spares_nobody) != before
+    }
+
+    /// Whether it goes on, and has its share, by what passed with these parts let through.
+    fn judge(&mut self, parts: [f32; 2]) {
         let seconds = self.looked.as_secs_f64();
-        let (passed, turned) = (f64::from(self.seen) / seconds, f64::from(self.turned) / seconds);
-        if passed / f64::from(before) < DONE {
+        let [plain, cookies, spared] = self.seen_before.map(|seen| f64::from(seen) / seconds);
+        let sent = plain / f64::from(parts[0]) + cookies / f64::from(parts[1]) + spared;
+        if sent < DONE {
             self.quiet += self.looked;
             if self.quiet >= self.patience {
-                (self.part, self.quiet) = (1.0, Duration::ZERO);
+                (self.parts, self.quiet, self.spares_nobody) = ([1.0; 2], Duration::ZERO, false);
+                self.spared.clear();
             }
         } else {
             self.quiet = Duration::ZERO;
-            if turned < QUIET && passed * 2.0 <= THROUGH {
+            let has_room = f64::from(self.turned) / seconds < QUIET && (plain + cookies + spared) * 2.0 <= THROUGH;
+            if has_room {
                 // It goes on, and what is let through does not come to its share.
-                self.part = (self.part * 2.0).min(1.0);
+                self.parts = self.parts.map(|part| (part * 2.0).min(1.0));
             }
         }
-        (self.seen, self.turned, self.looked) = (0, 0, Duration::ZERO);
-        self.part != before
+        (self.seen_before, self.turned, self.looked) = ([0; 3], 0, Duration::ZERO);
     }
 }
 
 impl Sieve {
     /// A packet of a source was let through. Costs little as long as nobody is thinned out.
-    pub fn saw(&mut self, address: IpAddr) {
+    pub fn saw(&mut self, address: IpAddr, packet: &[u8]) {
         if self.thinned > 0
             && let Some(kept) = self.kept.get_mut(&source_of(address))
         {
-            kept.seen = kept.seen.saturating_add(1);
+            kept.saw(packet);
         }
     }
 
-    /// Takes how often each source was turned away within `span`; the filters that follow, if they changed.
-    pub fn sift(&mut self, turned: &[(IpAddr, u32)], span: Duration) -> Option<Vec<Thinned>> {
+    /// Those that are thinned out, of whom good cookies are to be told.
+    pub fn sources(&self) -> Vec<IpAddr> {
+        self.kept.iter().filter(|(_, kept)| !kept.is_free()).map(|(source, _)| *source).collect()
+    }
+
+    /// Takes how often each source was turned away within `span`, and what good cookies ended with; the filters that follow,
+    /// if they changed.
+    pub fn sift(&mut self, turned: &[(IpAddr, u32)], good: &[(IpAddr, u32)], span: Duration) -> Option<Vec<Thinned>> {
         let seconds = span.as_secs_f64().max(1e-3);
         let mut times: HashMap<IpAddr, u32> = HashMap::new();
         for (source, turned) in turned {
             *times.entry(*source).or_default() += turned;
         }
         let mut changed = false;
+        for (source, end) in good {
+            changed |= self.kept.get_mut(source).is_some_and(|kept| !kept.is_free() && kept.spare(*end));
+        }
         self.kept.retain(|source, kept| {
             if kept.is_free() {
                 kept.quiet += span;
@@ -121,13 +206,17 @@ impl Sieve {
             changed = true;
             self.thinned += 1;
             let again = self.kept.get(&source).map(|kept| (kept.patience * 2).min(LONGEST_PATIENCE));
-            let (looked, quiet, patience) = (Duration::ZERO, Duration::ZERO, again.unwrap_or(PATIENCE));
-            let part = (THROUGH / rate) as f32;
-            self.kept.insert(source, Kept { part, seen: 0, turned: 0, looked, quiet, patience });
+            // What its packets end with nobody has looked at yet: those with a cookie pass until then.
+            let parts = [(THROUGH / rate) as f32, 1.0];
+            self.kept.insert(source, Kept { parts, patience: again.unwrap_or(PATIENCE), ..Kept::default() });
         }
-        let held = || self.kept.iter().filter(|(_, kept)| !kept.is_free());
-        let thinned = || held().map(|(source, kept)| Thinned { source: *source, part: kept.part }).collect();
-        changed.then(thinned)
+        let thinned = |(source, kept): (&IpAddr, &Kept)| Thinned {
+            source: *source,
+            part: kept.parts[0],
+            cookies: kept.parts[1],
+            spared: kept.spared.iter().map(|(end, _)| *end).collect(),
+        };
+        changed.then(|| self.kept.iter().filter(|(_, kept)| !kept.is_free()).map(thinned).collect())
     }
 
     /// Thins out nobody any more; the filters that follow, if there was anybody.
@@ -148,6 +237,11 @@ mod tests {
     use super::*;
 
     const SPAN: Duration = Duration::from_millis(50);
+    const PLAIN: &[u8] = &[7; 40];
+
+    fn with_cookie(end: u32) -> Vec<u8> {
+        [PLAIN, &[0, 10, 0, 24], &[9; 20], &end.to_be_bytes()].concat()
+    }
 
     fn source(last: u8) -> IpAddr {
         IpAddr::from([192, 0, 2, last])
@@ -155,19 +249,19 @@ mod tests {
 
     /// One window, in which so many packets of a source came, of which `share` are served.
     fn window(sieve: &mut Sieve, source: IpAddr, count: u32, share: u32) -> Option<Vec<Thinned>> {
-        let part = sieve.kept.get(&source).map_or(1.0, |kept| kept.part);
+        let part = sieve.kept.get(&source).map_or(1.0, |kept| kept.parts[0]);
         let passed = (count as f32 * part) as u32;
-        (0..passed).for_each(|_| sieve.saw(source));
-        sieve.sift(&[(source, passed.saturating_sub(share))], SPAN)
+        (0..passed).for_each(|_| sieve.saw(source, PLAIN));
+        sieve.sift(&[(source, passed.saturating_sub(share))], &[], SPAN)
     }
 
     #[test]
     fn who_is_loud_is_thinned_out() {
         let mut sieve = Sieve::default();
-        assert_eq!(sieve.sift(&[(source(1), 900)], SPAN), None, "18,000 a second are the door's business");
+        assert_eq!(sieve.sift(&[(source(1), 900)], &[], SPAN), None, "18,000 a second are the door's business");
         // 400,000 a second: one in fifty passes.
-        let thinned = sieve.sift(&[(source(1), 900), (source(2), 20_000)], SPAN).expect("a filter");
-        assert_eq!(thinned, [Thinned { source: source(2), part: 0.02 }]);
+        let thinned = sieve.sift(&[(source(1), 900), (source(2), 20_000)], &[], SPAN).expect("a filter");
+        assert_eq!(thinned, [Thinned { source: source(2), part: 0.02, cookies: 1.0, spared: Vec::new() }]);
         for _ in 0..20 {
             assert_eq!(window(&mut sieve, source(2), 20_000, 50), None, "still the same");
         }
@@ -178,11 +272,11 @@ mod tests {
     #[test]
     fn who_stopped_comes_back_at_once_whatever_others_do() {
         let mut sieve = Sieve::default();
-        sieve.sift(&[(source(1), 20_000), (source(2), 100_000)], SPAN).expect("a filter");
+        sieve.sift(&[(source(1), 20_000), (source(2), 100_000)], &[], SPAN).expect("a filter");
         let back = (1..200).find(|_| {
             // The other goes on, and the kernel drops some two million packets a second of it.
-            (0..500).for_each(|_| sieve.saw(source(2)));
-            let thinned = sieve.sift(&[(source(2), 400)], SPAN);
+            (0..500).for_each(|_| sieve.saw(source(2), PLAIN));
+            let thinned = sieve.sift(&[(source(2), 400)], &[], SPAN);
             thinned.is_some_and(|thinned| thinned.iter().all(|thinned| thinned.source == source(2)))
         });
         assert!(back.is_some_and(|windows| SPAN * windows <= Duration::from_millis(300)), "{back:?} windows");
@@ -192,7 +286,7 @@ mod tests {
     #[test]
     fn who_asks_like_others_again_comes_back_too() {
         let mut sieve = Sieve::default();
-        sieve.sift(&[(source(1), 20_000)], SPAN).expect("a filter");
+        sieve.sift(&[(source(1), 20_000)], &[], SPAN).expect("a filter");
         let back = (1..200).find(|_| window(&mut sieve, source(1), 50, 50).is_some());
         assert!(back.is_some_and(|windows| SPAN * windows <= Duration::from_millis(300)), "{back:?} windows");
         assert!(sieve.is_empty());
@@ -203,33 +297,70 @@ mod tests {
         let mut sieve = Sieve::default();
         let pauses: Vec<Duration> = (0..8)
             .map(|_| {
-                sieve.sift(&[(source(1), 20_000)], SPAN).expect("a filter");
-                let back = (1..200).find(|_| sieve.sift(&[], SPAN).is_some());
+                sieve.sift(&[(source(1), 20_000)], &[], SPAN).expect("a filter");
+                let back = (1..200).find(|_| sieve.sift(&[], &[], SPAN).is_some());
                 SPAN * back.expect("it comes back")
             })
             .collect();
         assert!(pauses[0] <= Duration::from_millis(200) && pauses[7] >= Duration::from_secs(5), "{pauses:?}");
-        (0..500).for_each(|_| assert_eq!(sieve.sift(&[], SPAN), None));
+        (0..500).for_each(|_| assert_eq!(sieve.sift(&[], &[], SPAN), None));
         assert!(sieve.kept.is_empty(), "and then it is forgotten");
     }
 
     #[test]
     fn a_flood_that_the_kernel_holds_back_is_not_let_in_to_see_whether_it_goes_on() {
         let mut sieve = Sieve::default();
-        sieve.sift(&[(source(1), 20_000)], SPAN).expect("a filter");
+        sieve.sift(&[(source(1), 20_000)], &[], SPAN).expect("a filter");
         for _ in 0..20 * 60 {
             // 300,000 a second, of which 4,000 are its share.
             window(&mut sieve, source(1), 15_000, 200);
-            let part = sieve.kept[&source(1)].part;
+            let part = sieve.kept[&source(1)].parts[0];
             assert!((0.0134..0.04).contains(&part), "{part}: it has its share, and hardly more");
         }
+    }
+
+    #[test]
+    fn who_invents_cookies_is_thinned_out_and_who_has_good_ones_is_not() {
+        let mut sieve = Sieve::default();
+        sieve.sift(&[(source(1), 20_000)], &[], SPAN).expect("a filter");
+        // All of them end with what looks like a cookie; a customer at the same address has a good one.
+        let pass = |sieve: &mut Sieve, turned: u32| {
+            (0..20_000).for_each(|number| sieve.saw(source(1), &with_cookie(number)));
+            sieve.saw(source(1), &with_cookie(0xcafe_cafe));
+            sieve.sift(&[(source(1), turned)], &[(source(1), 0xcafe_cafe)], SPAN).expect("a filter").remove(0)
+        };
+        let first = pass(&mut sieve, 20_000);
+        assert!((first.cookies - 0.02).abs() < 1e-4, "{first:?}");
+        assert_eq!(first.spared, [0xcafe_cafe]);
+        // Now he asks too much as well, with that one.
+        (0..20_000).for_each(|_| sieve.saw(source(1), &with_cookie(0xcafe_cafe)));
+        let then = sieve.sift(&[(source(1), 19_000)], &[(source(1), 0xcafe_cafe)], SPAN).expect("a filter").remove(0);
+        assert!(then.spared.is_empty(), "{then:?}");
+        assert!(pass(&mut sieve, 2_000).spared.is_empty());
+    }
+
+    #[test]
+    fn so_many_cookies_are_spared_and_those_that_are_used_stay() {
+        let mut sieve = Sieve::default();
+        sieve.sift(&[(source(1), 20_000)], &[], SPAN).expect("a filter");
+        let good = |ends: std::ops::Range<u32>| ends.map(|end| (source(1), end)).collect::<Vec<_>>();
+        let spared = |sieve: &mut Sieve, ends| {
+            (0..500).for_each(|_| sieve.saw(source(1), PLAIN));
+            sieve.sift(&[(source(1), 500)], &good(ends), SPAN);
+            let mut spared: Vec<u32> = sieve.kept[&source(1)].spared.iter().map(|(end, _)| *end).collect();
+            spared.sort_unstable();
+            spared
+        };
+        assert_eq!(spared(&mut sieve, 0..40), (0..16).collect::<Vec<_>>());
+        (0..300).for_each(|_| drop(spared(&mut sieve, 4..16)));
+        assert_eq!(spared(&mut sieve, 100..110), (4..16).chain(100..104).collect::<Vec<_>>());
     }
 
     #[test]
     fn there_is_room_for_so_many_and_the_loudest_have_it() {
         let mut sieve = Sieve::default();
         let turned: Vec<_> = (0..200).map(|last| (source(last), 2_000 + u32::from(last))).collect();
-        let thinned = sieve.sift(&turned, SPAN).expect("a filter");
+        let thinned = sieve.sift(&turned, &[], SPAN).expect("a filter");
         assert_eq!(thinned.len(), MOST);
         assert!(thinned.iter().all(|thinned| thinned.source >= source(200 - 32)));
     }

@@ -242,6 +242,16 @@ impl Engine {
         self.door.take_loud()
     }
 
+    /// What the good cookies ended with that such sources have shown since the last call: those of whom they are to be told.
+    pub fn take_good_cookies(&mut self) -> Vec<(IpAddr, u32)> {
+        self.door.good_cookies().take()
+    }
+
+    /// Of whom they are to be told from now on, as [`take_loud`](Self::take_loud) names them.
+    pub fn tell_good_cookies_of(&mut self, sources: Vec<IpAddr>) {
+        self.door.good_cookies().watch(sources);
+    }
+
     /// Whether the policy lets the kernel thin out such sources: it carries out what is decided here, and where that only
     /// observes there is nothing to carry out.
     pub fn may_filter(&self) -> bool {
@@ -580,6 +590,29 @@ mod tests {
         assert_eq!(loud(Mode::Enforce, Mode::Observe), (one, true), "never for being a stranger");
         assert_eq!(loud(Mode::Observe, Mode::Enforce), (Vec::new(), false));
         assert_eq!(loud(Mode::Off, Mode::Enforce), (Vec::new(), false));
+    }
+
+    #[test]
+    fn good_cookies_of_whom_the_kernel_thins_out_are_told() {
+        let mut engine = engine(|_| {});
+        let (one, other) = (client(1, Transport::Udp), client(2, Transport::Udp));
+        let cookie = |engine: &mut Engine, asker| {
+            let answer = ask(engine, asker, &query(HERE, Some(b"clientck"))).expect("an answer");
+            let at = answer.windows(8).position(|window| window == b"clientck").expect("a cookie");
+            answer[at..at + 24].to_vec()
+        };
+        let (good, bad) = (cookie(&mut engine, one), [&b"clientck"[..], &[1, 0, 0, 0], &[9; 12]].concat());
+        ask(&mut engine, one, &query(HERE, Some(&good)));
+        assert_eq!(engine.take_good_cookies(), [], "nobody asks for them");
+        engine.tell_good_cookies_of(vec![one.addr.ip()]);
+        for _ in 0..3 {
+            ask(&mut engine, one, &query(HERE, Some(&good)));
+            ask(&mut engine, one, &query(HERE, Some(&bad)));
+            ask(&mut engine, other, &query(HERE, Some(&good)));
+        }
+        let end = good.last_chunk().map(|end| u32::from_be_bytes(*end)).expect("24 octets");
+        assert_eq!(engine.take_good_cookies(), [(one.addr.ip(), end)]);
+        assert_eq!(engine.take_good_cookies(), []);
     }
 
     #[test]

@@ -8,13 +8,27 @@ use std::os::fd::AsRawFd;
 /// Sources in one filter at most: jumps in the program reach no further, and each costs every packet a comparison.
 pub const MOST: usize = 32;
 
+/// Cookies of one source that pass in any case, at most: each is a comparison for what else ends with one.
+pub const SPARED: usize = 16;
+
 /// A source, and which part of its packets passes.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Thinned {
     /// An IPv4 address, or an IPv6 one that stands for its /64.
     pub source: IpAddr,
-    /// 0 to 1.
+    /// Of those without a cookie, 0 to 1.
     pub part: f32,
+    /// Of those that end with what looks like one.
+    pub cookies: f32,
+    /// The last octets of cookies that are known to be good: all that end with those pass.
+    pub spared: Vec<u32>,
+}
+
+/// The last octets of a packet that ends with a full cookie (RFC 9018), by which the filter knows it.
+pub fn cookie_end(packet: &[u8]) -> Option<u32> {
+    let (option, end) = (packet.last_chunk::<{ COOKIE_OCTETS as usize }>()?, packet.last_chunk()?);
+    let head = option.first_chunk().map(|head| u32::from_be_bytes(*head));
+    (head == Some(COOKIE)).then(|| u32::from_be_bytes(*end))
 }
 
 /// Thins out the sources of `socket`'s family among `thinned`, and no others any more.
@@ -72,47 +86,60 @@ fn step(code: u16, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
     libc::sock_filter { code, jt, jf, k }
 }
 
-/// Lets a query pass that ends with a full cookie, whoever sent it: nobody is to lose what he has proven because somebody
-/// else asks in his name. Whether the cookie is good is seen later.
-fn with_cookie() -> [libc::sock_filter; 7] {
-    [
+/// What becomes of a packet of a source: a part passes, of those with a cookie another part, and all whose cookie is known to
+/// be good, so that nobody loses what he has proven because somebody else asks in his name.
+fn decide(thinned: &Thinned) -> Vec<libc::sock_filter> {
+    let passes = |part: f32| (f64::from(part.clamp(0.0, 1.0)) * f64::from(u32::MAX)) as u32;
+    let draw = |part: f32| {
+        let drawn = [step(LOAD, RANDOM, 0, 0), step(GREATER, passes(part), 0, 1)];
+        drawn.into_iter().chain([step(RETURN, 0, 0, 0), step(RETURN, u32::MAX, 0, 0)])
+    };
+    let spared = &thinned.spared[..thinned.spared.len().min(SPARED)];
+    let mut cookie = vec![step(LOAD_AT_X, COOKIE_OCTETS - 4, 0, 0)];
+    for end in spared {
+        cookie.extend([step(EQUAL, *end, 0, 1), step(RETURN, u32::MAX, 0, 0)]);
+    }
+    cookie.extend(draw(thinned.cookies));
+    // At most 1 + 2 × 16 + 4.
+    let over = cookie.len() as u8;
+    let mut steps = vec![
         step(LENGTH, 0, 0, 0),
-        step(AT_LEAST, COOKIE_OCTETS, 0, 5),
+        step(AT_LEAST, COOKIE_OCTETS, 0, over + 4),
         step(LESS, COOKIE_OCTETS, 0, 0),
         step(INTO_X, 0, 0, 0),
         step(LOAD_AT_X, 0, 0, 0),
-        step(EQUAL, COOKIE, 0, 1),
-        step(RETURN, u32::MAX, 0, 0),
-    ]
+        step(EQUAL, COOKIE, 0, over),
+    ];
+    steps.extend(cookie);
+    steps.extend(draw(thinned.part));
+    steps
 }
 
-/// Compares the source with one after the other; where it is one of them, a random number decides.
+/// Compares the source with one after the other; where it is one of them, it is decided on there.
 fn program(ipv6: bool, thinned: &[Thinned]) -> Vec<libc::sock_filter> {
     let mut steps = Vec::new();
     let ours = thinned.iter().filter(|thinned| thinned.source.is_ipv6() == ipv6).take(MOST);
-    for Thinned { source, part } in ours {
-        let passes = (f64::from(part.clamp(0.0, 1.0)) * f64::from(u32::MAX)) as u32;
-        match source {
+    for thinned in ours {
+        let decided = decide(thinned);
+        // At most 6 + 37 + 4, and two more.
+        let over = decided.len() as u8;
+        match thinned.source {
             IpAddr::V4(v4) => {
                 steps.push(step(LOAD, NETWORK.wrapping_add(12), 0, 0));
-                steps.push(step(EQUAL, u32::from(*v4), 0, 4));
+                steps.push(step(EQUAL, u32::from(v4), 0, over));
             }
             IpAddr::V6(v6) => {
-                let network = (u128::from(*v6) >> 64) as u64;
+                let network = (u128::from(v6) >> 64) as u64;
                 steps.push(step(LOAD, NETWORK.wrapping_add(8), 0, 0));
-                steps.push(step(EQUAL, (network >> 32) as u32, 0, 6));
+                steps.push(step(EQUAL, (network >> 32) as u32, 0, over + 2));
                 steps.push(step(LOAD, NETWORK.wrapping_add(12), 0, 0));
-                steps.push(step(EQUAL, network as u32, 0, 4));
+                steps.push(step(EQUAL, network as u32, 0, over));
             }
         }
-        steps.push(step(LOAD, RANDOM, 0, 0));
-        steps.push(step(GREATER, passes, 0, 1));
-        steps.push(step(RETURN, 0, 0, 0));
-        steps.push(step(RETURN, u32::MAX, 0, 0));
+        steps.extend(decided);
     }
     if !steps.is_empty() {
         steps.push(step(RETURN, u32::MAX, 0, 0));
-        steps.splice(0..0, with_cookie());
     }
     steps
 }
@@ -137,12 +164,16 @@ mod tests {
         arrived
     }
 
+    fn thinned(source: IpAddr, part: f32) -> Thinned {
+        Thinned { source, part, cookies: 1.0, spared: Vec::new() }
+    }
+
     #[test]
     fn sources_are_thinned_out_and_others_pass() {
         let listener = udp_listener(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), false).expect("a port");
         let source = |last| IpAddr::from([127, 9, 0, last]);
         let filters: Vec<Thinned> =
-            (0..=255u8).map(|last| Thinned { source: source(last), part: if last == 7 { 0.5 } else { 0.0 } }).collect();
+            (0..=255u8).map(|last| thinned(source(last), if last == 7 { 0.5 } else { 0.0 })).collect();
         thin_out(&listener, &filters[..8]).expect("attached");
         assert_eq!(arrive(&listener, source(3), 200), 0);
         let half = arrive(&listener, source(7), 1000);
@@ -160,7 +191,7 @@ mod tests {
     fn a_query_that_ends_with_a_cookie_passes_and_short_ones_are_treated_like_all() {
         let listener = udp_listener(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), false).expect("a port");
         let source = IpAddr::from([127, 9, 0, 3]);
-        thin_out(&listener, &[Thinned { source, part: 0.0 }]).expect("attached");
+        thin_out(&listener, &[thinned(source, 0.0)]).expect("attached");
         let target = listener.local_addr().expect("bound");
         let arrives = |from: IpAddr, packet: &[u8]| {
             UdpSocket::bind((from, 0)).expect("an address of this machine").send_to(packet, target).expect("sent");
@@ -176,15 +207,45 @@ mod tests {
     }
 
     #[test]
+    fn what_only_looks_like_a_cookie_is_thinned_out_and_good_cookies_pass() {
+        let listener = udp_listener(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), false).expect("a port");
+        let source = IpAddr::from([127, 9, 0, 5]);
+        let target = listener.local_addr().expect("bound");
+        let sender = UdpSocket::bind((source, 0)).expect("an address of this machine");
+        let arrives = |packet: &[u8]| {
+            sender.send_to(packet, target).expect("sent");
+            listener.recv(&mut [0; 128]).is_ok()
+        };
+        let query = |end: u32| [&[7; 40][..], &[0, 10, 0, 24], &[9; 20], &end.to_be_bytes()].concat();
+        for count in [0, 1, SPARED, 2 * SPARED] {
+            let spared: Vec<u32> = (0..count as u32).map(|end| 0xcafe_0000 | end).collect();
+            let ours = Thinned { cookies: 0.0, spared: spared.clone(), ..thinned(source, 0.5) };
+            // Sources beyond it are reached, with as many steps before them as there may be.
+            let before = (0..20).map(|last| Thinned { source: IpAddr::from([10, 0, 0, last]), ..ours.clone() });
+            let all: Vec<Thinned> = before.chain([ours.clone()]).collect();
+            thin_out(&listener, &all).expect("attached");
+            assert!((0..50).all(|_| !arrives(&query(7))), "{count} are good");
+            for (place, end) in spared.iter().enumerate() {
+                assert_eq!(cookie_end(&query(*end)), Some(*end));
+                assert_eq!(arrives(&query(*end)), place < SPARED, "number {place} of {count}");
+            }
+            let plain = (0..400).filter(|_| arrives(b"a packet")).count();
+            assert!((130..270).contains(&plain), "{plain} of 400 without a cookie");
+        }
+        assert_eq!(cookie_end(&[0, 10, 0, 24]), None);
+        assert_eq!(cookie_end(&[7; 40]), None);
+    }
+
+    #[test]
     fn an_ipv6_source_stands_for_its_64() {
         let Ok(listener) = udp_listener("[::1]:0".parse().expect("an address"), false) else {
             return; // no IPv6 on this machine
         };
         let loopback = "::1".parse().expect("an address");
-        let other = Thinned { source: "2001:db8::".parse().expect("an address"), part: 0.0 };
-        thin_out(&listener, &[other]).expect("attached");
+        let other = thinned("2001:db8::".parse().expect("an address"), 0.0);
+        thin_out(&listener, std::slice::from_ref(&other)).expect("attached");
         assert_eq!(arrive(&listener, loopback, 20), 20);
-        let same = Thinned { source: "::".parse().expect("an address"), part: 0.0 };
+        let same = thinned("::".parse().expect("an address"), 0.0);
         thin_out(&listener, &[other, same]).expect("attached");
         assert_eq!(arrive(&listener, loopback, 20), 0);
     }

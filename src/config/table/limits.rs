@@ -407,7 +407,7 @@ pub static LIMITS: [Setting<Settings>; 36] = [
         default: None,
         required: false,
         doc: "Have the kernel drop most packets of sources that are turned away more than 20,000 times a second, before \
-              they are queued. They keep their share, and queries with a DNS cookie pass. It is no limit of its own but carries out \
+              they are queued. They keep their share, and queries with a DNS cookie that was found good pass. It is no limit of its own but carries out \
               what clients decides: where that is \"observe\" or \"off\", the kernel drops nothing for it. Where the system \
               cannot, nothing is lost but time.",
         reason: "A packet that is read to be refused costs almost as much as one that is answered.",
