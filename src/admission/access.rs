@@ -38,7 +38,7 @@ impl Ranges {
                 cuts6.extend(u128::from(net.broadcast()).checked_add(1));
             }
         };
-        for prefix in allow.iter().copied().map(canonical) {
+        for prefix in allow.iter().copied().map(canonical_prefix) {
             cut(prefix);
             match prefix {
                 IpNet::V4(net) => allow4.insert(net),
@@ -46,7 +46,7 @@ impl Ranges {
             };
         }
         for (number, prefixes) in (0u16..).zip(classes) {
-            for prefix in prefixes.iter().copied().map(canonical) {
+            for prefix in prefixes.iter().copied().map(canonical_prefix) {
                 cut(prefix);
                 match prefix {
                     IpNet::V4(net) => class4.entry(net).or_insert(number),
@@ -98,7 +98,7 @@ fn ranges<T: Ord>(mut cuts: Vec<T>, standing: impl Fn(&T) -> Standing) -> (Box<[
 }
 
 /// A prefix within `::ffff:0:0/96` as the IPv4 prefix that it means; others without host bits.
-fn canonical(prefix: IpNet) -> IpNet {
+pub fn canonical_prefix(prefix: IpNet) -> IpNet {
     if let IpNet::V6(v6) = prefix
         && let (Some(address), Some(length)) = (v6.addr().to_ipv4_mapped(), v6.prefix_len().checked_sub(96))
         && let Ok(v4) = Ipv4Net::new(address, length)

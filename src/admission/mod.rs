@@ -22,6 +22,7 @@ mod tests;
 mod trial;
 mod zones;
 
+pub use access::canonical_prefix;
 pub use books::{Account, Books, Sizes};
 pub use decisions::{Action, Decision, Decisions};
 pub use door::{

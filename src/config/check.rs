@@ -2,6 +2,8 @@
 
 mod levels;
 mod limits;
+mod open;
+mod order;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,6 +13,7 @@ use std::path::Path;
 use super::read::{Reading, Written};
 use super::report::{Code, Problem, Report, Severity, Source};
 use super::{Settings, anchors, units, zonefile};
+use crate::admission::canonical_prefix;
 use crate::local;
 use crate::wire::{Name, Rtype};
 
@@ -27,6 +30,8 @@ pub fn finish(mut reading: Reading, base: &Path) -> (Settings, Report) {
     records(&mut reading);
     access(&mut reading);
     limits::check(&mut reading, base);
+    open::check(&mut reading);
+    order::check(&mut reading);
     levels::check(&mut reading);
     sizes(&mut reading);
     root_hints(&mut reading, base);
@@ -225,20 +230,17 @@ fn access(reading: &mut Reading) {
         return;
     }
     let place = reading.sound("access.allow").map(|written| (written.value.clone(), written.items.clone()));
-    let problem = if let Some(open) = allow.iter().position(|net| net.prefix_len() == 0) {
+    let problem = if open::is_world(allow.iter().copied()) {
         let problem = Problem::warning("everybody may ask: an open resolver is used to flood others (RFC 5358)")
             .help("name the prefixes of your own clients");
-        match place.and_then(|(_, items)| items.get(open).cloned()) {
-            Some(item) => problem.at(item, "the whole Internet"),
-            None => problem,
-        }
+        open::show(problem, open::listed(reading, "access.allow", allow), open::WORLD)
     } else if allow.is_empty() {
         let problem = Problem::warning("nobody may ask: every client gets REFUSED");
         match place {
             Some((value, _)) => problem.at(value, "no prefix"),
             None => problem,
         }
-    } else if allow.iter().all(|net| net.addr().is_loopback()) {
+    } else if allow.iter().all(|net| canonical_prefix(*net).addr().is_loopback()) {
         let problem =
             Problem::warning(format!("only this machine may ask, although {} is listened on", listen[outside]))
                 .help("add the prefixes of your clients to [access] allow");

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use super::super::report::{Code, Problem, Source};
 use super::super::{reason, units};
 use super::{Reading, between, read_file};
-use crate::admission::{Mode, SuffixRules, cookie};
+use crate::admission::{Mode, SuffixRules, canonical_prefix, cookie};
 
 /// A secrets file has a handful of lines; more is something else.
 const SECRETS_LIMIT: u64 = 1 << 16;
@@ -22,7 +22,6 @@ pub fn check(reading: &mut Reading, base: &Path) {
     affordable(reading);
     cookies(reading);
     classes(reading);
-    open_to_the_world(reading);
     secrets(reading, base);
     suffixes(reading, base);
     if let Some(path) = &mut reading.settings.control_socket {
@@ -129,7 +128,7 @@ fn classes(reading: &mut Reading) {
     let mut problems = Vec::new();
     let mut names: BTreeMap<String, Range<usize>> = BTreeMap::new();
     let mut prefixes: BTreeMap<IpNet, Range<usize>> = BTreeMap::new();
-    let allow: Vec<IpNet> = reading.settings.engine.access.allow.iter().map(IpNet::trunc).collect();
+    let allow: Vec<IpNet> = reading.settings.engine.access.allow.iter().copied().map(canonical_prefix).collect();
     for (index, class) in reading.settings.engine.access.classes.iter().enumerate() {
         if let Some(name) = reading.sound(&format!("client_class[{index}].name")) {
             match names.get(&class.name) {
@@ -145,7 +144,7 @@ fn classes(reading: &mut Reading) {
             }
         }
         let Some(written) = reading.sound(&format!("client_class[{index}].prefixes")) else { continue };
-        for (prefix, place) in class.prefixes.iter().map(IpNet::trunc).zip(&written.items) {
+        for (prefix, place) in class.prefixes.iter().copied().map(canonical_prefix).zip(&written.items) {
             if let Some(first) = prefixes.get(&prefix) {
                 problems.push(
                     Problem::error(Code::Conflict, format!("`{prefix}` is in two classes, or twice in one"))
@@ -168,30 +167,24 @@ fn classes(reading: &mut Reading) {
             }
         }
     }
+    problems.extend(exempt_twice(reading, &prefixes));
     reading.report.problems.append(&mut problems);
 }
 
-fn open_to_the_world(reading: &mut Reading) {
-    const KEYS: [&str; 2] = ["limits.clients", "access.allow"];
-    let access = &reading.settings.engine.access;
-    let Some(open) = access.allow.iter().position(|net| net.prefix_len() == 0) else { return };
-    let limits = &access.limits;
-    let exempt = limits.exempt.iter().any(|net| net.prefix_len() == 0);
-    let key = match (limits.clients, limits.rations) {
-        _ if exempt => "limits.exempt",
-        (Mode::Off, _) => KEYS[0],
-        (_, Mode::Off) => "limits.rations",
-        _ => return,
+/// What is exempt and in a class as well is what the class says.
+fn exempt_twice(reading: &Reading, classes: &BTreeMap<IpNet, Range<usize>>) -> Vec<Problem> {
+    const KEY: &str = "limits.exempt";
+    let Some(written) = reading.sound(KEY) else { return Vec::new() };
+    let exempt = reading.settings.engine.access.limits.exempt.iter().copied().map(canonical_prefix);
+    let twice = exempt.zip(&written.items).filter_map(|(prefix, place)| Some((prefix, place, classes.get(&prefix)?)));
+    let problem = |(prefix, place, class): (IpNet, &Range<usize>, &Range<usize>)| {
+        Problem::error(Code::Conflict, format!("`{prefix}` is exempt, and in a class, which decides"))
+            .at(place.clone(), "means nothing")
+            .at(class.clone(), "because of this")
+            .help("leave it in one of them; a class may have exempt = true")
+            .about(KEY)
     };
-    let Some(off) = reading.sound(key).map(|written| written.value.clone()) else { return };
-    let mut problem = Problem::error(Code::Conflict, "everybody may ask, and nothing limits them")
-        .at(off, "switched off here")
-        .help("leave the limit on, or name the prefixes of your own clients")
-        .about(key);
-    if let Some(place) = reading.sound(KEYS[1]).and_then(|written| written.items.get(open).cloned()) {
-        problem = problem.at(place, "the whole Internet");
-    }
-    reading.say(problem);
+    twice.map(problem).collect()
 }
 
 fn secrets(reading: &mut Reading, base: &Path) {
@@ -379,6 +372,8 @@ exempt = true
         let class =
             |name: &str, prefix: &str| format!("[[client_class]]\nname = \"{name}\"\nprefixes = [\"{prefix}\"]\n");
         let twice = class("a", "127.1.0.0/16") + &class("b", "127.1.0.0/16");
+        let mapped = class("a", "127.1.0.0/16") + &class("b", "::ffff:127.1.0.0/112");
+        let exempt = format!("[limits]\nexempt = [\"127.1.0.0/16\"]\n{}", class("a", "127.1.0.0/16"));
         let called = class("a", "127.1.0.0/16") + &class("a", "127.2.0.0/16");
         for (text, parts) in [
             (
@@ -414,6 +409,8 @@ exempt = true
             ("[limits]\nprefixes_v6 = []", &["expected 1 to 8"]),
             ("[limits]\nclients = \"maybe\"", &["expected \"enforce\", \"observe\", \"off\""]),
             (&twice, &["in two classes", "6 | prefixes", "3 | prefixes"]),
+            (&mapped, &["`127.1.0.0/16` is in two classes", "6 | prefixes", "3 | prefixes"]),
+            (&exempt, &["`127.1.0.0/16` is exempt, and in a class", "2 | exempt", "5 | prefixes"]),
             (&called, &["two classes are called `a`", "5 | name", "2 | name"]),
             (&class("a b", "127.1.0.0/16"), &["letters, digits, hyphens"]),
             (&class("a", "192.0.2.0/24"), &["nobody in `192.0.2.0/24` may ask"]),
