@@ -1,6 +1,7 @@
 //! One shard's door: from who asks to what is done about it, the cheapest question first.
 
 mod acquaintance;
+mod cookies;
 mod crowds;
 mod flood;
 mod good;
@@ -244,6 +245,8 @@ struct Shown {
     valid: bool,
     /// A cookie with a server part was there.
     full: bool,
+    /// Octets by which the cookie that goes back is longer than what was shown.
+    excess: usize,
     reply: CookieReply,
 }
 
@@ -412,7 +415,7 @@ impl Door {
         // A cookie that is none is a malformed query, whatever is required (RFC 7873 §5.2.2).
         if class.require_cookie != Mode::Off && !admitted.proven && shown.reply != CookieReply::Malformed {
             if class.require_cookie == Mode::Enforce {
-                let slip = if shown.reply == CookieReply::None { Slip::Truncated } else { Slip::BadCookie };
+                let slip = self.ask_for_cookie(now.mono, &admitted, asking.name, &shown);
                 return (self.prove(now.mono, &admitted, asking.name, slip, Reason::CookieRequired), shown.reply);
             }
             self.observe(now.mono, &admitted, asking.name, Reason::CookieRequired);
@@ -427,7 +430,7 @@ impl Door {
             }
             Err(reason) => reason,
         };
-        let slip = if shown.full { Slip::BadCookie } else { Slip::Truncated };
+        let slip = if shown.full && shown.excess == 0 { Slip::BadCookie } else { Slip::Truncated };
         let turned = match admitted.asked {
             true => self.slip(now.mono, &admitted, asking.name, slip, turned),
             false => self.turn_away(now.mono, &admitted, asking.name, slip, turned),
@@ -455,7 +458,7 @@ impl Door {
     }
 
     fn shown(&mut self, now: Now, address: IpAddr, option: Option<&[u8]>) -> Shown {
-        let none = Shown { valid: false, full: false, reply: CookieReply::None };
+        let none = Shown { valid: false, full: false, excess: 0, reply: CookieReply::None };
         let (Some(option), Some(secrets)) = (option, &self.cookies) else { return none };
         let check = secrets.check(option, address, now.unix);
         if check == Check::Malformed {
@@ -469,7 +472,7 @@ impl Door {
         let valid = matches!(check, Check::Valid | Check::Renew);
         self.tally.cookies += u64::from(valid);
         self.tally.bad_cookies += u64::from(check == Check::Bad);
-        Shown { valid, full: check != Check::ClientOnly, reply }
+        Shown { valid, full: check != Check::ClientOnly, excess: cookie::FULL.saturating_sub(option.len()), reply }
     }
 
     /// Takes one answer out of the accounts of an address and its prefixes; `Err` if it has to be turned away.

@@ -265,3 +265,47 @@ fn who_floods_from_all_addresses_of_his_ipv6_network_is_loud() {
     let times: Vec<u32> = taken.iter().filter(|(source, _)| *source == loud).map(|(_, times)| *times).collect();
     assert!(times.len() == 1 && times[0] > 10_000, "{times:?} of {} places", taken.len());
 }
+
+#[test]
+fn who_is_told_to_show_a_cookie_is_sent_no_more_than_his_ration() {
+    let strict = |prefix: &str| {
+        let mut policy = policy(&[prefix]);
+        policy.classes = vec![ClientClass {
+            name: "strict".to_owned(),
+            prefixes: vec![prefix.parse().expect("a prefix")],
+            require_cookie: Mode::Enforce,
+            ..ClientClass::default()
+        }];
+        policy
+    };
+    // BADCOOKIE has so many octets more than a question with a client's part, or with a short cookie of another server.
+    for (shown, excess) in [(&b"clientck"[..], 16), (b"clientckserverck", 8)] {
+        for (one_network, limit) in [(false, Limits::default().stranger_ration), (true, Limits::default().ration)] {
+            let mut door = Door::new(&strict("10.0.0.0/8"));
+            let mut sent = 0;
+            for number in 0..200_000u32 {
+                let address = IpAddr::from((0x0a00_0000 | if one_network { number % 8 } else { number }).to_be_bytes());
+                if one_network && number < 8 {
+                    // They were served before, by TCP.
+                    door.accept(START, address, Level::Open);
+                }
+                let now = START + Duration::from_micros(u64::from(number) * 5);
+                let asking = Asking { cookie: Some(shown), ..plain(address) };
+                match door.judge(at(now), &asking).0 {
+                    Verdict::Turned(Turned::Slip(Slip::BadCookie, Reason::CookieRequired)) => sent += excess,
+                    Verdict::Turned(Turned::Slip(Slip::Truncated, Reason::CookieRequired)) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+            // A second's worth at once, and what a second more brings; one in four is charged for all up to half of it.
+            assert!(sent > limit && sent < limit * 9 / 4, "{sent} octets beyond what came, of a ration of {limit}");
+        }
+    }
+    // Whoever has a whole one, which is no longer ours, hears so always.
+    let mut door = Door::new(&strict("10.0.0.0/8"));
+    let old = Asking { cookie: Some(&[7; 24]), ..plain(ip("10.0.0.1")) };
+    let told = (0..100_000).filter(|_| {
+        door.judge(at(START), &old).0 == Verdict::Turned(Turned::Slip(Slip::BadCookie, Reason::CookieRequired))
+    });
+    assert_eq!(told.count(), 100_000);
+}

@@ -484,7 +484,7 @@ pub static CLIENT_CLASS: [Setting<ClientClass>; 5] = [
         default: None,
         required: false,
         doc: "Whether by UDP only what comes with a valid DNS cookie is answered: others get BADCOOKIE, or TC=1 where they \
-              have none. enforce, observe or off, as with clients; it holds without pressure too.",
+              have none or the ration is used up. enforce, observe or off, as with clients; it holds without pressure too.",
         reason: "Off: few stub resolvers send cookies, and those without have to go by TCP. \"observe\" tells how many.",
         example: r#""observe""#,
     },
