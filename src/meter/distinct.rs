@@ -33,7 +33,7 @@ const WORTH_KEEPING: u32 = 8;
 const KEPT_FOR: u32 = 15;
 
 /// Estimates of distinct counts for a fixed number of keys, within 15 % (one standard deviation). A key that is noted
-/// takes the place of the one of four that has been silent longest or has shown least.
+/// takes the place of the one of four that has shown least lately, and of several the one that has been silent longest.
 pub struct Distinct {
     entries: Slab<Entry>,
     span: Duration,
@@ -145,7 +145,8 @@ impl Distinct {
                 }
                 return entry;
             }
-            let worth = (head & 0xffff_ffff) << 32 | entry.counts.load(Ordering::Relaxed) & 0xffff_ffff;
+            // What counts still, whenever it was shown: at the beginning of a span everybody's is that of the one before.
+            let worth = u64::from(entry.shown(epoch)) << 32 | head & 0xffff_ffff;
             if worth < weakest.1 {
                 weakest = (entry, worth);
             }
@@ -313,5 +314,23 @@ mod tests {
         (0..1000).for_each(|item| distinct.note(key, secret.octets(0, &u32::to_le_bytes(item)), now));
         (0..100_000u64).for_each(|other| distinct.note(secret.pair(9, other), secret.word(other), now));
         assert!(distinct.count(key, now) > 600);
+    }
+
+    #[test]
+    fn crowds_do_not_push_out_who_showed_most_before() {
+        let secret = Secret::new(&[3; 32]);
+        let start = Moment::from_nanos(1);
+        for noted_again in [false, true] {
+            let distinct = Distinct::new(64, SPAN);
+            let key = secret.word(1);
+            (0..1000).for_each(|item| distinct.note(key, secret.octets(0, &u32::to_le_bytes(item)), start));
+            // A new span has begun, and somebody with a network of addresses is first.
+            let now = start + SPAN;
+            if noted_again {
+                distinct.note(key, secret.octets(0, &[1]), now);
+            }
+            (0..100_000u64).for_each(|other| distinct.note(secret.pair(9, other), secret.word(other), now));
+            assert!(distinct.count(key, now) > 600, "{noted_again}: {}", distinct.count(key, now));
+        }
     }
 }
