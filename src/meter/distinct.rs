@@ -134,7 +134,8 @@ impl Distinct {
             let head = entry.head.load(Ordering::Relaxed);
             if head >> 32 == tag {
                 let known = head & 0xffff_ffff;
-                if known != epoch
+                // A shard that is behind may still be in the span before.
+                if age(epoch, known) > 0
                     && entry
                         .head
                         .compare_exchange(head, tag << 32 | epoch, Ordering::Relaxed, Ordering::Relaxed)
@@ -169,8 +170,8 @@ impl Entry {
         let known = self.head.load(Ordering::Relaxed) & 0xffff_ffff;
         let counts = self.counts.load(Ordering::Relaxed);
         let (before, current) = ((counts >> 32) as u32, counts as u32);
-        match epoch.wrapping_sub(known) & 0xffff_ffff {
-            0 => before.max(current),
+        match age(epoch, known) {
+            ..=0 => before.max(current),
             1 => current,
             _ => 0,
         }
@@ -197,6 +198,11 @@ impl Entry {
         let counted = if raw <= 2.5 * all && empty > 0 { all * (all / f64::from(empty)).ln() } else { raw };
         counted.round() as u32
     }
+}
+
+/// How many spans ago a span was.
+fn age(epoch: u64, known: u64) -> i32 {
+    (epoch as u32).wrapping_sub(known as u32) as i32
 }
 
 fn tag(key: Hash) -> u64 {
@@ -332,5 +338,17 @@ mod tests {
             (0..100_000u64).for_each(|other| distinct.note(secret.pair(9, other), secret.word(other), now));
             assert!(distinct.count(key, now) > 600, "{noted_again}: {}", distinct.count(key, now));
         }
+    }
+
+    #[test]
+    fn a_shard_that_is_behind_forgets_nothing() {
+        let secret = Secret::new(&[3; 32]);
+        let distinct = Distinct::new(64, SPAN);
+        let key = secret.word(1);
+        let start = Moment::from_nanos(1);
+        (0..100u32).for_each(|item| distinct.note(key, secret.octets(0, &item.to_le_bytes()), start + SPAN));
+        distinct.note(key, secret.octets(0, &[1]), start);
+        (0..1_000u64).for_each(|other| distinct.note(secret.pair(9, other), secret.word(other), start));
+        assert!(distinct.count(key, start + SPAN) > 60 && distinct.count(key, start) > 60);
     }
 }
