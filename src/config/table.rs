@@ -222,7 +222,7 @@ static SERVER: [Setting<Settings>; 15] = [
         default: None,
         required: false,
         doc: "How many of them one prefix may have: an IPv4 /24 or an IPv6 /56. An IPv4 /20 or IPv6 /48 may have a quarter of \
-              tcp_connections, if that is more.",
+              tcp_connections, an IPv4 /16 or IPv6 /32 three quarters, if that is more.",
         reason: "A tenth of all, so that no single network can close TCP to the others (RFC 7766 §6.2.2).",
         example: "1000",
     },

@@ -26,18 +26,24 @@ pub struct Caps {
 }
 
 /// How many prefixes of a client are counted.
-const LEVELS: usize = 3;
+const LEVELS: usize = 4;
 /// An IPv4 /20 or IPv6 /48 has one in so many of all places: whoever holds a whole network does not hold them all.
 const WIDE_PART: usize = 4;
+/// An IPv4 /16 or IPv6 /32, as networks with a number of their own are given, leaves one in so many places to others: an IPv6
+/// /32 is 65,536 of /48.
+const LEFT_PART: usize = 4;
 /// A prefix: its bits and its length.
 type Prefix = (IpAddr, u8);
 
 impl Caps {
     /// At most `total` connections, at most `per_client` from one IPv4 address or IPv6 /64, at most `per_prefix` from
-    /// one IPv4 /24 or IPv6 /56, and at most a quarter of all (if that is more) from one IPv4 /20 or IPv6 /48.
+    /// one IPv4 /24 or IPv6 /56, and (if that is more) at most a quarter of all from one IPv4 /20 or IPv6 /48, three quarters
+    /// from one IPv4 /16 or IPv6 /32.
     pub fn new(total: usize, per_client: usize, per_prefix: usize) -> Arc<Caps> {
         let wide = per_prefix.max(total / WIDE_PART);
-        let most = [(per_client, Full::Client), (per_prefix, Full::Prefix), (wide, Full::Prefix)];
+        let widest = per_prefix.max(total - total / LEFT_PART);
+        let prefixes = [per_prefix, wide, widest].map(|most| (most, Full::Prefix));
+        let most = [(per_client, Full::Client), prefixes[0], prefixes[1], prefixes[2]];
         Arc::new(Caps { total, most, open: AtomicUsize::new(0), prefixes: Mutex::default() })
     }
 
@@ -120,13 +126,10 @@ impl Drop for Place {
 /// What is taken for one client, and the prefixes around it.
 fn prefixes(client: IpAddr) -> [Prefix; LEVELS] {
     match client.to_canonical() {
-        IpAddr::V4(v4) => {
-            let [a, b, c, _] = v4.octets();
-            [(IpAddr::V4(v4), 32), (IpAddr::from([a, b, c, 0]), 24), (IpAddr::from([a, b, c & 0xf0, 0]), 20)]
-        }
-        IpAddr::V6(v6) => {
-            [64u8, 56, 48].map(|length| (IpAddr::from((u128::from(v6) & !(u128::MAX >> length)).to_be_bytes()), length))
-        }
+        IpAddr::V4(v4) => [32u8, 24, 20, 16]
+            .map(|length| (IpAddr::from((u32::from(v4) & u32::MAX << (32 - length)).to_be_bytes()), length)),
+        IpAddr::V6(v6) => [64u8, 56, 48, 32]
+            .map(|length| (IpAddr::from((u128::from(v6) & !(u128::MAX >> length)).to_be_bytes()), length)),
     }
 }
 
@@ -178,6 +181,23 @@ mod tests {
                 held.extend(caps.enter(ip(&client), Mode::Enforce));
             }
             assert_eq!(held.len(), 100, "{network}");
+            assert!(caps.enter(ip(others), Mode::Enforce).is_ok());
+        }
+    }
+
+    #[test]
+    fn whoever_has_a_network_of_networks_leaves_places_to_others() {
+        for (network, others) in [("2001:db8:", "2001:db9::1"), ("10.1.", "10.9.0.1")] {
+            let caps = Caps::new(400, 10, 10);
+            let mut held = Vec::new();
+            for number in 0..4_000u32 {
+                let client = match network.ends_with(':') {
+                    true => format!("{network}{number:x}::1"),
+                    false => format!("{network}{}.{}", number % 256, number / 256),
+                };
+                held.extend(caps.enter(ip(&client), Mode::Enforce));
+            }
+            assert_eq!(held.len(), 300, "{network}");
             assert!(caps.enter(ip(others), Mode::Enforce).is_ok());
         }
     }
