@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use super::access::{Ranges, Standing};
 use super::books::Books;
-use super::cookie::{self, Check, Secrets};
+use super::cookie::{self, Secrets};
 use super::decisions::{Action, Note, Pen};
 use super::ladder::{AccountKeys, Book, Keys, Ladder, NETWORK_V6, RATION_V4, RATION_V6, prefix_key};
 use super::levels::{Measures, Part};
@@ -239,17 +239,6 @@ struct Class {
     require_cookie: Mode,
 }
 
-/// What came of the cookie option.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Shown {
-    valid: bool,
-    /// A cookie with a server part was there.
-    full: bool,
-    /// Octets by which the cookie that goes back is longer than what was shown.
-    excess: usize,
-    reply: CookieReply,
-}
-
 impl Door {
     /// A door with books of its own, small ones.
     pub fn new(policy: &Policy) -> Door {
@@ -455,24 +444,6 @@ impl Door {
         };
         self.write(now, address, name, turned);
         Verdict::Turned(turned)
-    }
-
-    fn shown(&mut self, now: Now, address: IpAddr, option: Option<&[u8]>) -> Shown {
-        let none = Shown { valid: false, full: false, excess: 0, reply: CookieReply::None };
-        let (Some(option), Some(secrets)) = (option, &self.cookies) else { return none };
-        let check = secrets.check(option, address, now.unix);
-        if check == Check::Malformed {
-            return Shown { reply: CookieReply::Malformed, ..none };
-        }
-        let Some(client) = option.first_chunk::<{ cookie::CLIENT }>() else { return none };
-        let reply = match (check, <[u8; cookie::FULL]>::try_from(option)) {
-            (Check::Valid, Ok(theirs)) => CookieReply::Give(theirs),
-            _ => CookieReply::Give(secrets.make(*client, address, now.unix)),
-        };
-        let valid = matches!(check, Check::Valid | Check::Renew);
-        self.tally.cookies += u64::from(valid);
-        self.tally.bad_cookies += u64::from(check == Check::Bad);
-        Shown { valid, full: check != Check::ClientOnly, excess: cookie::FULL.saturating_sub(option.len()), reply }
     }
 
     /// Takes one answer out of the accounts of an address and its prefixes; `Err` if it has to be turned away.

@@ -1,14 +1,46 @@
-//! The door and cookies that are to be shown: whoever has none yet is given one, within what may be sent to him.
+//! The door and cookies: what one is worth, and how whoever has to show one is told so, within what may be sent to him.
 
-use super::{CookieReply, Door, RATION_SAMPLE, Shown, Slip};
-use crate::admission::door::Admitted;
+use std::net::IpAddr;
+
+use super::{Admitted, CookieReply, Door, RATION_SAMPLE, Slip};
+use crate::admission::cookie::{self, Check};
 use crate::admission::ladder::Book;
 use crate::admission::policy::Mode;
 use crate::admission::pressure::Level;
 use crate::admission::reason::Reason;
-use crate::clock::Moment;
+use crate::clock::{Moment, Now};
+
+/// What came of the cookie option.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub valid: bool,
+    /// A cookie with a server part was there.
+    pub full: bool,
+    /// Octets by which the cookie that goes back is longer than what was shown.
+    pub excess: usize,
+    pub reply: CookieReply,
+}
 
 impl Door {
+    /// What a query's cookie option comes to.
+    pub(super) fn shown(&mut self, now: Now, address: IpAddr, option: Option<&[u8]>) -> Shown {
+        let none = Shown { valid: false, full: false, excess: 0, reply: CookieReply::None };
+        let (Some(option), Some(secrets)) = (option, &self.cookies) else { return none };
+        let check = secrets.check(option, address, now.unix);
+        if check == Check::Malformed {
+            return Shown { reply: CookieReply::Malformed, ..none };
+        }
+        let Some(client) = option.first_chunk::<{ cookie::CLIENT }>() else { return none };
+        let reply = match (check, <[u8; cookie::FULL]>::try_from(option)) {
+            (Check::Valid, Ok(theirs)) => CookieReply::Give(theirs),
+            _ => CookieReply::Give(secrets.make(*client, address, now.unix)),
+        };
+        let valid = matches!(check, Check::Valid | Check::Renew);
+        self.tally.cookies += u64::from(valid);
+        self.tally.bad_cookies += u64::from(check == Check::Bad);
+        Shown { valid, full: check != Check::ClientOnly, excess: cookie::FULL.saturating_sub(option.len()), reply }
+    }
+
     /// How whoever has to show a cookie is told so. BADCOOKIE is longer than a question with less than a whole cookie, by the
     /// server's part, 16 octets (RFC 7873 §5.2.3, RFC 9018 §4): those are rationed like all that goes to the unproven. TC=1 is
     /// no longer than its question, and leads to a cookie by TCP.
