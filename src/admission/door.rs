@@ -5,6 +5,7 @@ mod cookies;
 mod crowds;
 mod flood;
 mod good;
+mod ration;
 mod streams;
 mod wait;
 mod work;
@@ -20,7 +21,7 @@ use super::access::{Ranges, Standing};
 use super::books::Books;
 use super::cookie::{self, Secrets};
 use super::decisions::{Action, Note, Pen};
-use super::ladder::{AccountKeys, Book, Keys, Ladder, NETWORK_V6, RATION_V4, RATION_V6, prefix_key};
+use super::ladder::{AccountKeys, Book, Keys, Ladder, NETWORK_V6, RATION_V6, prefix_key};
 use super::levels::{Measures, Part};
 use super::policy::{Limits, Mode, Policy};
 use super::pressure::{Controller, Level, Pressure, Signal};
@@ -31,8 +32,6 @@ use super::zones::Vouching;
 use crate::clock::{Moment, Now};
 use crate::meter::{Hash, Loudest, Rate, Secret};
 
-/// Answers of this many octets more than their question count as the same answer (see [`Reason::SameAnswer`]).
-const SAME_ANSWER: usize = 256;
 /// A first answer to an address costs at least so many octets of what all strangers may be sent, as an ordinary one does: it
 /// makes the address known, whatever was asked so as to have next to nothing in excess.
 const FIRST_ANSWER: usize = 100;
@@ -51,9 +50,8 @@ const LIGHT_SAMPLE: usize = 16;
 const WIDE_SAMPLE: u64 = 4;
 /// As long as less than half of a network's ration is used, one small answer in so many is charged to it, for all of them.
 const RATION_SAMPLE: u64 = 4;
-/// A ration's burst, and half of it, in nanoseconds.
+/// A ration's burst.
 const RATION_BURST: Duration = Duration::from_secs(1);
-const HALF_RATION: u64 = 500_000_000;
 /// Where strictly rationed, one answer in so many is not even sent truncated: what saves more than the rest exceeds.
 const SILENT: usize = 8;
 /// Where nothing is owed, one stranger among forged ones in so many still hears nothing: the filter of known addresses takes
@@ -680,57 +678,6 @@ impl Door {
         let price = octets.saturating_mul(1_000_000_000) / self.limits.stranger_ration.max(1);
         let within = || self.together.take(secret.pair(u64::from(Book::Strangers as u8), 1), now, price).is_ok();
         self.books.0.trial.first(trial_key(secret, admitted.address), now, within)
-    }
-
-    /// The ration that `excess` octets more would exceed.
-    fn over_ration(
-        &self,
-        now: Moment,
-        admitted: &Admitted,
-        name: &[u8],
-        excess: usize,
-        sampled: bool,
-    ) -> Option<Reason> {
-        let (level, _) = self.controller.level();
-        let secret = &self.books.0.secret;
-        let length = if admitted.address.is_ipv4() { RATION_V4 } else { RATION_V6 };
-        let price = |per_second: u64| (excess as u64).saturating_mul(1_000_000_000) / per_second.max(1);
-        // Who asks far too much has nothing in excess. In a flood the strangers of a network have a part, and in an account
-        // of their own: who was served in peace does not pay for what is forged beside him.
-        if admitted.strict && admitted.busy && self.limits.clients == Mode::Enforce {
-            return Some(Reason::Ration);
-        }
-        let Keys { address, ration: network, .. } = admitted.keys;
-        let known = level < Level::Guard || !admitted.stranger;
-        let (network, ration) = match known {
-            true => (network, self.limits.ration),
-            false => (secret.pair(network.0, 1), self.measures.stranger_ration[level as usize]),
-        };
-        if known && excess < SAME_ANSWER && self.books.0.tables[0].read(network, now).0 < HALF_RATION {
-            if sampled {
-                let price = Duration::from_nanos(price(ration).saturating_mul(RATION_SAMPLE));
-                self.books.0.tables[0].charge(network, now, price, RATION_BURST);
-            }
-            return None;
-        }
-        if self.plain.take(network, now, price(ration)).is_err() {
-            // Carriers put thousands of customers behind one address: small answers to those are what they asked for.
-            let shares = match self.limits.crowds && excess < SAME_ANSWER {
-                true => u64::from(self.books.0.crowd(address, false, now)),
-                false => 1,
-            };
-            if shares == 1 || self.plain.take(network, now, price(ration.saturating_mul(shares))).is_err() {
-                return Some(Reason::Ration);
-            }
-        }
-        if excess >= SAME_ANSWER {
-            let Hash(network) = prefix_key(secret, Book::SameAnswer, admitted.address, length);
-            let price = price(self.limits.same_answer_ration);
-            if self.plain.take(secret.name(network, name), now, price).is_err() {
-                return Some(Reason::SameAnswer);
-            }
-        }
-        None
     }
 
     /// Counts and keeps what was done.

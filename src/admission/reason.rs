@@ -52,11 +52,13 @@ pub enum Reason {
     SlowReader,
     /// A connection's client began a question and did not end it.
     Unfinished,
+    /// The address asks so much, without a proof, that no more octets go there than came from there.
+    HalfShare,
 }
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Reason; 23] = [
+    pub const ALL: [Reason; 24] = [
         Reason::NotAllowed,
         Reason::RefusedRate,
         Reason::ClientShare,
@@ -80,6 +82,7 @@ impl Reason {
         Reason::IdleEarly,
         Reason::SlowReader,
         Reason::Unfinished,
+        Reason::HalfShare,
     ];
     /// How many there are.
     pub const COUNT: usize = Reason::ALL.len();
@@ -115,6 +118,7 @@ impl Reason {
             Reason::IdleEarly => "tcp_idle_early",
             Reason::SlowReader => "tcp_slow_reader",
             Reason::Unfinished => "tcp_unfinished",
+            Reason::HalfShare => "half_share",
         }
     }
 
@@ -123,7 +127,7 @@ impl Reason {
         match self {
             Reason::NotAllowed => "access.allow",
             Reason::RefusedRate => "access.refused_rate",
-            Reason::ClientShare | Reason::PrefixShare => "limits.client_rate",
+            Reason::ClientShare | Reason::PrefixShare | Reason::HalfShare => "limits.client_rate",
             Reason::Recursion => "limits.miss_cost",
             Reason::Stranger => "limits.stranger_rate",
             Reason::CookieRequired => "client_class.require_cookie",
@@ -149,7 +153,11 @@ impl Reason {
     /// What decides it too, of the level of pressure at which it is decided: a key of `[level.guard]` and its like.
     pub fn measure(self, level: Level) -> Option<&'static str> {
         match self {
-            Reason::ClientShare | Reason::PrefixShare | Reason::Recursion if level > Level::Open => Some("share"),
+            Reason::ClientShare | Reason::PrefixShare | Reason::HalfShare | Reason::Recursion
+                if level > Level::Open =>
+            {
+                Some("share")
+            }
             Reason::Stranger => Some("strangers"),
             Reason::Ration if level >= Level::Guard => Some("ration"),
             Reason::IdleEarly if level > Level::Open => Some("tcp_idle"),
@@ -195,6 +203,10 @@ impl Reason {
                 "its TCP connection idled while few were left or the server was pressed, and was closed before its time"
             }
             Reason::SlowReader => "it did not read the replies on its TCP connection, or hardly",
+            Reason::HalfShare => {
+                "the address asked more than half of its share without a proof that it is its own, and is sent no more \
+                 octets than came from there"
+            }
             Reason::Unfinished => "it began a question on its TCP connection and did not end it within the idle time",
         }
     }
@@ -207,6 +219,10 @@ impl Reason {
                 "put it into a [[client_class]] with a larger weight, or raise [limits] client_rate and client_burst"
             }
             Reason::Stranger => "it proves itself with a DNS cookie or by TCP; or raise [limits] stranger_rate",
+            Reason::HalfShare => {
+                "it proves itself with a DNS cookie or by TCP; or put it into a [[client_class]] with a larger weight, or \
+                 raise [limits] client_rate and client_burst"
+            }
             Reason::CookieRequired => "let it send DNS cookies, or set require_cookie = \"off\" in its class",
             Reason::Ration | Reason::StrangerRation | Reason::SameAnswer => {
                 "it proves itself with a DNS cookie or by TCP; or raise this setting"

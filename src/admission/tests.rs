@@ -498,16 +498,40 @@ fn where_clients_are_only_observed_nobody_is_told_to_come_by_tcp_for_asking_much
         let mut door = Door::new(&Policy { limits, ..policy(&["10.0.0.0/8"]) });
         let client = ip("10.0.0.1");
         assert!(door.accept(START, client, Level::Open), "it was here before");
-        let whole = (0..2_000).filter(|_| {
-            let Verdict::Admitted(proof) = judge(&mut door, START, client) else {
-                panic!("refused with room to spare")
-            };
-            door.part(START, &proof, b"\x01x\0", 50, 66, true) == Parting::Send
+        pressed(&mut door, START, Level::Watch);
+        let whole = (0..150).filter(|_| match judge(&mut door, START, client) {
+            Verdict::Admitted(proof) => door.part(START, &proof, b"\x01x\0", 50, 66, true) == Parting::Send,
+            Verdict::Turned(_) => false,
         });
-        whole.count()
+        (whole.count(), door.tally())
     };
-    assert!(run(Mode::Enforce) < 1_500, "who asks far too much has nothing in excess");
-    assert_eq!(run(Mode::Observe), 2_000);
+    let count = |counts: &[u64; Reason::COUNT]| counts[Reason::HalfShare as usize];
+    let (enforced, observed) = (run(Mode::Enforce), run(Mode::Observe));
+    assert!((70..=90).contains(&enforced.0), "who asks far too much has nothing in excess: {}", enforced.0);
+    assert_eq!((observed.0, count(&observed.1.turned)), (150, 0));
+    assert_eq!(count(&observed.1.observed), count(&enforced.1.turned), "what is observed is what would have been done");
+}
+
+#[test]
+fn with_room_to_spare_nobody_is_told_to_come_by_tcp_for_asking_much() {
+    let books = Books::new(&Sizes::small(), &[1; 32]);
+    let policy = policy(&["10.0.0.0/8"]);
+    let mut door = Door::beside(&policy, &books);
+    let client = ip("10.0.0.1");
+    assert!(door.accept(START, client, Level::Open));
+    // So many a second for ten seconds, each with a few octets more than it asked with.
+    let mut whole = |from: Moment, rate: u32, excess: usize| {
+        let answers = (0..rate * 10).filter(|number| {
+            let now = from + Duration::from_secs(10) / (rate * 10) * *number;
+            let Verdict::Admitted(proof) = judge(&mut door, now, client) else { panic!("refused with room to spare") };
+            door.part(now, &proof, b"\x01x\0", 50, 50 + excess, true) == Parting::Send
+        });
+        (answers.count() as u32, books.decisions().of_address(client, 1).first().map(|refusal| refusal.reason))
+    };
+    assert_eq!(whole(START, 10_000, 16), (100_000, None), "ten times its share, and some octets each");
+    let (sent, reason) = whole(START + Duration::from_secs(20), 10_000, 150);
+    assert!(sent < 10_000, "{sent}: more octets than any network has");
+    assert_eq!(reason.map(Reason::setting), Some("limits.ration"), "which is not for its share");
 }
 
 #[test]

@@ -124,7 +124,7 @@ impl From<Reason> for DropReason {
             | Reason::IdleEarly
             | Reason::SlowReader
             | Reason::Unfinished => DropReason::Overload,
-            Reason::ClientShare => DropReason::ClientLimit,
+            Reason::ClientShare | Reason::HalfShare => DropReason::ClientLimit,
             Reason::PrefixShare => DropReason::PrefixLimit,
             Reason::Recursion
             | Reason::ZoneFlood

@@ -1,0 +1,102 @@
+//! The door and octets: how many more may go to an address than came from it, as long as anybody may have forged it.
+
+use std::time::Duration;
+
+use super::{Admitted, Door, RATION_BURST, RATION_SAMPLE};
+use crate::admission::ladder::{Book, Keys, RATION_V4, RATION_V6, prefix_key};
+use crate::admission::policy::Mode;
+use crate::admission::pressure::Level;
+use crate::admission::reason::Reason;
+use crate::clock::Moment;
+use crate::meter::Hash;
+
+/// Answers of this many octets more than their question count as the same answer (see [`Reason::SameAnswer`]).
+const SAME_ANSWER: usize = 256;
+/// A ration's burst, and half of it, in nanoseconds of an account.
+const BURST: u64 = RATION_BURST.as_nanos() as u64;
+const HALF: u64 = BURST / 2;
+
+/// What so many octets cost where so many a second are free, in nanoseconds of an account.
+fn price(octets: usize, per_second: u64) -> u64 {
+    (octets as u64).saturating_mul(1_000_000_000) / per_second.max(1)
+}
+
+impl Door {
+    /// The ration that `excess` octets more would exceed.
+    pub(super) fn over_ration(
+        &mut self,
+        now: Moment,
+        admitted: &Admitted,
+        name: &[u8],
+        excess: usize,
+        sampled: bool,
+    ) -> Option<Reason> {
+        let (level, _) = self.controller.level();
+        let flooding = admitted.strict && admitted.busy;
+        if flooding && level > Level::Open {
+            // Who asks far too much has nothing in excess.
+            match self.limits.clients {
+                Mode::Enforce => return Some(Reason::HalfShare),
+                Mode::Observe => self.observe(now, admitted, name, Reason::HalfShare),
+                Mode::Off => {}
+            }
+        }
+        let over = match flooding && level == Level::Open {
+            true => self.over_own(now, admitted, excess),
+            false => self.over_network(now, admitted, excess, sampled),
+        };
+        if over {
+            return Some(Reason::Ration);
+        }
+        if excess >= SAME_ANSWER {
+            let length = if admitted.address.is_ipv4() { RATION_V4 } else { RATION_V6 };
+            let secret = &self.books.0.secret;
+            let Hash(network) = prefix_key(secret, Book::SameAnswer, admitted.address, length);
+            let price = price(excess, self.limits.same_answer_ration);
+            if self.plain.take(secret.name(network, name), now, price).is_err() {
+                return Some(Reason::SameAnswer);
+            }
+        }
+        None
+    }
+
+    /// With room to spare, whoever asks far more than any client does has the ration of a network for himself. Where he asks
+    /// for more than that he has none of it, for the account is charged with what was not sent as well: what is asked that
+    /// much in a victim's name does not reach it. What it had of its network's before counts, too.
+    fn over_own(&self, now: Moment, admitted: &Admitted, excess: usize) -> bool {
+        let inner = &self.books.0;
+        let own = inner.secret.pair(admitted.keys.address.0, u64::from(Book::Ration as u8));
+        let price = Duration::from_nanos(price(excess, self.limits.ration));
+        let table = &inner.tables[0];
+        table.charge(own, now, price, RATION_BURST).0 >= BURST || table.read(admitted.keys.ration, now).0 >= HALF
+    }
+
+    /// In a flood the strangers of a network have a part of its ration, and in an account of their own: who was served in
+    /// peace does not pay for what is forged beside him.
+    fn over_network(&self, now: Moment, admitted: &Admitted, excess: usize, sampled: bool) -> bool {
+        let (level, _) = self.controller.level();
+        let inner = &self.books.0;
+        let Keys { address, ration: network, .. } = admitted.keys;
+        let known = level < Level::Guard || !admitted.stranger;
+        let (network, ration) = match known {
+            true => (network, self.limits.ration),
+            false => (inner.secret.pair(network.0, 1), self.measures.stranger_ration[level as usize]),
+        };
+        if known && excess < SAME_ANSWER && inner.tables[0].read(network, now).0 < HALF {
+            if sampled {
+                let price = Duration::from_nanos(price(excess, ration).saturating_mul(RATION_SAMPLE));
+                inner.tables[0].charge(network, now, price, RATION_BURST);
+            }
+            return false;
+        }
+        if self.plain.take(network, now, price(excess, ration)).is_ok() {
+            return false;
+        }
+        // Carriers put thousands of customers behind one address: small answers to those are what they asked for.
+        let shares = match self.limits.crowds && excess < SAME_ANSWER {
+            true => u64::from(inner.crowd(address, false, now)),
+            false => 1,
+        };
+        shares == 1 || self.plain.take(network, now, price(excess, ration.saturating_mul(shares))).is_err()
+    }
+}
