@@ -23,6 +23,8 @@ pub(super) const CROWD_SPAN: Duration = Duration::from_secs(60);
 
 /// Accounts in the table of all strangers together.
 const STRANGERS: usize = 64;
+/// Of so many accounts there is one for octets, as few addresses are sent many under pressure.
+const OCTETS_PART: usize = 8;
 
 /// How large the books are, for good.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,7 +43,7 @@ pub struct Sizes {
 }
 
 impl Default for Sizes {
-    /// 62 MiB: a million accounts, clients, refusals and pairs of client and zone, four million addresses, eight thousand
+    /// 63 MiB: a million accounts, clients, refusals and pairs of client and zone, four million addresses, eight thousand
     /// zones; and 16 MiB for names.
     fn default() -> Sizes {
         Sizes {
@@ -86,7 +88,10 @@ impl Sizes {
 
     /// Octets of memory that the books take, to the day they are closed, but for learned names.
     pub fn octets(&self) -> u64 {
-        ((self.accounts + self.proven) * 8 + self.known + self.crowds * 64 + self.decisions * 32) as u64
+        ((self.accounts + self.accounts / OCTETS_PART + self.proven) * 8
+            + self.known
+            + self.crowds * 64
+            + self.decisions * 32) as u64
             + self.zones.octets()
     }
 
@@ -114,6 +119,9 @@ pub(super) struct Inner {
     /// who cannot be forged.
     pub tables: [Arc<Table>; 2],
     pub known: Seen,
+    /// Octets beyond what came from it that went to an address under pressure: accounts that are ahead for a minute, in a table
+    /// where they take the place of no share.
+    pub octets: Arc<Table>,
     /// Accounts of all strangers together, in a table where no forged address has one.
     pub strangers: Arc<Table>,
     pub trial: Trial,
@@ -138,6 +146,7 @@ impl Books {
         Books(Arc::new(Inner {
             tables: [Arc::new(Table::new(sizes.accounts)), Arc::new(Table::new(sizes.proven))],
             known: Seen::new(sizes.known, KNOWN_FOR),
+            octets: Arc::new(Table::new(sizes.accounts / OCTETS_PART)),
             strangers: Arc::new(Table::new(STRANGERS)),
             trial: Trial::new(),
             acquaintances: Trial::new(),
@@ -302,8 +311,8 @@ impl Inner {
     /// How many shares an address has for the clients that seem to be behind it; what is proven also by their cookies.
     /// Ports tell nothing of them: whoever asks chooses his own, and a forwarder may have one for all its clients.
     pub fn crowd(&self, address: Hash, proven: bool, now: Moment) -> u32 {
-        let cookies = if proven { self.crowds.count(self.cookies_of(address), now) } else { 0 };
-        (self.names(address, now).max(cookies) / OF_A_SHARE).clamp(1, MOST)
+        let cookies = if proven { self.crowds.count_lately(self.cookies_of(address), now) } else { 0 };
+        (self.crowds.count_lately(address, now).max(cookies) / OF_A_SHARE).clamp(1, MOST)
     }
 
     /// Notes a cookie that is ours and came back from an address, by the client's part.

@@ -52,6 +52,8 @@ const WIDE_SAMPLE: u64 = 4;
 const RATION_SAMPLE: u64 = 4;
 /// A ration's burst.
 const RATION_BURST: Duration = Duration::from_secs(1);
+/// The burst of an address under pressure: 4 KiB, a page with fifty names on it.
+const ADDRESS_BURST: Duration = Duration::from_secs(64);
 /// Where strictly rationed, one answer in so many is not even sent truncated: what saves more than the rest exceeds.
 const SILENT: usize = 8;
 /// Where nothing is owed, one stranger among forged ones in so many still hears nothing: the filter of known addresses takes
@@ -214,6 +216,8 @@ pub struct Door {
     work: [Rate; 2],
     /// Rations, in the accounts of the unproven.
     plain: Rate,
+    /// Under pressure, what an address may be sent.
+    octets: Rate,
     /// What all strangers share.
     together: Rate,
     refusals: Meter,
@@ -271,6 +275,7 @@ impl Door {
             answers: both(burst),
             work: both(burst / 2),
             plain: Rate::new(Arc::clone(&books.0.tables[0]), RATION_BURST),
+            octets: Rate::new(Arc::clone(&books.0.octets), ADDRESS_BURST),
             together: Rate::new(Arc::clone(&books.0.strangers), Duration::from_secs(1)),
             refusals: Meter::new(policy.refused_per_second, books.0.refusals.clone()),
             controller: Controller::new(limits.calm, &limits.levels),

@@ -54,11 +54,13 @@ pub enum Reason {
     Unfinished,
     /// The address asks so much, without a proof, that no more octets go there than came from there.
     HalfShare,
+    /// Under pressure the unproven address was sent enough octets beyond what came from it.
+    AddressRation,
 }
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Reason; 24] = [
+    pub const ALL: [Reason; 25] = [
         Reason::NotAllowed,
         Reason::RefusedRate,
         Reason::ClientShare,
@@ -83,6 +85,7 @@ impl Reason {
         Reason::SlowReader,
         Reason::Unfinished,
         Reason::HalfShare,
+        Reason::AddressRation,
     ];
     /// How many there are.
     pub const COUNT: usize = Reason::ALL.len();
@@ -119,6 +122,7 @@ impl Reason {
             Reason::SlowReader => "tcp_slow_reader",
             Reason::Unfinished => "tcp_unfinished",
             Reason::HalfShare => "half_share",
+            Reason::AddressRation => "address_ration",
         }
     }
 
@@ -132,6 +136,7 @@ impl Reason {
             Reason::Stranger => "limits.stranger_rate",
             Reason::CookieRequired => "client_class.require_cookie",
             Reason::Ration => "limits.ration",
+            Reason::AddressRation => "limits.address_ration",
             Reason::StrangerRation => "limits.stranger_ration",
             Reason::SameAnswer => "limits.same_answer_ration",
             Reason::ZoneFlood => "limits.zone_rate",
@@ -179,6 +184,10 @@ impl Reason {
             Reason::StrangerRation => {
                 "the address was never seen before, and such addresses were sent more octets than came from them"
             }
+            Reason::AddressRation => {
+                "under pressure, more octets would have gone to an unproven address than came from there; it is asked to \
+                 come by TCP"
+            }
             Reason::SameAnswer => "the same answer went to the same unproven network over and over",
             Reason::ZoneFlood => {
                 "the zone is flooded with names that do not exist; what its servers bear goes to names known to exist, \
@@ -224,7 +233,7 @@ impl Reason {
                  raise [limits] client_rate and client_burst"
             }
             Reason::CookieRequired => "let it send DNS cookies, or set require_cookie = \"off\" in its class",
-            Reason::Ration | Reason::StrangerRation | Reason::SameAnswer => {
+            Reason::Ration | Reason::AddressRation | Reason::StrangerRation | Reason::SameAnswer => {
                 "it proves itself with a DNS cookie or by TCP; or raise this setting"
             }
             Reason::ZoneFlood | Reason::ZoneClient => {

@@ -48,6 +48,16 @@ fn meet(door: &mut Door, now: Moment, client: IpAddr) {
     assert_eq!(door.part(now, &proof, b"", 50, 51, true), Parting::Send);
 }
 
+/// A client was told to come by TCP, and does: whether it is answered there.
+fn comes(door: &mut Door, now: Moment, client: IpAddr, name: &[u8], level: Level) -> bool {
+    let asking = Asking { address: client, stream: true, cookie: None, name };
+    door.accept(now, client, level)
+        && match door.judge(at(now), &asking).0 {
+            Verdict::Admitted(proof) => door.part(now, &proof, name, 50, 190, true) == Parting::Send,
+            Verdict::Turned(_) => false,
+        }
+}
+
 fn ask(door: &mut Door, client: &str) -> Verdict {
     judge(door, Moment::ZERO, ip(client))
 }
@@ -614,8 +624,10 @@ fn refused_of_a_million(seed: u64, level: Level) -> u32 {
         let served = (cached || door.recurse(now, &proof, name.as_bytes()).is_ok())
             && match door.part(now, &proof, name.as_bytes(), 50, 70 + random(120) as usize, cached) {
                 Parting::Send => true,
-                // On the first day a few are told to come by TCP, and are served there.
-                Parting::Truncate(Reason::StrangerRation) => door.accept(now, client, level),
+                // On the first day a few are told to come by TCP, and under guard who asks much; they are served there.
+                Parting::Truncate(Reason::StrangerRation | Reason::AddressRation) => {
+                    comes(&mut door, now, client, name.as_bytes(), level)
+                }
                 _ => false,
             };
         refused += u32::from(!served);

@@ -134,7 +134,7 @@ impl From<Reason> for DropReason {
             | Reason::ServerQuota => DropReason::RecursionLimit,
             Reason::Stranger => DropReason::Stranger,
             Reason::CookieRequired => DropReason::CookieRequired,
-            Reason::Ration | Reason::StrangerRation | Reason::SameAnswer => DropReason::Ration,
+            Reason::Ration | Reason::AddressRation | Reason::StrangerRation | Reason::SameAnswer => DropReason::Ration,
             Reason::Waiting => DropReason::Waiting,
             Reason::Late => DropReason::Late,
         }

@@ -76,6 +76,15 @@ impl Distinct {
         entry.map_or(0, |entry| entry.shown(epoch))
     }
 
+    /// The same, or where nothing was noted for some spans, what it showed last. A crowd that nobody counts any more, since it is
+    /// not to be counted under pressure, is there all the same.
+    pub fn count_lately(&self, key: Hash, now: Moment) -> u32 {
+        let epoch = self.epoch(now);
+        let tag = tag(key);
+        let entry = self.line(key).iter().find(|entry| entry.head.load(Ordering::Relaxed) >> 32 == tag);
+        entry.map_or(0, |entry| entry.shown(entry.since(epoch).map_or(epoch, |since| since + 1)))
+    }
+
     /// Writes the counts that are worth it, a record at a time.
     pub fn save(&self, now: Moment, put: &mut dyn FnMut(&Pack)) {
         let epoch = self.epoch(now);
@@ -177,6 +186,12 @@ impl Entry {
         }
     }
 
+    /// The span before this one, or the last one in which something was noted, if that is not long ago.
+    fn since(&self, epoch: u64) -> Option<u64> {
+        let known = self.head.load(Ordering::Relaxed) & 0xffff_ffff;
+        (2..=u64::from(KEPT_FOR)).contains(&(epoch.wrapping_sub(known) & 0xffff_ffff)).then_some(known)
+    }
+
     fn begin(&self, before: u64) {
         self.counts.store(before << 32, Ordering::Relaxed);
         for word in &self.registers {
@@ -270,6 +285,19 @@ mod tests {
         assert!(distinct.count(key, start + 2 * SPAN) <= 1);
         assert_eq!(distinct.count(key, start + 3 * SPAN), 0);
         assert_eq!(distinct.count(secret.word(2), start), 0, "nothing was noted of it");
+    }
+
+    #[test]
+    fn a_crowd_that_is_not_counted_for_a_while_is_there_all_the_same() {
+        let secret = Secret::new(&[3; 32]);
+        let distinct = Distinct::new(64, SPAN);
+        let key = secret.word(1);
+        let start = Moment::from_nanos(1);
+        (0..100).for_each(|item| distinct.note(key, secret.octets(0, &[item]), start));
+        let counted = distinct.count(key, start);
+        let lately = |spans: u32| distinct.count_lately(key, start + SPAN * spans);
+        assert_eq!([0, 1, 2, 15].map(lately), [counted; 4]);
+        assert_eq!((lately(16), distinct.count(key, start + 2 * SPAN)), (0, 0));
     }
 
     #[test]

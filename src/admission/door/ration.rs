@@ -41,6 +41,9 @@ impl Door {
                 Mode::Off => {}
             }
         }
+        if level >= Level::Guard && self.over_address(now, admitted, excess) {
+            return Some(Reason::AddressRation);
+        }
         let over = match flooding && level == Level::Open {
             true => self.over_own(now, admitted, excess),
             false => self.over_network(now, admitted, excess, sampled),
@@ -69,6 +72,13 @@ impl Door {
         let price = Duration::from_nanos(price(excess, self.limits.ration));
         let table = &inner.tables[0];
         table.charge(own, now, price, RATION_BURST).0 >= BURST || table.read(admitted.keys.ration, now).0 >= HALF
+    }
+
+    /// In a flood no address is sent more than came from it, but for a few answers: whoever was served before may be forged now.
+    /// That many may be behind it changes nothing; who is real comes by TCP.
+    fn over_address(&self, now: Moment, admitted: &Admitted, excess: usize) -> bool {
+        let price = price(excess, self.limits.address_ration);
+        self.octets.take(admitted.keys.address, now, price).is_err()
     }
 
     /// In a flood the strangers of a network have a part of its ration, and in an account of their own: who was served in

@@ -29,7 +29,9 @@ impl Door {
         if class.is_some_and(|class| class.exempt) || self.limits.clients == Mode::Off {
             return true;
         }
-        let weight = class.map_or(1, |class| class.weight);
+        // Under pressure a crowd is told to come by TCP, all of it.
+        let shares = if self.limits.crowds { inner.crowd(key, true, now) } else { 1 };
+        let weight = class.map_or(1, |class| class.weight).saturating_mul(shares);
         let accounts = self.ladder.accounts(&self.books.0.secret, address);
         let full = accounts.iter().enumerate().position(|(index, (key, _))| {
             let price = accounts.price(index, self.limits.tcp_accept_cost, weight, level);

@@ -309,3 +309,41 @@ fn who_is_told_to_show_a_cookie_is_sent_no_more_than_his_ration() {
     });
     assert_eq!(told.count(), 100_000);
 }
+
+/// Octets beyond what came from there that an address is sent in so many seconds, asked for so often a second in its name by UDP
+/// with answers of so many octets more, and how many answers were sent whole.
+fn excess(door: &mut Door, from: Moment, victim: IpAddr, seconds: u32, rate: u32, answer: usize) -> (i64, u32) {
+    let (mut excess, mut whole) = (0, 0);
+    for number in 0..seconds * rate {
+        let now = from + Duration::from_secs(1) / rate * number;
+        let sent = match door.judge(at(now), &plain(victim)).0 {
+            Verdict::Admitted(proof) => match door.part(now, &proof, b"\x01x\0", 50, 50 + answer, true) {
+                Parting::Send => 50 + answer as i64,
+                Parting::Truncate(_) => 50,
+                Parting::Drop(_) => 0,
+            },
+            Verdict::Turned(Turned::Drop(_)) => 0,
+            Verdict::Turned(_) => 50,
+        };
+        excess += sent - 50;
+        whole += u32::from(sent > 50);
+    }
+    (excess, whole)
+}
+
+#[test]
+fn under_guard_an_address_that_was_served_before_is_not_sent_more_than_came_in_its_name() {
+    let victim = ip("10.0.0.1");
+    let sent = |level: Level, rate: u32, answer: usize| {
+        let mut door = door(&["10.0.0.0/8"], 0);
+        assert!(door.accept(START, victim, Level::Open), "it was here before");
+        pressed(&mut door, START, level);
+        excess(&mut door, START, victim, 60, rate, answer)
+    };
+    for rate in [20, 200] {
+        let (octets, _) = sent(Level::Guard, rate, 80);
+        assert!(octets <= 8_500, "{octets} octets beyond what came in a minute at {rate} questions a second");
+    }
+    assert_eq!(sent(Level::Guard, 1, 60).1, 60, "who asks little does not notice");
+    assert_eq!(sent(Level::Open, 20, 350).1, 1_200, "nor does anybody with room to spare");
+}

@@ -51,8 +51,11 @@ fn served(names: u64, cookies: bool, seed: u64) -> [f64; 2] {
         let sent = (cached || door.recurse(now, &proof, name.as_bytes()).is_ok())
             && match door.part(now, &proof, name.as_bytes(), 50, 70 + random(120) as usize, cached) {
                 Parting::Send => true,
-                // In the first minute some are told to come by TCP, and are served there.
-                Parting::Truncate(Reason::StrangerRation) => door.accept(now, address, Level::Open),
+                // In the first minute some are told to come by TCP, and under guard who asks much; they are served there.
+                Parting::Truncate(Reason::StrangerRation | Reason::AddressRation) => {
+                    let level = door.level().0;
+                    comes(&mut door, now, address, name.as_bytes(), level)
+                }
                 _ => false,
             };
         answered[usize::from(apart)] += u32::from(sent && guarded);

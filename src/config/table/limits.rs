@@ -29,7 +29,7 @@ macro_rules! mode {
     };
 }
 
-pub static LIMITS: [Setting<Settings>; 36] = [
+pub static LIMITS: [Setting<Settings>; 37] = [
     Setting {
         key: "clients",
         shape: mode!(clients),
@@ -205,11 +205,23 @@ pub static LIMITS: [Setting<Settings>; 36] = [
         example: r#""256KiB""#,
     },
     Setting {
+        key: "address_ration",
+        shape: Shape::Size { min: 1, max: 1 << 40, at: |s| &mut s.engine.access.limits.address_ration },
+        default: None,
+        required: false,
+        doc: "How many octets a second one unproven address may get beyond what it sent under pressure \"guard\" and \
+              \"closed\", whoever is behind it, and 64 seconds' worth at once. Above it answers are cut to TC=1, which brings \
+              clients back by TCP, where no ration holds. See `rations`.",
+        reason: "About a question a second, and fifty at once: most households do not notice. Someone may forge an address \
+                 that was served before, and under a flood nobody is to get more than was sent in his name.",
+        example: r#""64B""#,
+    },
+    Setting {
         key: "same_answer_ration",
         shape: Shape::Size { min: 1 << 10, max: 1 << 40, at: |s| &mut s.engine.access.limits.same_answer_ration },
         default: None,
         required: false,
-        doc: "The same for answers to one and the same question, where they are 256 octets larger than it or more.",
+        doc: "The same as `ration` for answers to one and the same question, where they are 256 octets larger than it or more.",
         reason: "Large answers are remembered by whoever asks for them; only a forger asks for one again and again.",
         example: r#""16KiB""#,
     },
