@@ -103,7 +103,8 @@ impl Door {
             return false;
         }
         // Carriers put thousands of customers behind one address: small answers to those are what they asked for.
-        let shares = match self.limits.crowds && excess < SAME_ANSWER {
+        // In a flood nobody is sent more for that.
+        let shares = match self.limits.crowds && excess < SAME_ANSWER && level < Level::Guard {
             true => u64::from(inner.crowd(address, false, now)),
             false => 1,
         };

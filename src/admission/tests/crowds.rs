@@ -122,3 +122,31 @@ fn cookies_that_somebody_makes_up_buy_no_more_than_names() {
         assert_eq!(bought(MANY / 2, another, Level::Guard), [1, 1], "nothing is learned under pressure");
     }
 }
+
+#[test]
+fn under_guard_an_address_is_sent_no_more_for_the_many_who_seem_to_be_behind_it() {
+    let excess = |names: u32| {
+        let mut policy = policy(&["10.0.0.0/8"]);
+        // What the network around it may be sent is meant here.
+        (policy.limits.address_ration, policy.limits.ration) = (1 << 30, 16 << 10);
+        let mut door = Door::new(&policy);
+        for turn in 0..60_000u32 {
+            let now = START + Duration::from_millis(2) * turn;
+            let name = format!("{}", turn.wrapping_mul(7919) % names);
+            let asking = Asking { name: name.as_bytes(), ..plain(CROWD) };
+            let Verdict::Admitted(proof) = door.judge(at(now), &asking).0 else { panic!("refused without pressure") };
+            door.part(now, &proof, name.as_bytes(), 50, 60, true);
+        }
+        let flood = START + Duration::from_secs(121);
+        pressed(&mut door, flood, Level::Guard);
+        let mut sent = 0;
+        for turn in 0..5_000u32 {
+            let now = flood + Duration::from_millis(1) * turn;
+            let Verdict::Admitted(proof) = judge(&mut door, now, CROWD) else { continue };
+            sent += 100 * u64::from(door.part(now, &proof, b"\x01x\0", 50, 150, true) == Parting::Send);
+        }
+        sent
+    };
+    let (crowd, single) = (excess(30_000), excess(1));
+    assert!(single > 50_000 && crowd <= single + single / 10, "{crowd} octets to a crowd, {single} to somebody else");
+}
