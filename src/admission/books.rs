@@ -277,6 +277,9 @@ pub struct Account {
 /// thousands. A bot that invents cookies has to come for each and to come back with it, so that it pays twice what the
 /// same share costs it in names.
 const OF_A_SHARE: u32 = 96;
+/// So many names of one registrable domain count at most, and of all below one company's public suffix: whoever has a wildcard
+/// somewhere has any number of names that exist.
+const OF_AN_OWNER: u8 = 4;
 /// More shares than this come from the configuration only.
 const MOST: u32 = 64;
 
@@ -313,6 +316,14 @@ impl Inner {
     pub fn crowd(&self, address: Hash, proven: bool, now: Moment) -> u32 {
         let cookies = if proven { self.crowds.count_lately(self.cookies_of(address), now) } else { 0 };
         (self.crowds.count_lately(address, now).max(cookies) / OF_A_SHARE).clamp(1, MOST)
+    }
+
+    /// Notes a name that an address had from the cache. Of one owner's names, which cost him nothing, a few count.
+    pub fn note_name(&self, address: Hash, owner: Hash, name: &[u8], now: Moment) {
+        let [number, ..] = self.secret.name(address.0, name).0.to_be_bytes();
+        let [a, b, c, d, e, f, g, h] = owner.0.to_le_bytes();
+        let item = self.secret.octets(address.0, &[a, b, c, d, e, f, g, h, number % OF_AN_OWNER]);
+        self.crowds.note(address, item, now);
     }
 
     /// Notes a cookie that is ours and came back from an address, by the client's part.

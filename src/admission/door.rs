@@ -620,8 +620,7 @@ impl Door {
         let sampled_ration = one_in(RATION_SAMPLE);
         let looked_at = from_cache && level < Level::Guard;
         if looked_at && sampled && self.limits.crowds {
-            let key = admitted.keys.address;
-            self.books.0.crowds.note(key, self.books.0.secret.name(key.0, name), now);
+            self.note_name(now, admitted, name);
         }
         if looked_at && light {
             self.vouch(now, admitted, name);

@@ -86,7 +86,13 @@ fn bought(questions: u32, another: &str, level: Level) -> [u32; 2] {
         let now = START + gap * turn;
         pressed(&mut door, now, level);
         let client = u64::from(turn).to_be_bytes();
-        let name = if another == "name" { format!("{turn}") } else { "one".to_owned() };
+        let label = format!("r{turn}");
+        let name = match another {
+            "name" => format!("{turn}"),
+            "own name" => format!("{}{label}\x03own\x07example\0", char::from(label.len() as u8)),
+            "hosted name" => format!("{}{label}\x06vercel\x03app\0", char::from(label.len() as u8)),
+            _ => "one".to_owned(),
+        };
         let ask = |cookie: Option<&[u8]>, door: &mut Door| {
             let asking = Asking { address: CROWD, stream: false, cookie, name: name.as_bytes() };
             let (verdict, reply) = door.judge(at(now), &asking);
@@ -96,7 +102,7 @@ fn bought(questions: u32, another: &str, level: Level) -> [u32; 2] {
             reply
         };
         match another {
-            "name" => drop(ask(None, &mut door)),
+            "name" | "own name" | "hosted name" => drop(ask(None, &mut door)),
             "cookie" => {
                 // Two questions for each: the first has none that counts.
                 let CookieReply::Give(full) = ask(Some(&client), &mut door) else { panic!("no cookie") };
@@ -149,4 +155,11 @@ fn under_guard_an_address_is_sent_no_more_for_the_many_who_seem_to_be_behind_it(
     };
     let (crowd, single) = (excess(30_000), excess(1));
     assert!(single > 50_000 && crowd <= single + single / 10, "{crowd} octets to a crowd, {single} to somebody else");
+}
+
+#[test]
+fn names_that_cost_their_owner_nothing_buy_no_shares() {
+    for another in ["own name", "hosted name"] {
+        assert_eq!(bought(60_000, another, Level::Open), [1, 1], "{another}");
+    }
 }

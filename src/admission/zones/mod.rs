@@ -599,6 +599,17 @@ impl Zones {
         self.zone(self.suffixes(name).within(name).nth(1).unwrap_or(name))
     }
 
+    /// Who has a name, in wire form as it came, and could make up more like it at no cost: its registrable domain, or the company
+    /// whose public suffix it is below.
+    pub fn owner(&self, name: &[u8], vouching: &mut Vouching) -> Hash {
+        let Hash(hash) = self.name(name);
+        vouching.domain(self.secret.pair(hash, Kind::Zone as u64), || {
+            let name = lowered(name);
+            let suffixes = self.suffixes(&name);
+            self.zone(suffixes.within(&name).nth(usize::from(!suffixes.private)).unwrap_or(&name))
+        })
+    }
+
     fn earned_key(&self, Hash(client): Hash, Hash(domain): Hash) -> Hash {
         self.secret.triple(Kind::Earned as u64, client, domain)
     }

@@ -18,6 +18,8 @@ pub struct Suffixes {
     starts: SmallVec<[u8; 8]>,
     /// The name consists of numbers, as reverse look-ups and DNS lists have them.
     pub numbers: bool,
+    /// The public suffix is that of a company, below which everybody has names for the asking, and some have all of them.
+    pub private: bool,
 }
 
 /// What the operator says of public suffixes, which goes before the list that is compiled in.
@@ -105,7 +107,8 @@ impl Suffixes {
             let length = name.get(start).copied().map_or(0, usize::from);
             name.get(start + 1..start + 1 + length).unwrap_or(&[])
         };
-        let octets = List.find(labels.iter().rev().map(text)).len;
+        let found = List.find(labels.iter().rev().map(text));
+        let octets = found.len;
         let mut length = 0;
         let listed = labels.iter().rev().position(|start| {
             length += text(start).len() + 1;
@@ -117,6 +120,7 @@ impl Suffixes {
         for start in labels.iter().skip(1).rev().skip(public - 1).take(2 + DEEPER) {
             suffixes.starts.push(*start);
         }
+        suffixes.private = found.typ == Some(psl::Type::Private);
         suffixes.numbers = is_numbers(labels.iter().map(text));
         suffixes
     }

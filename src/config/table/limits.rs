@@ -99,7 +99,7 @@ pub static LIMITS: [Setting<Settings>; 37] = [
         default: None,
         required: false,
         doc: "Give an address with many clients behind it more than one share: up to 64, by how many different names it \
-              asks for that others ask for too, and for questions with a DNS cookie also by how many different clients' \
+              has from the cache, four of each registrable domain at most, and for questions with a DNS cookie also by how many different clients' \
               cookies came back. It is no limit: it gives more, and never less.",
         reason: "Carriers put thousands of customers behind one address. It is learned in peace, not in a flood. Source ports \
                  say nothing: whoever asks chooses them, and a forwarder may use one for all its clients.",
