@@ -56,11 +56,21 @@ pub enum Reason {
     HalfShare,
     /// Under pressure the unproven address was sent enough octets beyond what came from it.
     AddressRation,
+    /// The address opens more connections than its share pays for.
+    ConnectionShare,
+    /// The same of a prefix around it.
+    ConnectionPrefixShare,
+    /// More was asked on a connection than the share of who opened it pays for.
+    StreamShare,
+    /// A message on a connection is too short for a header, or longer than a query may be.
+    Misframed,
+    /// What came on a connection is no query.
+    NoQuery,
 }
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Reason; 25] = [
+    pub const ALL: [Reason; 30] = [
         Reason::NotAllowed,
         Reason::RefusedRate,
         Reason::ClientShare,
@@ -86,6 +96,11 @@ impl Reason {
         Reason::Unfinished,
         Reason::HalfShare,
         Reason::AddressRation,
+        Reason::ConnectionShare,
+        Reason::ConnectionPrefixShare,
+        Reason::StreamShare,
+        Reason::Misframed,
+        Reason::NoQuery,
     ];
     /// How many there are.
     pub const COUNT: usize = Reason::ALL.len();
@@ -123,6 +138,11 @@ impl Reason {
             Reason::Unfinished => "tcp_unfinished",
             Reason::HalfShare => "half_share",
             Reason::AddressRation => "address_ration",
+            Reason::ConnectionShare => "tcp_share",
+            Reason::ConnectionPrefixShare => "tcp_prefix_share",
+            Reason::StreamShare => "tcp_question_share",
+            Reason::Misframed => "tcp_misframed",
+            Reason::NoQuery => "tcp_no_query",
         }
     }
 
@@ -137,6 +157,9 @@ impl Reason {
             Reason::CookieRequired => "client_class.require_cookie",
             Reason::Ration => "limits.ration",
             Reason::AddressRation => "limits.address_ration",
+            Reason::ConnectionShare | Reason::ConnectionPrefixShare => "limits.tcp_accept_cost",
+            Reason::StreamShare => "limits.client_rate",
+            Reason::Misframed | Reason::NoQuery => "none (RFC 1035 §4)",
             Reason::StrangerRation => "limits.stranger_ration",
             Reason::SameAnswer => "limits.same_answer_ration",
             Reason::ZoneFlood => "limits.zone_rate",
@@ -158,7 +181,13 @@ impl Reason {
     /// What decides it too, of the level of pressure at which it is decided: a key of `[level.guard]` and its like.
     pub fn measure(self, level: Level) -> Option<&'static str> {
         match self {
-            Reason::ClientShare | Reason::PrefixShare | Reason::HalfShare | Reason::Recursion
+            Reason::ClientShare
+            | Reason::PrefixShare
+            | Reason::HalfShare
+            | Reason::ConnectionShare
+            | Reason::ConnectionPrefixShare
+            | Reason::StreamShare
+            | Reason::Recursion
                 if level > Level::Open =>
             {
                 Some("share")
@@ -211,6 +240,15 @@ impl Reason {
             Reason::IdleEarly => {
                 "its TCP connection idled while few were left or the server was pressed, and was closed before its time"
             }
+            Reason::ConnectionShare => "the address opened more TCP connections than its share pays for",
+            Reason::ConnectionPrefixShare => {
+                "a network around the address opened more TCP connections than its share pays for"
+            }
+            Reason::StreamShare => "more was asked on its TCP connection than its share pays for, and it was closed",
+            Reason::Misframed => {
+                "a message on its TCP connection was too short for a header, or longer than a query may be"
+            }
+            Reason::NoQuery => "what it sent on its TCP connection was no query, and it was closed",
             Reason::SlowReader => "it did not read the replies on its TCP connection, or hardly",
             Reason::HalfShare => {
                 "the address asked more than half of its share without a proof that it is its own, and is sent no more \
@@ -256,6 +294,12 @@ impl Reason {
                 "it opens another; or raise [server] tcp_connections, if half of them are in use, or set [limits] \
                  connections = \"observe\""
             }
+            Reason::ConnectionShare | Reason::ConnectionPrefixShare => {
+                "it asks more on each connection and keeps it open; or put it into a [[client_class]] with a larger weight, \
+                 or raise [limits] client_rate and client_burst"
+            }
+            Reason::StreamShare => "put it into a [[client_class]] with a larger weight, or raise [limits] client_rate",
+            Reason::Misframed | Reason::NoQuery => "its program speaks DNS over TCP, with a length before each query",
             Reason::SlowReader => "it reads its replies; or raise [server] tcp_write_timeout",
             Reason::Unfinished => "it sends its questions whole; or raise [server] tcp_idle_timeout",
         }

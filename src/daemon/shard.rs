@@ -416,7 +416,13 @@ impl Shard {
             match self.engine.handle_query(now, client, &packet, &mut self.response) {
                 Disposition::Answered => self.desk.reply(route, &self.response),
                 Disposition::Pending => {}
-                Disposition::Dropped(_) => self.desk.hang_up(route),
+                Disposition::Dropped(reason) => {
+                    if let Some(reason) = reason.closing() {
+                        let (level, _) = self.engine.level();
+                        self.connections.borrow_mut().note_closed(now.mono, client.addr.ip(), level, reason);
+                    }
+                    self.desk.hang_up(route);
+                }
             }
         }
         true

@@ -113,6 +113,17 @@ impl DropReason {
     }
 }
 
+impl DropReason {
+    /// Why a connection is closed on which that came; none where its reason is told already.
+    pub fn closing(self) -> Option<Reason> {
+        match self {
+            DropReason::Malformed | DropReason::Response | DropReason::PortZero => Some(Reason::NoQuery),
+            DropReason::ClientLimit | DropReason::PrefixLimit | DropReason::RecursionLimit => Some(Reason::StreamShare),
+            _ => None,
+        }
+    }
+}
+
 impl From<Reason> for DropReason {
     fn from(reason: Reason) -> DropReason {
         match reason {
@@ -123,7 +134,12 @@ impl From<Reason> for DropReason {
             | Reason::ConnectionsClient
             | Reason::IdleEarly
             | Reason::SlowReader
-            | Reason::Unfinished => DropReason::Overload,
+            | Reason::Unfinished
+            | Reason::ConnectionShare
+            | Reason::ConnectionPrefixShare
+            | Reason::StreamShare
+            | Reason::Misframed
+            | Reason::NoQuery => DropReason::Overload,
             Reason::ClientShare | Reason::HalfShare => DropReason::ClientLimit,
             Reason::PrefixShare => DropReason::PrefixLimit,
             Reason::Recursion

@@ -198,6 +198,7 @@ async fn read(mut stream: ReadHalf<'_>, client: SocketAddr, route: Route, replie
         while let Some(length) = deframer.length() {
             if !(HEADER..=QUERY_ROOM).contains(&length) {
                 Counters::add(&counters.tcp_misframed, 1);
+                terms.note_closed(client, Reason::Misframed);
                 return;
             }
             if replies.is_full() {

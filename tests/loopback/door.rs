@@ -66,3 +66,22 @@ fn a_connection_that_a_cap_closed_is_explained() {
         assert!(line.contains(word), "`{word}` is not in: {line}");
     }
 }
+
+#[test]
+fn a_connection_that_was_closed_for_what_came_on_it_is_explained() {
+    let (_program, server, control) = start("garbage", "[limits]\nexempt = []");
+    let mut response = query(1, "here.test", A);
+    response[2] |= 0x80;
+    for message in [response, vec![0; 3]] {
+        let mut stream = connect(server);
+        say(&mut stream, &message);
+        assert!(!matches!(stream.read(&mut [0]), Ok(1..)), "{message:?} has an answer");
+    }
+    for (reason, word) in [("tcp_no_query", "was no query"), ("tcp_misframed", "too short for a header")] {
+        let explained = ctl(&control, &["explain", "127.0.0.1"], reason);
+        for word in [&format!("{reason} (closed), 1 times"), word, "speaks DNS over TCP"] {
+            assert!(explained.contains(word), "`{word}` is not in: {explained}");
+        }
+        ctl(&control, &["status"], &format!("{reason} 1"));
+    }
+}

@@ -38,7 +38,7 @@ impl Door {
             self.answers[1].take(key, now, price).is_err()
         });
         let Some(index) = full.filter(|_| level > Level::Open) else { return true };
-        let reason = if index == 0 { Reason::ClientShare } else { Reason::PrefixShare };
+        let reason = if index == 0 { Reason::ConnectionShare } else { Reason::ConnectionPrefixShare };
         if self.limits.clients == Mode::Observe {
             self.note_spared(now, address, level, reason);
             return true;

@@ -162,7 +162,7 @@ fn messages_that_cannot_be_queries_close_the_connection() {
             say(&mut client, &[vec![0; length]]).await;
             closed(&mut client).await;
         }
-        assert_eq!(bench.count("tcp_misframed"), 3);
+        assert_eq!((bench.count("tcp_misframed"), bench.closed_for(Reason::Misframed)), (3, 3));
         assert!(bench.desk.take().is_none());
     });
 }
@@ -411,7 +411,7 @@ fn a_share_used_up_closes_the_door_to_more_connections() {
         timeout(WAIT, accepted).await.expect("all accepted in time");
         let turned = bench.count("tcp_over_share");
         assert!((5..=18).contains(&turned), "{turned}");
-        assert_eq!(bench.closed_for(Reason::ClientShare), turned);
+        assert_eq!((bench.closed_for(Reason::ConnectionShare), bench.closed_for(Reason::ClientShare)), (turned, 0));
     });
 }
 
