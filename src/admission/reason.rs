@@ -66,11 +66,15 @@ pub enum Reason {
     Misframed,
     /// What came on a connection is no query.
     NoQuery,
+    /// As many connections are open as the wide network around the client may have, of all that there may be.
+    ConnectionsWide,
+    /// Replies that clients do not read have filled the room that there is for them.
+    UnreadTotal,
 }
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Reason; 30] = [
+    pub const ALL: [Reason; 32] = [
         Reason::NotAllowed,
         Reason::RefusedRate,
         Reason::ClientShare,
@@ -101,6 +105,8 @@ impl Reason {
         Reason::StreamShare,
         Reason::Misframed,
         Reason::NoQuery,
+        Reason::ConnectionsWide,
+        Reason::UnreadTotal,
     ];
     /// How many there are.
     pub const COUNT: usize = Reason::ALL.len();
@@ -143,6 +149,8 @@ impl Reason {
             Reason::StreamShare => "tcp_question_share",
             Reason::Misframed => "tcp_misframed",
             Reason::NoQuery => "tcp_no_query",
+            Reason::ConnectionsWide => "tcp_wide_prefix",
+            Reason::UnreadTotal => "tcp_unread_total",
         }
     }
 
@@ -169,7 +177,8 @@ impl Reason {
             Reason::Waiting => "limits.waits_for_one",
             Reason::Late => "limits.patience",
             Reason::ServerQuota => "limits.servers",
-            Reason::ConnectionsTotal => "server.tcp_connections",
+            Reason::ConnectionsTotal | Reason::ConnectionsWide => "server.tcp_connections",
+            Reason::UnreadTotal => "none (64 MiB a shard)",
             Reason::IdleEarly => "limits.connections",
             Reason::ConnectionsPrefix => "server.tcp_connections_per_prefix",
             Reason::ConnectionsClient => "server.tcp_connections_per_client",
@@ -234,6 +243,11 @@ impl Reason {
                 "the zone's servers lose what is asked of them beyond what they bear; names known to exist come first"
             }
             Reason::ZoneInFlight => "too many names of the zone that were never seen before wait for an answer",
+            Reason::ConnectionsWide => {
+                "as many TCP connections are open as an IPv4 /20 or IPv6 /48 (a quarter of all) or an IPv4 /16 or IPv6 /32 \
+                 (three quarters) around the address may have"
+            }
+            Reason::UnreadTotal => "it did not read its replies while those of all clients filled the room for them",
             Reason::ConnectionsTotal => "as many TCP connections are open as all clients together may have",
             Reason::ConnectionsPrefix => "as many TCP connections are open as the network around the address may have",
             Reason::ConnectionsClient => "as many TCP connections are open as the address may have",
@@ -285,14 +299,22 @@ impl Reason {
                 "it ends within seconds once its servers lose nothing any more; or set [limits] servers = \"observe\""
             }
             Reason::ZoneInFlight => "it ends as soon as the zone's servers answer; or set [limits] zones = \"observe\"",
-            Reason::ConnectionsTotal => "it ends when others close theirs; or raise [server] tcp_connections",
+            Reason::ConnectionsWide => {
+                "it ends when others there close theirs; or raise [server] tcp_connections, which takes a restart, or set \
+                 [limits] connections = \"observe\""
+            }
+            Reason::ConnectionsTotal => {
+                "it ends when others close theirs; or raise [server] tcp_connections, which takes a restart and, where the log \
+                 says so at start, more file descriptors (LimitNOFILE); no mode lifts it"
+            }
+            Reason::UnreadTotal => "it reads its replies; no setting or mode lifts it, since memory ends there",
             Reason::ConnectionsPrefix | Reason::ConnectionsClient => {
-                "it closes connections that it does not use; or raise this setting, or make it exempt in a \
-                 [[client_class]]"
+                "it closes connections that it does not use; or raise this setting, which takes a restart, make it exempt in a \
+                 [[client_class]], or set [limits] connections = \"observe\""
             }
             Reason::IdleEarly => {
-                "it opens another; or raise [server] tcp_connections, if half of them are in use, or set [limits] \
-                 connections = \"observe\""
+                "it opens another; or raise [server] tcp_connections, if half of them are in use (it takes a restart), or set \
+                 [limits] connections = \"observe\""
             }
             Reason::ConnectionShare | Reason::ConnectionPrefixShare => {
                 "it asks more on each connection and keeps it open; or put it into a [[client_class]] with a larger weight, \
@@ -300,8 +322,13 @@ impl Reason {
             }
             Reason::StreamShare => "put it into a [[client_class]] with a larger weight, or raise [limits] client_rate",
             Reason::Misframed | Reason::NoQuery => "its program speaks DNS over TCP, with a length before each query",
-            Reason::SlowReader => "it reads its replies; or raise [server] tcp_write_timeout",
-            Reason::Unfinished => "it sends its questions whole; or raise [server] tcp_idle_timeout",
+            Reason::SlowReader => {
+                "it reads its replies; or raise [server] tcp_write_timeout, which takes a restart, or set [limits] connections = \
+                 \"observe\""
+            }
+            Reason::Unfinished => {
+                "it sends its questions whole; or raise [server] tcp_idle_timeout, which takes a restart"
+            }
         }
     }
 }

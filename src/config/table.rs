@@ -191,7 +191,9 @@ static SERVER: [Setting<Settings>; 15] = [
         shape: Shape::Count { min: 1, max: 1_000_000, unit: "connections", at: |s| &mut s.listener.tcp_connections },
         default: None,
         required: false,
-        doc: "How many TCP connections clients may have open, all together. Each takes a file descriptor.",
+        doc: "How many TCP connections clients may have open, all together. Each takes a file descriptor; where fewer are \
+              allowed (LimitNOFILE), it is as many as there are, and the log says so. It has no mode: without it the process \
+              would run out of descriptors, and nobody had one.",
         reason: "Enough for a large network's truncated answers, and a bound on memory in a connection flood \
                  (RFC 7766 §6.2.2).",
         example: "10000",
@@ -235,8 +237,10 @@ static SERVER: [Setting<Settings>; 15] = [
         },
         default: None,
         required: false,
-        doc: "A connection on which no question is open is closed after this time. Clients that ask for it are told \
-              (EDNS keepalive).",
+        doc: "A connection on which no question is open is closed after this time, also where a question was begun and not \
+              ended. Clients that ask for it are told (EDNS keepalive). It has no mode: nothing is refused by it, and without it \
+              all places would be taken by who is gone. That it is shorter under pressure is a matter of [limits] \
+              connections.",
         reason: "A few seconds, as RFC 7766 §6.2.3 advises: long enough to be reused, short enough not to pile up.",
         example: r#""10s""#,
     },
@@ -249,8 +253,9 @@ static SERVER: [Setting<Settings>; 15] = [
         },
         default: None,
         required: false,
-        doc: "A connection whose client takes nothing of its replies for so long is closed. While replies wait, the \
-              client's further questions do too.",
+        doc: "A connection whose client takes nothing of its replies for so long is closed, unless [limits] connections is \
+              \"observe\" or \"off\". While replies wait, the client's further questions do too. Where the replies that all clients \
+              leave unread come to 64 MiB a shard, those who do not read are closed in any mode: memory ends there.",
         reason: "Longer than any path is interrupted without the connection being lost, and a client that does not read \
                  soon gives its memory back.",
         example: r#""5s""#,
@@ -260,7 +265,8 @@ static SERVER: [Setting<Settings>; 15] = [
         shape: Shape::Count { min: 1, max: 65_535, unit: "questions", at: |s| &mut s.listener.tcp_pipeline },
         default: None,
         required: false,
-        doc: "How many questions may be open on one connection; no more is read from it until one is answered.",
+        doc: "How many questions may be open on one connection; no more is read from it until one is answered. It has no mode: \
+              it refuses nothing, and what waits is the client's own.",
         reason: "Enough to keep a stub resolver busy, and one connection cannot hold the work of thousands \
                  (RFC 7766 §6.2.1.1).",
         example: "100",

@@ -139,7 +139,9 @@ impl From<Reason> for DropReason {
             | Reason::ConnectionPrefixShare
             | Reason::StreamShare
             | Reason::Misframed
-            | Reason::NoQuery => DropReason::Overload,
+            | Reason::NoQuery
+            | Reason::ConnectionsWide
+            | Reason::UnreadTotal => DropReason::Overload,
             Reason::ClientShare | Reason::HalfShare => DropReason::ClientLimit,
             Reason::PrefixShare => DropReason::PrefixLimit,
             Reason::Recursion

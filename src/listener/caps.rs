@@ -11,6 +11,8 @@ use crate::admission::Mode;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Full {
     Total,
+    /// Of a prefix that may have a part of all.
+    Wide,
     Prefix,
     Client,
 }
@@ -42,8 +44,8 @@ impl Caps {
     pub fn new(total: usize, per_client: usize, per_prefix: usize) -> Arc<Caps> {
         let wide = per_prefix.max(total / WIDE_PART);
         let widest = per_prefix.max(total - total / LEFT_PART);
-        let prefixes = [per_prefix, wide, widest].map(|most| (most, Full::Prefix));
-        let most = [(per_client, Full::Client), prefixes[0], prefixes[1], prefixes[2]];
+        let part = |most: usize| (most, if most > per_prefix { Full::Wide } else { Full::Prefix });
+        let most = [(per_client, Full::Client), (per_prefix, Full::Prefix), part(wide), part(widest)];
         Arc::new(Caps { total, most, open: AtomicUsize::new(0), prefixes: Mutex::default() })
     }
 

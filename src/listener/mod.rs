@@ -79,6 +79,8 @@ pub struct Counters {
     pub tcp_over_prefix: AtomicU64,
     /// Connections closed at once: as many as allowed were open from the client.
     pub tcp_over_client: AtomicU64,
+    /// Connections closed at once: as many as allowed were open from a wide network around the client.
+    pub tcp_over_wide: AtomicU64,
     /// Connections closed at once: the client's share was used up.
     pub tcp_over_share: AtomicU64,
     /// Connections that could not be accepted: no descriptors, no memory, gone before.
@@ -93,6 +95,8 @@ pub struct Counters {
     pub tcp_misframed: AtomicU64,
     /// Connections closed because the client did not read its replies.
     pub tcp_slow_reader: AtomicU64,
+    /// Connections closed because what clients did not read filled the room for it.
+    pub tcp_unread_total: AtomicU64,
     /// Times reading stopped because the client had not read as much as it may leave unread.
     pub tcp_unread_full: AtomicU64,
     /// Times reading stopped because as many questions as allowed were in flight on a connection.
@@ -118,7 +122,7 @@ impl Counters {
     }
 
     /// All of them by name.
-    pub fn snapshot(&self) -> [(&'static str, u64); 19] {
+    pub fn snapshot(&self) -> [(&'static str, u64); 21] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             ("udp_received", read(&self.udp_received)),
@@ -131,6 +135,7 @@ impl Counters {
             ("tcp_over_total", read(&self.tcp_over_total)),
             ("tcp_over_prefix", read(&self.tcp_over_prefix)),
             ("tcp_over_client", read(&self.tcp_over_client)),
+            ("tcp_over_wide", read(&self.tcp_over_wide)),
             ("tcp_over_share", read(&self.tcp_over_share)),
             ("tcp_accept_failed", read(&self.tcp_accept_failed)),
             ("tcp_received", read(&self.tcp_received)),
@@ -138,6 +143,7 @@ impl Counters {
             ("tcp_idle", read(&self.tcp_idle)),
             ("tcp_misframed", read(&self.tcp_misframed)),
             ("tcp_slow_reader", read(&self.tcp_slow_reader)),
+            ("tcp_unread_total", read(&self.tcp_unread_total)),
             ("tcp_unread_full", read(&self.tcp_unread_full)),
             ("tcp_pipeline_full", read(&self.tcp_pipeline_full)),
         ]

@@ -147,6 +147,7 @@ fn admit(stream: TcpStream, client: SocketAddr, terms: &Rc<Terms>) {
         let (counter, reason) = match full {
             Full::Total => (&terms.counters.tcp_over_total, Reason::ConnectionsTotal),
             Full::Client => (&terms.counters.tcp_over_client, Reason::ConnectionsClient),
+            Full::Wide => (&terms.counters.tcp_over_wide, Reason::ConnectionsWide),
             Full::Prefix => (&terms.counters.tcp_over_prefix, Reason::ConnectionsPrefix),
         };
         if place.is_some() {
@@ -250,7 +251,7 @@ async fn read(mut stream: ReadHalf<'_>, client: SocketAddr, route: Route, replie
 /// Writes replies as they come.
 async fn write(mut stream: WriteHalf<'_>, client: SocketAddr, replies: &Rc<Replies>, terms: &Terms) {
     let counters = &*terms.counters;
-    let mut buffer = Vec::new();
+    let (mut buffer, mut spared) = (Vec::new(), false);
     loop {
         if buffer.capacity() > KEPT {
             buffer = Vec::new();
@@ -261,7 +262,7 @@ async fn write(mut stream: WriteHalf<'_>, client: SocketAddr, replies: &Rc<Repli
             if replies.overrun() {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            write_all(&mut stream, &buffer, replies, terms).await
+            write_all(&mut stream, &buffer, client, &mut spared, replies, terms).await
         };
         match written.await {
             Ok(()) => {
@@ -270,8 +271,12 @@ async fn write(mut stream: WriteHalf<'_>, client: SocketAddr, replies: &Rc<Repli
             }
             Err(error) => {
                 if error.kind() == io::ErrorKind::TimedOut {
-                    Counters::add(&counters.tcp_slow_reader, 1);
-                    terms.note_closed(client, Reason::SlowReader);
+                    let (counter, reason) = match replies.overrun() {
+                        true => (&counters.tcp_unread_total, Reason::UnreadTotal),
+                        false => (&counters.tcp_slow_reader, Reason::SlowReader),
+                    };
+                    Counters::add(counter, 1);
+                    terms.note_closed(client, reason);
                 }
                 return;
             }
@@ -279,11 +284,19 @@ async fn write(mut stream: WriteHalf<'_>, client: SocketAddr, replies: &Rc<Repli
     }
 }
 
-/// Writes the whole of `buffer` to a client that keeps reading it; `TimedOut` if it stops, or hardly reads at all.
-async fn write_all(stream: &mut WriteHalf<'_>, buffer: &[u8], replies: &Rc<Replies>, terms: &Terms) -> io::Result<()> {
+/// Writes the whole of `buffer` to a client that keeps reading it; `TimedOut` if it stops, or hardly reads at all. Where that
+/// closes no connection, it is noted once: then it is `spared`.
+async fn write_all(
+    stream: &mut WriteHalf<'_>,
+    buffer: &[u8],
+    client: SocketAddr,
+    spared: &mut bool,
+    replies: &Rc<Replies>,
+    terms: &Terms,
+) -> io::Result<()> {
     let patience = terms.policy.tcp_write_timeout;
     let sipped = Duration::from_millis(buffer.len() as u64 * 1_000 / SLOWEST);
-    let end = Instant::now() + patience + sipped;
+    let mut end = Instant::now() + patience + sipped;
     let mut rest = buffer;
     while !rest.is_empty() {
         let latest = end.min(Instant::now() + patience);
@@ -291,7 +304,16 @@ async fn write_all(stream: &mut WriteHalf<'_>, buffer: &[u8], replies: &Rc<Repli
             biased;
             written = stream.write(rest) => written?,
             () = replies.wait(|replies| replies.overrun().then_some(())) => 0,
-            () = sleep_until(latest) => 0,
+            () = sleep_until(latest) => match terms.connections() {
+                Mode::Enforce => 0,
+                mode => {
+                    if mode == Mode::Observe && !std::mem::replace(spared, true) {
+                        terms.note_spared(client, Reason::SlowReader);
+                    }
+                    end = Instant::now() + patience + sipped;
+                    continue;
+                }
+            },
         };
         if count == 0 {
             return Err(io::ErrorKind::TimedOut.into());

@@ -408,9 +408,10 @@ pub static LIMITS: [Setting<Settings>; 37] = [
         shape: mode!(connections),
         default: None,
         required: false,
-        doc: "Whether [server] tcp_connections_per_client and tcp_connections_per_prefix hold, and idle connections are \
-              closed before tcp_idle_timeout where half of all are open or the server is pressed. enforce, observe or off, \
-              as with clients. tcp_connections holds in any case: there are no more.",
+        doc: "Whether [server] tcp_connections_per_client and tcp_connections_per_prefix hold, clients that do not read are \
+              closed after tcp_write_timeout, and idle connections before tcp_idle_timeout where half of all are open or the \
+              server is pressed. enforce, observe or off, as with clients. tcp_connections and tcp_idle_timeout hold in any \
+              case: there are no more.",
         reason: "Connections are few, and who takes them all closes TCP to those who were told to prove themselves by it.",
         example: r#""observe""#,
     },

@@ -371,7 +371,7 @@ fn clients_that_leave_more_unread_than_all_may_are_cut_off() {
         let mut rest = Vec::new();
         let end = timeout(WAIT, client.read_to_end(&mut rest)).await.expect("closed in time");
         assert!(end.is_err() || rest.len() < 64 << 20, "everything was kept for a client that did not read");
-        assert_eq!((bench.count("tcp_slow_reader"), bench.closed_for(Reason::SlowReader)), (1, 1));
+        assert_eq!((bench.count("tcp_unread_total"), bench.closed_for(Reason::UnreadTotal)), (1, 1));
         assert!(bench.desk.take_gone().is_some(), "the engine is told that nobody waits any more");
         assert_eq!(hear(&mut modest).await, message(2), "whoever reads is not cut off");
     });
@@ -450,4 +450,62 @@ fn what_is_observed_of_connections_is_counted_and_closes_none() {
             assert_eq!((tally.closed, bench.count("tcp_idle")), (0, 2));
         });
     }
+}
+
+#[test]
+fn a_client_that_does_not_read_is_only_counted_where_connections_are_observed() {
+    const LARGE: usize = 60_000;
+    const COUNT: usize = 100;
+    let policy = Policy { tcp_write_timeout: Duration::from_millis(100), ..Policy::default() };
+    Bench::run_with(policy, Mode::Observe, async |bench: Bench| {
+        let mut client = bench.connect().await;
+        say(&mut client, &vec![message(1); COUNT]).await;
+        let observed = |bench: &Bench| bench.door.borrow().tally().observed[Reason::SlowReader as usize];
+        let noticed = async {
+            while observed(&bench) == 0 {
+                if let Some(query) = bench.desk.take() {
+                    bench.desk.reply(query.route, &vec![0; LARGE]);
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(WAIT, noticed).await.expect("noticed in time");
+        // It was not closed, and hears all in the end.
+        let shard = async {
+            loop {
+                let query = bench.query().await;
+                bench.desk.reply(query.route, &vec![0; LARGE]);
+            }
+        };
+        let hearing = async {
+            for _ in 0..COUNT {
+                assert_eq!(hear(&mut client).await.len(), LARGE);
+            }
+        };
+        tokio::select! {
+            () = hearing => {}
+            () = shard => {}
+        }
+        assert_eq!((bench.count("tcp_slow_reader"), bench.door.borrow().tally().closed), (0, 0));
+    });
+}
+
+#[test]
+fn what_a_wide_network_has_of_all_connections_is_told_from_what_its_parts_have() {
+    let policy = Policy { tcp_connections: 8, tcp_connections_per_prefix: 1, ..Policy::default() };
+    Bench::run(policy, async |bench: Bench| {
+        let mut held = Vec::new();
+        for network in 1..=2u8 {
+            let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+            socket.bind(SocketAddr::from(([127, 0, network, 1], 0))).expect("bound");
+            let mut stream = socket.connect(bench.address).await.expect("connected");
+            say(&mut stream, &[message(1)]).await;
+            bench.query().await;
+            held.push(stream);
+        }
+        closed(&mut bench.connect().await).await;
+        let counts = ["tcp_over_wide", "tcp_over_prefix"].map(|name| bench.count(name));
+        assert_eq!((counts, bench.closed_for(Reason::ConnectionsWide)), ([1, 0], 1));
+        assert_eq!(Reason::ConnectionsWide.setting(), "server.tcp_connections");
+    });
 }
