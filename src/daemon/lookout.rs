@@ -56,8 +56,8 @@ struct Pulse {
 enum Wait {
     /// Whatever there is, in the runtime.
     Runtime,
-    /// The next packet.
-    Packet,
+    /// The next packet, so long.
+    Packet(Duration),
     /// A moment.
     Pause,
 }
@@ -86,11 +86,12 @@ impl Pulse {
         }
     }
 
-    fn next(&self) -> Wait {
+    /// `others` is whether anything else may happen than packets.
+    fn next(&self, others: bool) -> Wait {
         match self.many && self.ended.since(self.visited) < VISIT {
             false => Wait::Runtime,
             true if self.flood => Wait::Pause,
-            true => Wait::Packet,
+            true => Wait::Packet(if others { VISIT } else { SILENCE }),
         }
     }
 }
@@ -117,10 +118,10 @@ impl Lookout {
     /// else may happen than packets on these sockets: connections are open, or questions under way.
     pub fn stay(&mut self, others: bool) -> bool {
         let Some(epoll) = &mut self.epoll else { return false };
-        match self.pulse.next() {
+        match self.pulse.next(others) {
             Wait::Runtime => return false,
-            Wait::Packet => {
-                let count = epoll.wait(if others { VISIT } else { SILENCE }).unwrap_or(0);
+            Wait::Packet(longest) => {
+                let count = epoll.wait(longest).unwrap_or(0);
                 self.ready = (0..count).filter_map(|index| epoll.token(index)).fold(0, |all, token| all | 1 << token);
             }
             Wait::Pause => {
@@ -166,26 +167,38 @@ mod tests {
     }
 
     /// What is waited for after turns of `received` packets each, `silent` of which got no answer, every 50 µs for 3 ms.
-    fn after(received: usize, silent: usize) -> Wait {
+    fn after(received: usize, silent: usize, others: bool) -> Wait {
         let mut pulse = Pulse::new();
         for turn in 0..60 {
             pulse.begin(at(turn * 50));
             pulse.end(received, silent, at(turn * 50));
-            if pulse.next() == Wait::Runtime {
+            if pulse.next(others) == Wait::Runtime {
                 pulse.away = true;
             }
         }
         pulse.begin(at(3_000));
         pulse.end(received, silent, at(3_010));
-        pulse.next()
+        pulse.next(others)
     }
 
     #[test]
     fn a_flood_that_is_refused_is_taken_a_few_at_a_time_and_answers_as_they_come() {
-        assert_eq!(after(0, 0), Wait::Runtime);
-        assert_eq!(after(8, 0), Wait::Packet, "160,000 a second, all answered");
-        assert_eq!(after(8, 4), Wait::Packet, "half of them are");
-        assert_eq!(after(8, 7), Wait::Pause);
+        assert_eq!(after(0, 0, false), Wait::Runtime);
+        assert_eq!(after(8, 0, false), Wait::Packet(SILENCE), "160,000 a second, all answered");
+        assert_eq!(after(8, 4, false), Wait::Packet(SILENCE), "half of them are");
+        assert_eq!(after(8, 7, false), Wait::Pause);
+    }
+
+    #[test]
+    fn after_a_burst_connections_and_timers_are_no_more_than_a_millisecond_late() {
+        for silent in 0..=8 {
+            let longest = match after(8, silent, true) {
+                Wait::Packet(longest) => longest,
+                Wait::Pause => PAUSE,
+                Wait::Runtime => Duration::ZERO,
+            };
+            assert!(longest <= Duration::from_millis(1), "{longest:?} with {silent} silent");
+        }
     }
 
     #[test]
@@ -197,7 +210,7 @@ mod tests {
                 let now = at(turn * 50);
                 pulse.begin(now);
                 pulse.end(8, silent, now);
-                if pulse.next() == Wait::Runtime {
+                if pulse.next(false) == Wait::Runtime {
                     turns.push(turn);
                     pulse.away = true;
                 }
