@@ -456,6 +456,38 @@ mod tests {
     }
 
     #[test]
+    fn a_cookie_that_is_none_is_a_malformed_query_where_one_is_required_too() {
+        for mode in [Mode::Enforce, Mode::Observe, Mode::Off] {
+            let mut engine = engine(|policy| {
+                policy.access.classes = vec![ClientClass {
+                    name: "strict".to_owned(),
+                    prefixes: vec!["10.0.0.0/24".parse().expect("a prefix")],
+                    require_cookie: mode,
+                    ..ClientClass::default()
+                }];
+            });
+            // RFC 7873 §4: 8 octets, or 16 to 40.
+            for length in [0, 1, 7, 9, 15, 41] {
+                let packet = query(HERE, Some(&vec![7; length]));
+                for transport in [Transport::Udp, Transport::Tcp] {
+                    let told = ask(&mut engine, client(1, transport), &packet).expect("FORMERR");
+                    let message = Message::parse(&told).expect("a message");
+                    assert_eq!(
+                        (message.rcode(), told[7]),
+                        (Rcode::FORMERR, 0),
+                        "{mode:?}, {length} octets, {transport:?}"
+                    );
+                    assert!(cookie(&told).is_none() && told.len() <= packet.len(), "{told:?} for {packet:?}");
+                }
+            }
+            let counters = engine.counters();
+            let required = Reason::CookieRequired as usize;
+            let told = (counters.formerr, counters.door.turned[required], counters.door.observed[required]);
+            assert_eq!(told, (12, 0, 0), "{mode:?}");
+        }
+    }
+
+    #[test]
     fn in_a_flood_every_query_is_accounted_for_and_nobody_is_sent_more_than_he_sent() {
         for (transport, packet) in [
             (Transport::Udp, query(HERE, None)),
