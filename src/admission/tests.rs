@@ -523,28 +523,6 @@ fn where_clients_are_only_observed_nobody_is_told_to_come_by_tcp_for_asking_much
 }
 
 #[test]
-fn with_room_to_spare_nobody_is_told_to_come_by_tcp_for_asking_much() {
-    let books = Books::new(&Sizes::small(), &[1; 32]);
-    let policy = policy(&["10.0.0.0/8"]);
-    let mut door = Door::beside(&policy, &books);
-    let client = ip("10.0.0.1");
-    assert!(door.accept(START, client, Level::Open));
-    // So many a second for ten seconds, each with a few octets more than it asked with.
-    let mut whole = |from: Moment, rate: u32, excess: usize| {
-        let answers = (0..rate * 10).filter(|number| {
-            let now = from + Duration::from_secs(10) / (rate * 10) * *number;
-            let Verdict::Admitted(proof) = judge(&mut door, now, client) else { panic!("refused with room to spare") };
-            door.part(now, &proof, b"\x01x\0", 50, 50 + excess, true) == Parting::Send
-        });
-        (answers.count() as u32, books.decisions().of_address(client, 1).first().map(|refusal| refusal.reason))
-    };
-    assert_eq!(whole(START, 10_000, 16), (100_000, None), "ten times its share, and some octets each");
-    let (sent, reason) = whole(START + Duration::from_secs(20), 10_000, 150);
-    assert!(sent < 10_000, "{sent}: more octets than any network has");
-    assert_eq!(reason.map(Reason::setting), Some("limits.ration"), "which is not for its share");
-}
-
-#[test]
 fn an_address_with_many_clients_behind_it_has_many_shares() {
     let mut door = door(&["10.0.0.0/8"], 0);
     let (crowd, single) = (ip("10.0.0.1"), ip("10.0.1.1"));

@@ -12,6 +12,9 @@ use crate::meter::Hash;
 
 /// Answers of this many octets more than their question count as the same answer (see [`Reason::SameAnswer`]).
 const SAME_ANSWER: usize = 256;
+/// Whoever asks far too much has one in so many parts of a network's ration for himself: what is asked in a victim's name at
+/// twelve thousand questions a second, with half as many octets more in each answer, is several times that (A21).
+const OWN_PART: u64 = 4;
 /// A ration's burst, and half of it, in nanoseconds of an account.
 const BURST: u64 = RATION_BURST.as_nanos() as u64;
 const HALF: u64 = BURST / 2;
@@ -63,13 +66,13 @@ impl Door {
         None
     }
 
-    /// With room to spare, whoever asks far more than any client does has the ration of a network for himself. Where he asks
+    /// With room to spare, whoever asks far more than any client does has a part of a network's ration for himself. Where he asks
     /// for more than that he has none of it, for the account is charged with what was not sent as well: what is asked that
     /// much in a victim's name does not reach it. What it had of its network's before counts, too.
     fn over_own(&self, now: Moment, admitted: &Admitted, excess: usize) -> bool {
         let inner = &self.books.0;
         let own = inner.secret.pair(admitted.keys.address.0, u64::from(Book::Ration as u8));
-        let price = Duration::from_nanos(price(excess, self.limits.ration));
+        let price = Duration::from_nanos(price(excess, self.limits.ration / OWN_PART));
         let table = &inner.tables[0];
         table.charge(own, now, price, RATION_BURST).0 >= BURST || table.read(admitted.keys.ration, now).0 >= HALF
     }

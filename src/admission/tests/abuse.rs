@@ -347,3 +347,48 @@ fn under_guard_an_address_that_was_served_before_is_not_sent_more_than_came_in_i
     assert_eq!(sent(Level::Guard, 1, 60).1, 60, "who asks little does not notice");
     assert_eq!(sent(Level::Open, 20, 350).1, 1_200, "nor does anybody with room to spare");
 }
+
+#[test]
+fn with_room_to_spare_what_is_asked_in_a_victims_name_brings_it_no_more_octets() {
+    // As in A21: from one address, with an answer half as long again as its question, for 14 seconds.
+    for rate in [5_000u32, 8_000, 12_000] {
+        let mut door = door(&["10.0.0.0/8"], 0);
+        meet(&mut door, START, ip("10.0.0.1"));
+        let (mut received, mut sent) = (0, 0);
+        for number in 0..rate * 14 {
+            let now = START + Duration::from_secs(1) / rate * number;
+            let Verdict::Admitted(proof) = judge(&mut door, now, ip("10.0.0.1")) else { panic!("refused") };
+            received += 45;
+            sent += match door.part(now, &proof, b"\x01x\0", 45, 70, true) {
+                Parting::Send => 70,
+                Parting::Truncate(_) => 45,
+                Parting::Drop(_) => 0,
+            };
+        }
+        // Below that rate nothing of it is beyond half a share for seconds.
+        let most = if rate < 12_000 { received + received / 4 } else { received };
+        assert!(sent <= most, "{sent} octets for {received} at {rate} a second");
+    }
+}
+
+#[test]
+fn with_room_to_spare_nobody_is_told_to_come_by_tcp_for_asking_much() {
+    let books = Books::new(&Sizes::small(), &[1; 32]);
+    let policy = policy(&["10.0.0.0/8"]);
+    let mut door = Door::beside(&policy, &books);
+    let client = ip("10.0.0.1");
+    assert!(door.accept(START, client, Level::Open));
+    // So many a second for ten seconds, each with a few octets more than it asked with.
+    let mut whole = |from: Moment, rate: u32, excess: usize| {
+        let answers = (0..rate * 10).filter(|number| {
+            let now = from + Duration::from_secs(10) / (rate * 10) * *number;
+            let Verdict::Admitted(proof) = judge(&mut door, now, client) else { panic!("refused with room to spare") };
+            door.part(now, &proof, b"\x01x\0", 50, 50 + excess, true) == Parting::Send
+        });
+        (answers.count() as u32, books.decisions().of_address(client, 1).first().map(|refusal| refusal.reason))
+    };
+    assert_eq!(whole(START, 6_000, 10), (60_000, None), "six times its share, and some octets each");
+    let (sent, reason) = whole(START + Duration::from_secs(20), 10_000, 150);
+    assert!(sent < 5_000, "{sent}: more octets than any client has");
+    assert_eq!(reason.map(Reason::setting), Some("limits.ration"), "which is not for its share");
+}

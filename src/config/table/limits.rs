@@ -199,8 +199,8 @@ pub static LIMITS: [Setting<Settings>; 37] = [
         default: None,
         required: false,
         doc: "How many octets a second an unproven IPv4 /24 or IPv6 /56 may get beyond what it sent. Under pressure \
-              \"guard\" and \"closed\" an eighth of it ([level.guard] ration). An address beyond half its share has as much for \
-              itself without pressure, and none of it where it asks for more than that; under pressure it has nothing.",
+              \"guard\" and \"closed\" an eighth of it ([level.guard] ration). An address beyond half its share has a quarter of it \
+              for itself without pressure, and none of it where it asks for more than that; under pressure it has nothing.",
         reason: "2 Mbit/s harm nobody, and are more than a busy office gets by UDP.",
         example: r#""256KiB""#,
     },
