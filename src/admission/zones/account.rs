@@ -18,11 +18,15 @@ const BARREN_HABIT: f32 = 6.0 * 3600.0;
 /// At most so many names of a flood exist, as a part of all: a few that do must not hide the others.
 const BARREN: f32 = 0.3;
 /// Something must look like a flood for so many ticks: a page with a hundred new names on it is over by then.
-const DWELL: u16 = 3;
+const DWELL: u8 = 3;
 /// The same, a minute, where at least `LISTED` of the names exist and the servers answer everything: a list of bad
 /// domains that mail servers ask has a few in a hundred of them, and within that minute those clients are known who find them.
-const LIST_DWELL: u16 = 240;
+const LIST_DWELL: u8 = 240;
 const LISTED: f32 = 0.02;
+/// In one that has long been such a list it is fewer: of two hundred names that are asked for it may happen to have none, just
+/// when those come who are not known any more to find some. Long is so many names, of which at most `BARREN` exist.
+const LONG_LISTED: f32 = 0.01;
+const LISTED_LONG: f32 = 2_000.0;
 /// That part is one of so many names, and never more than `MOST_LISTED`, so that what a zone was asked before a flood is
 /// soon forgotten in it; of a new zone half of the most is assumed.
 const LISTED_AMONG: f32 = 200.0;
@@ -133,8 +137,10 @@ pub(super) struct Account {
     /// The part of the names that exists, of the last few hundred.
     listed: Rate,
     /// Ticks in a row that looked like a flood.
-    warm: AtomicU16,
+    warm: AtomicU8,
     why: AtomicU8,
+    /// The part of the names that exists, of the last two thousand, in 65,535ths; at first none.
+    listed_long: AtomicU16,
     /// Since when it is flooded, and when it was last; zero: it is not.
     since: AtomicU64,
     needed: AtomicU64,
@@ -188,6 +194,7 @@ impl Account {
         self.warm.store(0, Ordering::Relaxed);
         self.why.store(0, Ordering::Relaxed);
         self.listed.set(MOST_LISTED / 2.0);
+        self.listed_long.store(0, Ordering::Relaxed);
         for rate in self.rates.iter().chain([&self.habit, &self.distinct, &self.quota]) {
             rate.set(0.0);
         }
@@ -312,9 +319,13 @@ impl Account {
         mix(&self.rates[Count::Found as usize], found);
         mix(&self.rates[Count::Absent as usize], absent);
         if found + absent > 0.0 {
-            let before = (-(found + absent) / LISTED_AMONG).exp();
-            let listed = self.listed.get() * before + found / (found + absent) * (1.0 - before);
-            self.listed.set(listed.min(MOST_LISTED));
+            let after = |part: f32, among: f32| {
+                let before = (-(found + absent) / among).exp();
+                part * before + found / (found + absent) * (1.0 - before)
+            };
+            self.listed.set(after(self.listed.get(), LISTED_AMONG).min(MOST_LISTED));
+            let long = after(self.long(), LISTED_LONG);
+            self.listed_long.store((long * f32::from(u16::MAX)).round() as u16, Ordering::Relaxed);
         }
         let others = [Count::Begun, Count::Failed, Count::Heard, Count::Silent];
         for what in others.into_iter().chain([Count::Late, Count::Ahead]) {
@@ -329,7 +340,7 @@ impl Account {
         let why = self.suspicion(floor, strange).filter(|_| !elsewhere);
         match why {
             Some(why) => {
-                let warm = self.warm.load(Ordering::Relaxed).saturating_add(ticks.min(u32::from(DWELL)) as u16);
+                let warm = self.warm.load(Ordering::Relaxed).saturating_add(ticks.min(u32::from(DWELL)) as u8);
                 self.warm.store(warm, Ordering::Relaxed);
                 let dwell = if self.is_like_a_list(marks) { LIST_DWELL } else { DWELL };
                 if warm >= dwell && !self.is_flooded() {
@@ -392,10 +403,16 @@ impl Account {
         silent >= 1.0 && silent > 0.15 * self.rate(Count::Heard)
     }
 
+    /// The part of its names that exists, of those of a longer time.
+    fn long(&self) -> f32 {
+        f32::from(self.listed_long.load(Ordering::Relaxed)) / f32::from(u16::MAX)
+    }
+
     /// Do a few of its names exist, and its servers answer everything, which is no more than they would be let have?
     fn is_like_a_list(&self, marks: &Marks) -> bool {
         let losses = self.lost() + self.rate(Count::Failed);
-        self.listed.get() >= LISTED && self.asking() <= marks.most && losses <= 0.01 * self.rate(Count::Heard)
+        let least = if (LISTED..=BARREN).contains(&self.long()) { LONG_LISTED } else { LISTED };
+        self.listed.get() >= least && self.asking() <= marks.most && losses <= 0.01 * self.rate(Count::Heard)
     }
 
     /// Has it so much to say that it is known who finds something there?
@@ -552,6 +569,42 @@ mod tests {
             }
         }
         rate
+    }
+
+    /// An account that is asked for a hundred names a second for some seconds, of which five in a hundred exist, by whom nobody
+    /// knows, so many times with a quarter of an hour in between. True: it was taken for flooded.
+    fn waves(account: &Account, count: u32, seconds: u32, dice: &mut u64) -> bool {
+        let marks = Marks { watch: 50.0, most: 500.0, clients: Mode::Enforce };
+        let start = account.looked();
+        let mut flooded = false;
+        for (wave, tick) in (0..count).flat_map(|wave| (0..seconds * 4).map(move |tick| (wave, tick))) {
+            for _ in 0..25 {
+                *dice = dice.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+                account.ask(10, false, *dice >> 20, *dice >> 20);
+                account.count(Count::Begun, 1);
+                account.count(Count::Heard, 1);
+                account.count(if *dice >> 32 < (1 << 32) / 20 { Count::Found } else { Count::Absent }, 1);
+            }
+            account
+                .look(&marks, start + Duration::from_millis(250) * (tick + 1) + Duration::from_secs(900) * (wave + 1));
+            flooded |= account.is_flooded();
+        }
+        flooded
+    }
+
+    #[test]
+    fn a_list_whose_clients_are_not_known_any_more_is_no_flood() {
+        let mut alarms = Vec::new();
+        for seed in 0..10 {
+            let (account, mut dice) = (Account::default(), seed);
+            account.begin(1, b"\x04list\x03org\0", Moment::from_nanos(1_000_000_000_000));
+            // At first nobody knows what it is.
+            waves(&account, 1, 50, &mut dice);
+            if waves(&account, 300, 5, &mut dice) {
+                alarms.push(seed);
+            }
+        }
+        assert!(alarms.is_empty(), "taken for flooded with seeds {alarms:?}");
     }
 
     #[test]
