@@ -1,6 +1,7 @@
 //! Floods of names that do not exist, and what customers notice of them.
 
 mod credit;
+mod day;
 mod detector;
 mod evasion;
 mod hostile;
