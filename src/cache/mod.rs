@@ -12,6 +12,7 @@ mod ranges;
 mod reach;
 mod rrset;
 mod shares;
+mod turnover;
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -274,7 +275,7 @@ impl Cache {
                 size_of::<Trust>() + if let TrustVerdict::Secure(keys) = &trust.verdict { keys.weight() } else { 0 }
             }),
             ranges: store(share(6), Ranges::weight),
-            shares: Shares::new(seed),
+            shares: Shares::new(policy.memory, seed),
             heat: Heat::new(share(58)),
             judged_since: AtomicU64::new(0),
             capacity: [share(58), share(13), share(14)],
@@ -341,7 +342,7 @@ impl Cache {
             return set;
         }
         let compact = Compact::new(&set);
-        let new = New { kind: 0, owner: &set.owner, weight: compact.octets() + SET_OVERHEAD };
+        let new = New { kind: 0, key: hash, owner: &set.owner, weight: compact.octets() + SET_OVERHEAD };
         if old.is_none() && !self.shares.may_keep(&self.rrsets, self.capacity[0], &new, age) {
             return set;
         }
@@ -457,7 +458,7 @@ impl Cache {
                 self.traces.leave(key);
             }
             let old = self.negatives.get(&key);
-            let new = New { kind: 1, owner: name, weight: weigh_negative(&negative) };
+            let new = New { kind: 1, key, owner: name, weight: weigh_negative(&negative) };
             if old.is_none() && !self.shares.may_keep(&self.negatives, self.capacity[1], &new, negative.stored) {
                 return negative;
             }
@@ -551,7 +552,7 @@ impl Cache {
             zone,
         });
         let key = self.key(3, &cut.zone, Rtype::NS);
-        let new = New { kind: 3, owner: &cut.zone, weight: cut.weight() };
+        let new = New { kind: 3, key, owner: &cut.zone, weight: cut.weight() };
         if self.delegations.contains_key(&key) || self.shares.may_keep(&self.delegations, self.capacity[2], &new, age) {
             self.delegations.insert(key, Arc::clone(&cut));
         }
@@ -631,7 +632,13 @@ impl Cache {
         self.shares.turned_away()
     }
 
-    /// How often something new would not have been kept, had the shares been enforced.
+    /// How often something was not kept, since it had not been asked for often enough where a full cache had to take in too
+    /// much that was new.
+    pub fn seldom(&self) -> u64 {
+        self.shares.seldom()
+    }
+
+    /// How often something new would not have been kept for one of these reasons, had they been enforced.
     pub fn observed(&self) -> u64 {
         self.shares.observed()
     }

@@ -1,6 +1,7 @@
 //! Who may fill the caches: where one is nearly full, what is new of one registrable domain, and what is new of all large
-//! sets together, has its share and no more. moka keeps what is asked for often, but remembers how often for no longer
-//! than ten times as many questions as there are entries; large sets make those few.
+//! sets together, has its share and no more; and what is asked for once does not enter where too much is new
+//! ([`Turnover`]). moka keeps what is asked for often, but remembers how often for no longer than ten times as many
+//! questions as there are entries; large sets make those few.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use moka::sync::Cache as Moka;
 
 use super::AsIs;
+use super::turnover::Turnover;
 use crate::admission::{Mode, registrable_domain};
 use crate::clock::Moment;
 use crate::meter::{Secret, Table};
@@ -29,9 +31,11 @@ const ACCOUNTS: usize = 1 << 14;
 pub(super) struct Shares {
     accounts: Table,
     secret: Secret,
+    turnover: Turnover,
     /// A [`Mode`].
     mode: AtomicU8,
     turned_away: AtomicU64,
+    seldom: AtomicU64,
     observed: AtomicU64,
 }
 
@@ -39,18 +43,21 @@ pub(super) struct Shares {
 pub(super) struct New<'a> {
     /// The number of its cache.
     pub kind: u8,
+    pub key: u128,
     pub owner: &'a Name,
     pub weight: usize,
 }
 
 impl Shares {
-    /// With nothing in the caches.
-    pub fn new(seed: &[u8; 32]) -> Shares {
+    /// With nothing in caches of so many octets together.
+    pub fn new(memory: u64, seed: &[u8; 32]) -> Shares {
         Shares {
             accounts: Table::new(ACCOUNTS),
             secret: Secret::new(seed),
+            turnover: Turnover::new(memory),
             mode: AtomicU8::new(Mode::Enforce as u8),
             turned_away: AtomicU64::new(0),
+            seldom: AtomicU64::new(0),
             observed: AtomicU64::new(0),
         }
     }
@@ -60,7 +67,8 @@ impl Shares {
         self.mode.store(mode as u8, Ordering::Relaxed);
     }
 
-    /// Charges what is new to its shares. `false`: it is not kept, for there is little room and a share is used up.
+    /// Charges what is new to its shares. `false`: it is not kept, for there is little room, and a share is used up or it
+    /// has not been asked for often enough.
     pub fn may_keep<K, V: Send + Sync + 'static>(
         &self,
         store: &Moka<K, V, std::hash::BuildHasherDefault<AsIs>>,
@@ -78,11 +86,16 @@ impl Shares {
         if new.weight >= LARGE_OCTETS {
             within &= self.charge(self.secret.word(u64::from(new.kind)), new.weight, capacity / LARGE, now);
         }
-        if within || store.weighted_size() < capacity - capacity / ROOM {
+        if store.weighted_size() < capacity - capacity / ROOM {
             return true;
         }
+        let why = match within {
+            false => &self.turned_away,
+            true if self.turnover.may_enter(new.kind, new.key, new.weight, capacity, now) => return true,
+            true => &self.seldom,
+        };
         let observe = mode == Mode::Observe as u8;
-        if observe { &self.observed } else { &self.turned_away }.fetch_add(1, Ordering::Relaxed);
+        if observe { &self.observed } else { why }.fetch_add(1, Ordering::Relaxed);
         observe
     }
 
@@ -94,7 +107,12 @@ impl Shares {
         spent + price <= WITHIN
     }
 
-    /// What was not kept since others needed the room.
+    /// What was not kept since it had not been asked for often enough, and too much was new.
+    pub fn seldom(&self) -> u64 {
+        self.seldom.load(Ordering::Relaxed)
+    }
+
+    /// What was not kept since its share was used up.
     pub fn turned_away(&self) -> u64 {
         self.turned_away.load(Ordering::Relaxed)
     }

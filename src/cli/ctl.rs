@@ -134,11 +134,13 @@ fn status(value: &Value) -> String {
         let _ = writeln!(out, "{title}: {}", if counts.is_empty() { "nobody".into() } else { counts.join(", ") });
     }
     let shares = &value["cache_shares"];
-    if shares["turned_away"] != 0 || shares["observed"] != 0 {
+    if ["turned_away", "seldom", "observed"].iter().any(|count| shares[count] != 0) {
         let _ = writeln!(
             out,
-            "not kept, since its domain or its kind had its share of a full cache: {}; would not have been (observed): {} ({})",
+            "not kept, since its domain or its kind had its share of a full cache: {}, since it was asked for too seldom: {}; would \
+             not have been (observed): {} ({})",
             shares["turned_away"],
+            shares["seldom"],
             shares["observed"],
             text(&shares["setting"])
         );

@@ -97,7 +97,8 @@ impl Told {
             "stale_observed": sum(|word| word.counters.stale_observed),
             "over_budget": over_budget(&words),
             "cache_shares": {
-                "turned_away": self.shared.cache.turned_away(), "observed": self.shared.cache.observed(),
+                "turned_away": self.shared.cache.turned_away(), "seldom": self.shared.cache.seldom(),
+                "observed": self.shared.cache.observed(),
                 "setting": "limits.shares",
             },
             "paced": sum(|word| word.counters.paced),

@@ -336,10 +336,11 @@ pub static LIMITS: [Setting<Settings>; 37] = [
         default: None,
         required: false,
         doc: "Whether a cache that is nearly full takes no more of one registrable domain than a sixteenth of it in a quarter of \
-              an hour, and of all answers above 4 KiB together a quarter. enforce, observe or off, as with clients; \
-              `maeslant ctl status` counts what was not kept.",
-        reason: "Floods of large sets that nobody needs would push out what is in use (CacheFlush); few domains have as much \
-                 even at a large provider.",
+              an hour, and of all answers above 4 KiB together a quarter; and, where it would be new within half a minute, \
+              only what was asked for before, up to 16 times the more comes (`seldom`). enforce, observe or off, as with \
+              clients; `maeslant ctl status` counts what was not kept.",
+        reason: "Floods of large sets or of new names, by whomever, would push out what is in use (CacheFlush); few domains \
+                 have as much even at a large provider.",
         example: r#""enforce""#,
     },
     Setting {
