@@ -155,6 +155,18 @@ fn status(value: &Value) -> String {
             _ => "few",
         }
     );
+    let (learned, prefetch) = (&value["learned"], &value["prefetch"]);
+    let _ = writeln!(
+        out,
+        "names known to exist: {} to {}, in {} octets ({})\nrefreshed ahead of their end: {}; left to it: {} ({})",
+        learned["at_least"],
+        learned["at_most"],
+        learned["octets"],
+        text(&learned["setting"]),
+        prefetch["refreshed"],
+        prefetch["left_to_end"],
+        text(&prefetch["setting"])
+    );
     let _ = observed(&mut out, &value["zones"]);
     zones(&mut out, value["flooded"].as_array().map_or(&[][..], Vec::as_slice));
     out

@@ -125,6 +125,11 @@ impl Told {
                 Value::Object(count().into_iter().map(|(name, count)| (name.to_owned(), json!(count))).collect())
             }),
             "zones": mode(self.policy().limits.zones),
+            "learned": learned(self.shared.books.zones().learned()),
+            "prefetch": {
+                "refreshed": sum(|word| word.counters.refreshed), "left_to_end": sum(|word| word.counters.left_to_end),
+                "setting": "cache.prefetch",
+            },
             "refusals_kept": self.shared.books.decisions().kept(),
             "limited_servers": self.shared.servers.limited(SHOWN, now).iter().map(server).collect::<Vec<_>>(),
             "flooded": self.shared.books.zones().list(SHOWN, now).iter().map(|zone| told(zone, now)).collect::<Vec<_>>(),
@@ -214,6 +219,11 @@ fn server(known: &Known) -> Value {
 fn zone_name(wire: &[u8]) -> String {
     let name = wire_name_len(wire).and_then(|length| Name::from_wire(wire.get(..length)?));
     name.map_or_else(|| "(a long name)".to_owned(), |name| name.to_string())
+}
+
+/// How many names are known to exist, at least and at most: those of whose learning it is not known whether it was again.
+fn learned((least, most, octets): (u64, u64, usize)) -> Value {
+    json!({"at_least": least, "at_most": most, "octets": octets, "setting": "limits.learned_memory"})
 }
 
 /// What was used of accounts with flooded zones, in percent.

@@ -6,8 +6,8 @@ use super::respond::{self, Asker, Extended};
 use super::types::{Client, Disposition, Transport};
 use super::{Engine, MAX_QUESTIONS, MAX_WAITING, Pending, Waiter, Wanted};
 use crate::admission::{
-    Admitted, Asking, CookieReply, End, Level, Mode, Origin, Over, Parting, Places, Pressure, Reason, Signal, Slip,
-    Standing, Ticket, Turned, Verdict,
+    Admitted, Asking, CookieReply, End, Level, Mode, Origin, Over, Parting, Payer, Places, Pressure, Reason, Signal,
+    Slip, Standing, Ticket, Turned, Verdict,
 };
 use crate::clock::{Moment, Now};
 use crate::resolve::{Failure, Outcome, StaleWhy};
@@ -140,6 +140,27 @@ impl Engine {
             self.door.recurse(now.mono, &pass.admitted, name).map_err(limited)?;
         }
         Ok(ticket)
+    }
+
+    /// Asks leave to refresh what a client asked for. He has his answer: where there is none, nothing was refused to him.
+    pub(super) fn may_refresh(
+        &mut self,
+        now: Now,
+        pass: &Pass,
+        question: &Question,
+    ) -> Option<(Ticket, Option<Payer>)> {
+        let admitted = &pass.admitted;
+        if self.door.has_spent(now.mono, admitted) {
+            return None;
+        }
+        let name = question.name.wire();
+        let payer = self.door.payer(now.mono, admitted);
+        let ticket = payer.as_ref().map_or(Some(Ticket::default()), |payer| {
+            let (ticket, verdict) = self.shared.books.zones().judge_for(now.mono, payer, name, question.rtype);
+            (verdict.is_ok() || payer.observe).then_some(ticket)
+        })?;
+        self.door.recurse(now.mono, admitted, name).ok()?;
+        Some((ticket, payer))
     }
 
     /// Asks leave to ask the zone of a question. `Err`: what the client is told.

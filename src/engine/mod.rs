@@ -359,7 +359,7 @@ impl Engine {
                     self.hot.keep(view, asker, &known, now.age, out);
                 }
                 if known.ripe && policy.cache_prefetch {
-                    self.refresh(now, wanted);
+                    self.refresh(now, &pass, wanted);
                 }
                 return Disposition::Answered;
             }
@@ -487,12 +487,20 @@ impl Engine {
         false
     }
 
-    /// Refreshes what comes near its end, for nobody in particular.
-    fn refresh(&mut self, now: Now, wanted: Wanted) {
-        if self.pending.len() < MAX_QUESTIONS / 2 && !self.pending.contains_key(&wanted) {
-            self.counters.refreshed += 1;
-            self.begin(now, wanted, None, Why::Refresh, (Ticket::default(), None));
+    /// Refreshes what comes near its end. Whoever asked for it pays, as if it were there no more, and it is a question of its
+    /// zone like any other; where either has nothing left, or asking has failed a moment ago, it is left to its end.
+    fn refresh(&mut self, now: Now, pass: &Pass, wanted: Wanted) {
+        if self.pending.contains_key(&wanted) {
+            return;
         }
+        let crowded = self.pending.len() >= MAX_QUESTIONS / 2;
+        let why_not = crowded || self.cx.failed(&wanted.question).is_some();
+        let Some(on) = (if why_not { None } else { self.may_refresh(now, pass, &wanted.question) }) else {
+            self.counters.left_to_end += 1;
+            return;
+        };
+        self.counters.refreshed += 1;
+        self.begin(now, wanted, None, Why::Refresh, on);
     }
 
     fn begin(&mut self, now: Now, wanted: Wanted, waiter: Option<Waiter>, why: Why, on: (Ticket, Option<Payer>)) {

@@ -267,6 +267,9 @@ pub struct Counters {
     pub paced: u64,
     /// Answers refreshed ahead of their expiry.
     pub refreshed: u64,
+    /// Such that were asked for and not refreshed: asking failed a moment ago, whoever asked or the zone has nothing left,
+    /// or too many questions are in flight.
+    pub left_to_end: u64,
     /// Resolutions that ended in SERVFAIL.
     pub failed: u64,
     pub upstream: crate::resolve::Counters,

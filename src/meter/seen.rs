@@ -66,6 +66,17 @@ impl Seen {
         self.generations.iter().map(|words| words.len() * 8).sum()
     }
 
+    /// How many keys were noted within its two spans, by the bits that are set: at least and at most so many, since one may have
+    /// been noted in both. Within a few percent.
+    pub fn keys(&self) -> (u64, u64) {
+        let [one, other] = [0, 1].map(|generation: usize| {
+            let bits = self.generations[generation].len() as f64 * 64.0;
+            let clear = 1.0 - self.set[generation].load(Ordering::Relaxed) as f64 / bits;
+            (bits / f64::from(BITS) * -clear.max(1.0 / bits).ln()).round() as u64
+        });
+        (one.max(other), one + other)
+    }
+
     /// Has that fetched which noting a key takes.
     #[inline]
     pub fn fetch(&self, key: Hash) {
@@ -265,6 +276,18 @@ mod tests {
         }
         let later = start + 2 * SPAN;
         assert_eq!((0..500).filter(|key| seen.has(secret.word(*key), later)).count(), 0);
+    }
+
+    #[test]
+    fn it_tells_roughly_how_many_keys_are_in_it() {
+        let seen = Seen::rolling(1 << 16, SPAN);
+        let secret = Secret::new(&[1; 32]);
+        let start = Moment::from_nanos(30 * 60_000_000_000);
+        assert_eq!(seen.keys(), (0, 0));
+        (0..10_000).for_each(|key| seen.note(secret.word(key), start));
+        (9_000..12_000).for_each(|key| seen.note(secret.word(key), start + SPAN));
+        let (least, most) = seen.keys();
+        assert!((9_500..10_500).contains(&least) && (12_400..13_600).contains(&most), "{least} to {most}");
     }
 
     #[test]

@@ -321,6 +321,12 @@ impl Zones {
         self.learned.has(self.name(name), now)
     }
 
+    /// How many names and domains are learned, at least and at most, and the octets that there are for them.
+    pub fn learned(&self) -> (u64, u64, usize) {
+        let (least, most) = self.learned.keys();
+        (least, most, self.learned.octets())
+    }
+
     /// The points of a client.
     pub fn points(&self, client: Hash, now: Moment) -> u32 {
         self.points.of(client, now)

@@ -89,6 +89,11 @@ pub fn large(packet: &[u8], labels: &[String]) -> Vec<Vec<u8>> {
     vec![response]
 }
 
+/// Nothing but SERVFAIL, at once.
+pub fn failing(packet: &[u8], _: &[String]) -> Vec<Vec<u8>> {
+    vec![head(packet, [0x84, 2], [0, 0, 0])]
+}
+
 /// A15: four kinds of junk, then a forged answer under a wrong ID, and then the true one.
 pub fn junk_first(packet: &[u8], labels: &[String]) -> Vec<Vec<u8>> {
     let answer = |address: [u8; 4]| {

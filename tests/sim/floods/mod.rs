@@ -9,6 +9,7 @@ mod hour;
 mod internet;
 mod lists;
 mod quotas;
+mod refresh;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
