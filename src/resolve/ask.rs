@@ -481,7 +481,7 @@ impl<'a> Asking<'a> {
         let (server, after) = (candidate.server, now.since(one.since));
         if !one.joined {
             self.cx.servers.timed_out(server, self.zone_hash, one.since, now);
-            self.count(Count::Silent);
+            self.count(Count::Silent, one.since);
         }
         self.cx.board.borrow_mut().counters.timeouts += 1;
         if one.transport == AskTransport::Tcp {
@@ -493,9 +493,9 @@ impl<'a> Asking<'a> {
         self.cx.trace(self.work, || TraceStep::Timeout { server, after });
     }
 
-    /// Counts a packet in the zones' accounts.
-    fn count(&self, what: Count) {
-        self.cx.books.zones().packet(self.name.wire(), self.cut.zone.wire(), what);
+    /// Counts a packet in the zones' accounts that was sent then.
+    fn count(&self, what: Count, sent: Moment) {
+        self.cx.books.zones().packet(self.name.wire(), self.cut.zone.wire(), what, sent);
     }
 
     /// Takes one reply.
@@ -512,10 +512,10 @@ impl<'a> Asking<'a> {
                 let rtt = now.since(one.since);
                 if one.transport == AskTransport::Udp && !one.joined {
                     self.cx.servers.answered(server, self.zone_hash, rtt, now);
-                    self.count(Count::Heard);
+                    self.count(Count::Heard, one.since);
                     if one.silent {
-                        self.cx.servers.late(server, now);
-                        self.count(Count::Late);
+                        self.cx.servers.late(server, one.since, now);
+                        self.count(Count::Late, one.since);
                     }
                 }
                 self.take_message(one, server, message)

@@ -21,7 +21,7 @@ const LOSSY: f32 = 0.4;
 /// Within a quota fewer losses show that it is too large: it is to follow what the server answers.
 const LOSSY_WITHIN: f32 = 0.1;
 /// So many looks in a row must show it: a moment in which this machine or the line stood still is none.
-const DWELL: u32 = 3;
+const DWELL: u8 = 3;
 /// What a server has answered at best counts a little less with each look, for what it bears.
 const FADE: f32 = 0.95;
 /// A quota begins where so many times as many packets a second are sent as is usual, and at least so many.
@@ -94,13 +94,17 @@ pub struct Pace {
     /// The most that was answered lately.
     best: f32,
     /// Looks in a row that show that it bears no more.
-    warm: u32,
+    warm: u8,
     /// As many are usual.
     habit: f32,
     /// Packets a second that may be asked; 0: there is no limit.
     quota: f32,
-    /// The look at which it began.
+    /// The look at which it began, and how many later it was cut last.
     since: u64,
+    cut: u16,
+    /// What had seemed lost when it began, and what of that came late after all.
+    blamed: u16,
+    pardoned: u16,
     /// The one at which it has to have proven itself, if that is to come, and the part that was lost when it began.
     proven: u64,
     lossy: f32,
@@ -178,17 +182,45 @@ impl Pace {
         self.zones[0] |= 1 << (zone % 128);
     }
 
-    /// It has not, so far.
-    pub fn silent(&mut self, zone: u64, now: Moment) {
+    /// It has not, so far, what was sent then.
+    pub fn silent(&mut self, zone: u64, sent: Moment, now: Moment) {
         self.look(now);
         let known =
             self.tick < self.zones_since + 2 * LATELY && (self.zones[0] | self.zones[1]) >> (zone % 128) & 1 == 1;
-        self.lost += u32::from(known);
+        match self.is_before(self.since, sent) {
+            true => self.blamed = self.blamed.saturating_add(known.into()),
+            false if self.is_before(self.cut_at(), sent) => {}
+            false => self.lost += u32::from(known),
+        }
     }
 
-    /// It has, late: it did not lose the packet.
-    pub fn late(&mut self) {
-        self.late += 1;
+    /// It has, late: it did not lose the packet. Where most of what led to its quota was late, nothing had been lost: it is
+    /// far away, or this machine had no time to read.
+    pub fn late(&mut self, sent: Moment) {
+        if self.is_before(self.since, sent) {
+            self.pardoned = self.pardoned.saturating_add(1);
+            if self.pardoned > self.blamed / 2 {
+                self.quota = 0.0;
+            }
+        } else if !self.is_before(self.cut_at(), sent) {
+            self.late += 1;
+        }
+    }
+
+    /// Was something sent before this look, at which its quota began or was cut? What was lost of it was too much for
+    /// the quota before, or for none.
+    fn is_before(&self, look: u64, sent: Moment) -> bool {
+        self.quota > 0.0 && sent.as_nanos() / TICK < look
+    }
+
+    /// What was lost so far has led to the quota that is now.
+    fn judge_anew(&mut self) {
+        let cut = u16::try_from(self.tick - self.since).unwrap_or(u16::MAX);
+        (self.cut, self.losses, self.lates, self.good) = (cut, 0.0, 0.0, 0);
+    }
+
+    fn cut_at(&self) -> u64 {
+        self.since + u64::from(self.cut)
     }
 
     /// Packets a second that are lost.
@@ -231,6 +263,9 @@ impl Pace {
         self.answers = self.answers * keep + self.heard as f32 / seconds * (1.0 - keep);
         self.losses = self.losses * keep + self.lost as f32 / seconds * (1.0 - keep);
         self.lates = self.lates * keep + self.late as f32 / seconds * (1.0 - keep);
+        if self.quota == 0.0 {
+            self.blamed = self.blamed.saturating_add(self.lost.saturating_sub(self.late).min(u16::MAX.into()) as u16);
+        }
         (self.heard, self.lost, self.late) = (0, 0, 0);
         self.good = self.good.saturating_add(ticks.min(u64::from(CALM)) as u32);
         if self.quota > 0.0 {
@@ -242,11 +277,15 @@ impl Pace {
         let unusual = sent >= MANY && sent > UNUSUAL * self.habit;
         self.best = self.answers.max(self.best * FADE.powi(ticks.min(1_000) as i32));
         let bears_no_more = losing && unusual && tick < self.answered + SILENT && tick >= self.lifted;
-        self.warm = if bears_no_more { self.warm + ticks.min(2) as u32 } else { 0 };
+        self.warm = if bears_no_more { self.warm + ticks.min(2) as u8 } else { 0 };
+        if !bears_no_more {
+            (self.blamed, self.pardoned) = (0, 0);
+        }
         if self.warm >= DWELL {
             self.warm = 0;
             self.quota = self.best.max(LEAST);
-            (self.since, self.proven, self.lossy, self.good) = (tick, tick + PROVEN_AFTER, self.part(), 0);
+            (self.since, self.proven, self.lossy) = (tick, tick + PROVEN_AFTER, self.part());
+            self.judge_anew();
         } else if !bears_no_more {
             self.habit = sent + (self.habit - sent) * (-seconds / HABIT).exp();
         }
@@ -260,7 +299,9 @@ impl Pace {
     /// Less where packets are lost, more where they are not, and the more the longer they are not.
     fn follow(&mut self) {
         let losing = self.lost() >= 1.0 && self.lost() > LOSSY_WITHIN * self.answers;
-        let due = self.tick >= self.proven;
+        // Without a cut in between, or what was lost since then would be too little to tell.
+        let judging = self.tick >= self.proven;
+        let due = judging && self.good >= 2 * FELT;
         if due {
             self.proven = u64::MAX;
         }
@@ -273,8 +314,8 @@ impl Pace {
             self.lifts = 0;
         }
         if losing {
-            if self.good >= FELT {
-                self.good = 0;
+            if self.good >= FELT && (due || !judging) {
+                self.judge_anew();
                 self.quota = (self.quota.min(self.answers.max(LEAST)) * 0.9).max(LEAST);
             }
         } else if self.good >= CALM {
@@ -333,7 +374,7 @@ mod tests {
                 self.tokens = (self.tokens + self.capacity / 1_000.0).min(self.capacity / 20.0 + 1.0);
                 while self.late.front().is_some_and(|at| *at <= self.now) {
                     self.late.pop_front();
-                    self.pace.silent(1, now);
+                    self.pace.silent(1, Moment::from_nanos(self.now - TIMEOUT), now);
                     self.pace.closed();
                 }
                 for (number, (claim, rate)) in rates.iter().enumerate() {
@@ -397,6 +438,43 @@ mod tests {
         assert_eq!((sent[0], server.quota()), (2_000, None), "{:?}", server.pace);
     }
 
+    /// A server that answers everything `wait` ms later, from which nobody has heard before: the longest quota that it has, in
+    /// quarters of a second, and whether it has one after eight seconds.
+    fn late(wait: u64, rate: u64) -> (u32, bool) {
+        let (mut pace, mut limited, mut open) = (Pace::default(), 0, VecDeque::new());
+        let at = |ms: u64| Moment::from_nanos((1_000_000 + ms) * 1_000_000);
+        pace.answered(1, at(0));
+        for ms in 0..8_000 {
+            for _ in ms * rate / 1_000..(ms + 1) * rate / 1_000 {
+                if pace.busy(Claim::Last, true, at(ms)).is_none() {
+                    pace.opened(Claim::Last, at(ms));
+                    open.push_back(ms);
+                }
+            }
+            open.iter()
+                .filter(|sent| **sent + TIMEOUT / 1_000_000 == ms)
+                .for_each(|sent| pace.silent(1, at(*sent), at(ms)));
+            while open.front().is_some_and(|sent| sent + wait <= ms) {
+                let sent = open.pop_front().unwrap_or(ms);
+                pace.closed();
+                pace.answered(1, at(ms));
+                if wait >= TIMEOUT / 1_000_000 {
+                    pace.late(at(sent));
+                }
+            }
+            limited += u32::from(ms % 250 == 0 && pace.is_limited());
+        }
+        (limited, pace.is_limited())
+    }
+
+    #[test]
+    fn who_is_only_late_has_no_quota_for_long() {
+        for (wait, rate) in [(500, 60), (900, 60), (900, 500), (1_400, 200)] {
+            let (quarters, still) = late(wait, rate);
+            assert!(quarters <= 6 && !still, "{wait} ms late at {rate}/s: limited for {quarters} quarters of a second");
+        }
+    }
+
     #[test]
     fn what_a_server_is_asked_in_vain_for_others_zones_does_not_count() {
         let mut pace = Pace::default();
@@ -407,7 +485,7 @@ mod tests {
             if ms % 20 == 0 {
                 pace.answered(1, now)
             } else {
-                pace.silent(2, now)
+                pace.silent(2, now, now)
             }
             pace.closed();
         }

@@ -225,7 +225,7 @@ impl Servers {
     /// server, or one that limits its rate) only one counts.
     pub fn timed_out(&self, server: SocketAddr, zone: u64, sent: Moment, now: Moment) {
         self.with(server, now, |entry| {
-            entry.pace.silent(zone, now);
+            entry.pace.silent(zone, sent, now);
             if entry.answered_at > sent {
                 return;
             }
@@ -252,9 +252,9 @@ impl Servers {
         });
     }
 
-    /// What seemed lost by `server` was late.
-    pub fn late(&self, server: SocketAddr, now: Moment) {
-        self.with(server, now, |entry| entry.pace.late());
+    /// What was sent to `server` then and seemed lost was late.
+    pub fn late(&self, server: SocketAddr, sent: Moment, now: Moment) {
+        self.with(server, now, |entry| entry.pace.late(sent));
     }
 
     /// A packet goes to `server`.

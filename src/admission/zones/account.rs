@@ -21,7 +21,6 @@ const BARREN: f32 = 0.3;
 const DWELL: u8 = 3;
 /// The same, a minute, where at least `LISTED` of the names exist and the servers answer everything: a list of bad
 /// domains that mail servers ask has a few in a hundred of them, and within that minute those clients are known who find them.
-const LIST_DWELL: u8 = 240;
 const LISTED: f32 = 0.02;
 /// In one that has long been such a list it is fewer: of two hundred names that are asked for it may happen to have none, just
 /// when those come who are not known any more to find some. Long is so many names, of which at most `BARREN` exist.
@@ -31,6 +30,8 @@ const LISTED_LONG: f32 = 2_000.0;
 /// soon forgotten in it; of a new zone half of the most is assumed.
 const LISTED_AMONG: f32 = 200.0;
 const MOST_LISTED: f32 = 0.06;
+/// Ticks between two cuts of a quota.
+const FELT: u32 = 2;
 /// A flood is over after this long without it.
 const CALM: Duration = Duration::from_secs(10);
 /// A zone has at least so many questions a second while it is flooded: how else would it be known that it is well again?
@@ -144,7 +145,7 @@ pub(super) struct Account {
     /// Since when it is flooded, and when it was last; zero: it is not.
     since: AtomicU64,
     needed: AtomicU64,
-    /// Questions a second, while it is flooded; the tick before which it is not cut again.
+    /// Questions a second, while it is flooded; the tick at which it was cut last.
     quota: Rate,
     cut: AtomicU32,
     /// When all that was taken out of the quota is earned back, of the whole and of the rest for names never seen.
@@ -269,6 +270,22 @@ impl Account {
     /// Counts.
     pub fn count(&self, what: Count, times: u32) {
         self.counts[what as usize].fetch_add(times, Ordering::Relaxed);
+    }
+
+    /// Counts a packet that was lost, or was late after all. Of those sent before the quota was cut last nothing more is
+    /// learned: they were too many for the quota before.
+    pub fn lose(&self, what: Count, sent: Moment) {
+        if !self.is_flooded() || tick(sent) >= self.cut.load(Ordering::Relaxed) {
+            self.count(what, 1);
+        }
+    }
+
+    /// What was lost so far has led to the quota that is now; the next cut takes what is lost of it.
+    fn judge_anew(&self, tick: u32) {
+        self.cut.store(tick, Ordering::Relaxed);
+        for what in [Count::Silent, Count::Late] {
+            self.rates[what as usize].set(0.0);
+        }
     }
 
     /// Counts a question for a name never seen: `tenths` of one, by somebody who is vouched for or not; `label` and `child` are hashes of the name and of
@@ -445,6 +462,7 @@ impl Account {
         let heard = self.rate(Count::Heard);
         let lossy = self.lost() > 0.15 * heard;
         self.quota.set(if lossy { (0.85 * heard).clamp(LEAST, marks.most.max(LEAST)) } else { marks.most.max(LEAST) });
+        self.judge_anew(tick(now));
         self.needed.store(now.as_nanos(), Ordering::Relaxed);
         self.since.store(now.as_nanos().max(1), Ordering::Relaxed);
     }
@@ -455,11 +473,11 @@ impl Account {
         let quota = self.quota.get();
         let heard = self.rate(Count::Heard);
         let next = if self.is_lossy() {
-            if tick < self.cut.load(Ordering::Relaxed) {
+            // So that the first cut is felt before the next.
+            if tick < self.cut.load(Ordering::Relaxed) + FELT {
                 return;
             }
-            // Two ticks, so that the first cut is felt before the next.
-            self.cut.store(tick + 2, Ordering::Relaxed);
+            self.judge_anew(tick);
             quota.min(heard.max(LEAST)) * 0.85
         } else if heard > 0.3 * quota {
             quota * 1.15 + 1.0

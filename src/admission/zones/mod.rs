@@ -641,14 +641,17 @@ impl Zones {
         }
     }
 
-    /// A packet about `name` was answered by a server of `cut`, or was not.
-    pub fn packet(&self, name: &[u8], cut: &[u8], what: Count) {
+    /// A packet about `name`, sent when it says, was answered by a server of `cut`, or was not.
+    pub fn packet(&self, name: &[u8], cut: &[u8], what: Count, sent: Moment) {
         let suffixes = self.suffixes(name);
         for (depth, zone) in suffixes.within(name).enumerate() {
             if (depth > 0 || cut.len() <= zone.len())
                 && let Some(account) = self.accounts.find(self.zone(zone))
             {
-                account.count(what, 1);
+                match what {
+                    Count::Silent | Count::Late => account.lose(what, sent),
+                    _ => account.count(what, 1),
+                }
             }
         }
     }

@@ -86,7 +86,7 @@ fn names_of_a_learned_pattern_come_before_random_ones_whoever_asks() {
     play(&mut net, 22, 24, &mut streams, |_| {});
     let (new, flood) = (net.sum(1, 11, 24), net.sum(2, 11, 24));
     let story = format!("{new:?} {flood:?} came {:?} {:?}", net.came("bank.com"), net.engine.counters());
-    assert!(new.success() >= 0.85, "names like those that exist: {} {story}", new.success());
+    assert!(new.success() >= 0.97, "names like those that exist: {} {story}", new.success());
     assert!(flood.refused() >= 0.9, "{story}");
 }
 
@@ -148,7 +148,7 @@ fn bots_at_customers_addresses_cannot_use_what_those_have_earned() {
     play(&mut net, 24, 36, &mut streams, |_| {});
     let during = |stream: usize| net.sum(stream, 19, 36);
     let story = format!("{:?} came {:?} {:?}", net.tallies, net.came("bank.com"), net.engine.counters());
-    for (what, stream, least) in [("people", 0, 0.995), ("known", 1, 0.99), ("new", 2, 0.8), ("infected", 4, 0.995)] {
+    for (what, stream, least) in [("people", 0, 0.995), ("known", 1, 0.99), ("new", 2, 0.95), ("infected", 4, 0.995)] {
         assert!(during(stream).success() >= least, "{what}: {} {story}", during(stream).success());
     }
     assert!(during(3).refused() >= 0.9, "{story}");
@@ -195,7 +195,7 @@ fn bots_gain_nothing_by_many_zones_and_stubs_lose_nothing_by_many_types() {
     let during = |stream: usize| net.sum(stream, 24, 44);
     let story = format!("{:?} came {:?} {:?}", net.tallies, net.came("bank1.com"), net.engine.counters());
     assert!(during(0).success() >= 0.995, "people {} {story}", during(0).success());
-    assert!(during(1).success() >= 0.8, "new names {} {story}", during(1).success());
+    assert!(during(1).success() >= 0.95, "new names {} {story}", during(1).success());
     for flood in [2, 3] {
         assert!(during(flood).refused() >= 0.9, "{} {story}", during(flood).refused());
     }
