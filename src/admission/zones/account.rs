@@ -21,6 +21,11 @@ const BARREN: f32 = 0.3;
 const DWELL: u8 = 3;
 /// The same, a minute, where at least `LISTED` of the names exist and the servers answer everything: a list of bad
 /// domains that mail servers ask has a few in a hundred of them, and within that minute those clients are known who find them.
+/// A flood that has as many of its names exist, or whose bots know one in fifty, has that minute too, or goes on while it keeps
+/// within what is below. It may: `is_like_a_list` holds for no more questions than a flooded zone is let have (`most`), and
+/// only while its servers answer 99 in 100, so that they bear it and its customers are answered. Upstream that is a fair share;
+/// here it takes no more places than others leave (`IN_FLIGHT`) and no more memory than what is asked for once (`cache`).
+const LIST_DWELL: u8 = 240;
 const LISTED: f32 = 0.02;
 /// In one that has long been such a list it is fewer: of two hundred names that are asked for it may happen to have none, just
 /// when those come who are not known any more to find some. Long is so many names, of which at most `BARREN` exist.

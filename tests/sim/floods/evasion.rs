@@ -73,6 +73,48 @@ fn a_few_names_that_exist_hide_no_flood() {
     assert!(flood.refused() >= 0.9, "{} {story}", flood.refused());
 }
 
+/// Four hundred a second of which one in forty exists are waited with like a list of bad domains is, while the zone's servers answer
+/// everything: that hurts nobody. Where they do not it is a flood at once.
+#[test]
+fn what_is_waited_with_like_a_list_hurts_nobody() {
+    for (bears, waited_with) in [(1e6, true), (300.0, false)] {
+        let mut net = Internet::new(36, |_| {});
+        net.zone("bank.com", Servers::alive(bears), exists, 30);
+        let mut fresh = 0;
+        let mut streams = [
+            Stream { rate: 50, span: (0, 20), ask: &mut |dice| (customer(dice), popular(dice)) },
+            Stream {
+                rate: 20,
+                span: (0, 20),
+                ask: &mut |dice| {
+                    fresh += 1;
+                    (customer(dice), format!("real{}.bank.com", if fresh % 4 == 0 { fresh } else { dice.below(20) }))
+                },
+            },
+            Stream {
+                rate: 400,
+                span: (6, 20),
+                ask: &mut |dice| {
+                    let prefix = if dice.below(40) == 0 { "real" } else { "no" };
+                    (bot(dice), format!("{prefix}{}.bank.com", random_label(dice)))
+                },
+            },
+        ];
+        let (mut flooded, mut most) = (Vec::new(), 0);
+        play(&mut net, 36, 20, &mut streams, |net| {
+            flooded.extend((!net.flooded().is_empty()).then(|| net.second()));
+            most = most.max(net.engine.in_flight());
+        });
+        let (people, own) = (net.sum(0, 10, 20), net.sum(1, 10, 20));
+        let (used, cap) = net.memory();
+        let story = format!("flooded in {flooded:?}, {most} in flight, {people:?} {own:?} {:?}", net.engine.counters());
+        assert_eq!(people.success(), 1.0, "{story}");
+        assert!(own.success() >= if waited_with { 1.0 } else { 0.9 }, "{} {story}", own.success());
+        assert!(most <= 100 && used <= cap, "{used} octets {story}");
+        assert!(waited_with || flooded.first().is_some_and(|first| *first <= 9), "{story}");
+    }
+}
+
 /// Names of an attacker's zone lead to random ones of the victim's, which are never asked for themselves.
 fn led_there(lead: Lead, seed: u64) {
     let mut net = Internet::new(seed, |_| {});
