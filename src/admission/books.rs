@@ -26,6 +26,10 @@ const STRANGERS: usize = 64;
 /// Of so many accounts there is one for octets, as few addresses are sent many under pressure.
 const OCTETS_PART: usize = 8;
 
+/// Accounts that there are for each pass of a shard: 512 KiB of passes, which stay in the processor's own memory, beside 8 MiB
+/// of accounts.
+const ACCOUNTS_TO_A_PASS: usize = 32;
+
 /// How large the books are, for good.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Sizes {
@@ -133,6 +137,8 @@ pub(super) struct Inner {
     pub zones: Zones,
     pub cookie_secret: cookie::Secret,
     pub seed: u64,
+    /// How many passes each shard has.
+    pub passes: usize,
 }
 
 impl Books {
@@ -156,6 +162,7 @@ impl Books {
             zones: Zones::new(&sizes.zones, secret.clone()),
             cookie_secret: cookie::Secret(cookie_secret),
             seed: secret.pair(u64::MAX, 3).0,
+            passes: sizes.accounts / ACCOUNTS_TO_A_PASS,
             secret,
         }))
     }

@@ -5,17 +5,23 @@ mod cookies;
 mod crowds;
 mod flood;
 mod good;
+mod passes;
 mod ration;
 mod streams;
+mod verdict;
 mod wait;
 mod work;
 
 pub use flood::Places;
 pub use good::GoodCookies;
+pub use verdict::{Parting, Slip, Tally, Turned, Verdict};
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+use passes::{Passes, Round};
+use ration::SAME_ANSWER;
 
 use super::access::{Ranges, Standing};
 use super::books::Books;
@@ -43,8 +49,8 @@ const SAMPLED_LIGHT: u64 = 4;
 /// Without pressure one answer in so many is charged, for all of them: nobody is refused then, and looking up every account of
 /// every answer is half of what a cache hit costs.
 const OPEN_SAMPLE: usize = 4;
-/// The same of a client whose account is hardly used.
-const LIGHT_SAMPLE: usize = 16;
+/// The same of a client whose account is hardly used, and who has no pass.
+const LIGHT_SAMPLE: usize = passes::ANSWERS as usize;
 /// Under pressure everybody pays out of his own account for each answer. Of a wider prefix of which less than a quarter is
 /// used, one in so many pays for all of them: it is that of many, and comes to the same long before it is short.
 const WIDE_SAMPLE: u64 = 4;
@@ -71,6 +77,8 @@ pub struct Origin {
     keys: Keys,
     /// Where everybody pays.
     accounts: Option<AccountKeys>,
+    /// It seems to have a pass: no more is known than that it may ask, and the key of its address.
+    passing: bool,
 }
 
 impl Origin {
@@ -122,6 +130,9 @@ pub struct Admitted {
     stranger: bool,
     /// It belongs to a sample, and is told to come by TCP.
     asked: bool,
+    /// It has no class.
+    plain: bool,
+    round: Round,
 }
 
 impl Admitted {
@@ -136,69 +147,14 @@ impl Admitted {
     }
 }
 
-/// A response without an answer, no larger than its question.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Slip {
-    /// NOERROR with TC=1: ask again by TCP.
-    Truncated,
-    /// BADCOOKIE with a fresh cookie: ask again with it (RFC 7873 §5.2.3).
-    BadCookie,
-}
-
-/// What is done with who is not served.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Turned {
-    /// Let it prove itself.
-    Slip(Slip, Reason),
-    /// Answer REFUSED with the extended error Prohibited (RFC 8914 §4.19), and nothing more.
-    Refuse(Reason),
-    /// Be silent.
-    Drop(Reason),
-}
-
-/// What the door says to a client.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict {
-    Admitted(Admitted),
-    Turned(Turned),
-}
-
-/// What may become of an answer that is ready.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Parting {
-    /// It is sent.
-    Send,
-    /// In its place goes TC=1.
-    Truncate(Reason),
-    /// Nothing goes.
-    Drop(Reason),
-}
-
-/// What a door has seen.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Tally {
-    /// Admitted without a proof of the address.
-    pub unproven: u64,
-    /// Admitted with a valid cookie or by a connection.
-    pub proven: u64,
-    /// Valid cookies, by UDP.
-    pub cookies: u64,
-    /// Cookies that are not ours, or were.
-    pub bad_cookies: u64,
-    /// By [`Reason`]: turned away.
-    pub turned: [u64; Reason::COUNT],
-    /// By [`Reason`]: would have been turned away.
-    pub observed: [u64; Reason::COUNT],
-    /// Of those turned away: answered with TC=1 or BADCOOKIE.
-    pub slipped: u64,
-    /// Of those turned away: answered with REFUSED.
-    pub refused: u64,
-    /// Of those turned away: not answered.
-    pub dropped: u64,
-    /// Of those turned away: answered with SERVFAIL.
-    pub failed: u64,
-    /// Of those turned away: connections that were closed.
-    pub closed: u64,
+/// An answer that is ready.
+#[derive(Clone, Copy, Debug)]
+struct Departing<'a> {
+    name: &'a [u8],
+    received: usize,
+    sent: usize,
+    /// It was known.
+    from_cache: bool,
 }
 
 /// The door of one shard.
@@ -222,6 +178,7 @@ pub struct Door {
     together: Rate,
     refusals: Meter,
     controller: Controller,
+    passes: Passes,
     pen: Pen,
     loud: Loudest,
     good: GoodCookies,
@@ -279,6 +236,7 @@ impl Door {
             together: Rate::new(Arc::clone(&books.0.strangers), Duration::from_secs(1)),
             refusals: Meter::new(policy.refused_per_second, books.0.refusals.clone()),
             controller: Controller::new(limits.calm, &limits.levels),
+            passes: Passes::new(books.0.passes),
             pen: Pen::default(),
             loud: Loudest::default(),
             good: GoodCookies::default(),
@@ -341,28 +299,6 @@ impl Door {
         &mut self.good
     }
 
-    /// Who an address is, and has the memory fetched that will be needed for it.
-    pub fn origin(&self, address: IpAddr) -> Origin {
-        let address = address.to_canonical();
-        let standing = self.ranges.find(address);
-        let inner = &self.books.0;
-        if !standing.allowed {
-            return Origin { address, standing, keys: Keys::default(), accounts: None };
-        }
-        let keys = self.ladder.keys(&inner.secret, address);
-        // Who is proven has other accounts; most are not.
-        let table = &inner.tables[0];
-        table.fetch(keys.narrowest);
-        table.fetch(keys.ration);
-        inner.known.fetch(keys.address);
-        let accounts = (self.controller.level().0 > Level::Open).then(|| {
-            let accounts = self.ladder.accounts(&inner.secret, address);
-            accounts.fetch_wider(table);
-            *accounts.keys()
-        });
-        Origin { address, standing, keys, accounts }
-    }
-
     /// Judges a query, and says with which cookie it is to be answered. `now` must not lie before that of an earlier
     /// call by much: rates are measured with it.
     pub fn judge(&mut self, now: Now, asking: &Asking<'_>) -> (Verdict, CookieReply) {
@@ -376,6 +312,9 @@ impl Door {
             self.swept = now.mono;
             self.books.0.tables.iter().for_each(|table| table.sweep(now.mono));
         }
+        if origin.passing {
+            return self.judge_passing(now, origin, asking);
+        }
         let &Origin { address, standing: Standing { allowed, class }, keys, .. } = origin;
         if !allowed {
             return (self.outside(now.mono, address, asking.name), CookieReply::None);
@@ -387,6 +326,7 @@ impl Door {
             self.good.note(address, cookie);
         }
         let class = class.and_then(|number| self.classes.get(usize::from(number)).copied());
+        let plain = class.is_none();
         let class = class.unwrap_or(Class { weight: 1, exempt: false, require_cookie: Mode::Off });
         let mut admitted = Admitted {
             address,
@@ -399,6 +339,8 @@ impl Door {
             light: true,
             stranger: false,
             asked: false,
+            plain,
+            round: Round::None,
         };
         if admitted.exempt {
             self.count(&admitted);
@@ -469,13 +411,16 @@ impl Door {
             admitted.busy = shares == 1 || load > self.burst / 2;
         }
         admitted.strict = level >= Level::Guard || load > self.burst / 2;
+        if admitted.plain && self.passes.take_due(admitted.keys.address) {
+            admitted.round = Round::Due;
+        }
         // As long as nobody is refused, some pay for all: the accounts come to the same.
         let units = match level {
-            Level::Open if admitted.light => LIGHT_SAMPLE,
+            Level::Open if admitted.light || admitted.round == Round::Due => LIGHT_SAMPLE,
             Level::Open => OPEN_SAMPLE,
             _ => 1,
         };
-        if units > 1 && !self.one_in(units) {
+        if units > 1 && admitted.round != Round::Due && !self.one_in(units) {
             return Ok(());
         }
         let dice = self.throw();
@@ -608,6 +553,16 @@ impl Door {
         sent: usize,
         from_cache: bool,
     ) -> Parting {
+        let packet = Departing { name, received, sent, from_cache };
+        match admitted.round {
+            Round::Within(left) => self.part_passing(now, admitted, &packet, left),
+            Round::None | Round::Due => self.part_whole(now, admitted, &packet),
+        }
+    }
+
+    /// The same for whoever has no pass.
+    fn part_whole(&mut self, now: Moment, admitted: &Admitted, packet: &Departing<'_>) -> Parting {
+        let &Departing { name, received, sent, from_cache } = packet;
         let (level, _) = self.controller.level();
         // One throw decides on all that is sampled here.
         let mut dice = self.throw();
@@ -616,8 +571,12 @@ impl Door {
             dice /= count;
             chosen
         };
-        let (sampled, light) = (one_in(SAMPLED), one_in(SAMPLED_LIGHT) && admitted.light);
+        let (mut sampled, mut light) = (one_in(SAMPLED), one_in(SAMPLED_LIGHT) && admitted.light);
         let sampled_ration = one_in(RATION_SAMPLE);
+        if admitted.round != Round::None {
+            // In each round one answer is looked at, and of the others one in four that the client was given.
+            (sampled, light) = (admitted.round == Round::Due, false);
+        }
         let looked_at = from_cache && level < Level::Guard;
         if looked_at && sampled && self.limits.crowds {
             self.note_name(now, admitted, name);
@@ -645,6 +604,9 @@ impl Door {
             }
             if admitted.stranger && !free {
                 self.books.0.trial.owe(excess, first);
+            }
+            if level == Level::Open && admitted.plain && admitted.light && excess < SAME_ANSWER {
+                self.give_pass(now, admitted);
             }
             return Parting::Send;
         };
@@ -708,7 +670,7 @@ impl Door {
         self.pen.write(&self.books.0.decisions, now, key, &Note { address, name, reason, action, level });
     }
 
-    fn key(&self, address: IpAddr) -> Hash {
+    pub(super) fn key(&self, address: IpAddr) -> Hash {
         prefix_key(&self.books.0.secret, Book::Address, address, 128)
     }
 

@@ -3,6 +3,7 @@
 mod abuse;
 mod crowds;
 mod levels;
+mod passes;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;

@@ -11,13 +11,13 @@ use crate::clock::Moment;
 use crate::meter::Hash;
 
 /// Answers of this many octets more than their question count as the same answer (see [`Reason::SameAnswer`]).
-const SAME_ANSWER: usize = 256;
+pub(super) const SAME_ANSWER: usize = 256;
 /// Whoever asks far too much has one in so many parts of a network's ration for himself: what is asked in a victim's name at
 /// twelve thousand questions a second, with half as many octets more in each answer, is several times that (A21).
 const OWN_PART: u64 = 4;
 /// A ration's burst, and half of it, in nanoseconds of an account.
 const BURST: u64 = RATION_BURST.as_nanos() as u64;
-const HALF: u64 = BURST / 2;
+pub(super) const HALF: u64 = BURST / 2;
 
 /// What so many octets cost where so many a second are free, in nanoseconds of an account.
 fn price(octets: usize, per_second: u64) -> u64 {

@@ -1,0 +1,362 @@
+//! Passes: without pressure nearly every query comes from somebody who asked a moment ago and is nowhere near a limit. What
+//! the books say of him is in three lines of memory that all shards share; his pass is sixteen octets of this shard's own.
+//!
+//! A pass is good for so many answers and so many octets, after which the books are charged for all of them and looked at
+//! anew. Where in its first round a pass begins is left to chance, so that each answer and each octet is charged once on
+//! average, however few come before the pass is lost: as in systematic sampling, where the first is drawn at random.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::ration::{HALF, SAME_ANSWER};
+use super::{Admitted, Asking, CookieReply, Departing, Door, Origin, Parting, RATION_BURST, SAMPLED_LIGHT, Verdict};
+use crate::admission::access::Standing;
+use crate::admission::ladder::Keys;
+use crate::admission::policy::Mode;
+use crate::admission::pressure::Level;
+use crate::clock::{Moment, Now};
+use crate::memory::Slab;
+use crate::meter::Hash;
+
+/// Passes in a line, which is a cache line.
+const WAYS: usize = 4;
+/// Answers between two looks at the books.
+pub(super) const ANSWERS: u16 = 16;
+/// Octets beyond what was received, between two charges.
+pub(super) const OCTETS: u16 = 2_048;
+/// A pass is good for so long, in units of 2³⁰ ns (1.07 s): short beside the half hour for which its client stays known.
+const GOOD_FOR: u32 = 60;
+
+/// What one client may have before the books are asked again. An empty one is past, and no key is zero but by a chance of
+/// 2⁻⁶⁴.
+#[derive(Clone, Copy, Default)]
+struct Pass {
+    key: u64,
+    /// In units of 2³⁰ ns; the first in which it is no good any more.
+    until: u32,
+    answers: u16,
+    octets: u16,
+}
+
+#[derive(Default)]
+#[repr(align(64))]
+struct Line([Pass; WAYS]);
+
+/// The passes that a shard has given out.
+pub(super) struct Passes {
+    lines: Slab<Line>,
+}
+
+/// What an answer is in the round of its client's pass.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Round {
+    /// There is none: what is looked at, is by chance.
+    None,
+    /// One for which nothing is looked up, and how many of them are left.
+    Within(u16),
+    /// The one with which all are charged.
+    Due,
+}
+
+/// What comes of octets that go to the holder of a pass.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Octets {
+    /// They are within it.
+    Within,
+    /// With them [`OCTETS`] are to be charged.
+    Due,
+    /// There is no pass.
+    None,
+}
+
+impl Passes {
+    /// Room for so many.
+    pub fn new(count: usize) -> Passes {
+        Passes { lines: Slab::new(count.div_ceil(WAYS).next_power_of_two(), Line::default) }
+    }
+
+    #[inline(always)]
+    fn place(&self, key: Hash) -> usize {
+        (key.0 >> 32) as usize & (self.lines.len() - 1)
+    }
+
+    #[inline(always)]
+    fn find(&mut self, key: Hash) -> Option<&mut Pass> {
+        let place = self.place(key);
+        self.lines[place].0.iter_mut().find(|pass| pass.key == key.0)
+    }
+
+    /// Whether somebody has one that is good for an answer more, if it is not out of date.
+    #[inline]
+    pub fn has(&self, key: Hash) -> bool {
+        self.lines[self.place(key)].0.iter().any(|pass| pass.key == key.0 && pass.answers > 0)
+    }
+
+    /// Takes an answer from somebody's pass, and says how many are left after it; `None`: there is no pass, or it is used up.
+    #[inline]
+    pub fn take(&mut self, key: Hash, now: Moment) -> Option<u16> {
+        let pass = self.find(key)?;
+        if pass.answers == 0 || pass.until <= units(now) {
+            return None;
+        }
+        pass.answers -= 1;
+        Some(pass.answers)
+    }
+
+    /// Whether somebody's pass is used up, so that its answers are to be charged. Says so once.
+    pub fn take_due(&mut self, key: Hash) -> bool {
+        let due = self.find(key).filter(|pass| pass.answers == 0 && pass.until > 0);
+        due.map(|pass| pass.until = 0).is_some()
+    }
+
+    /// Takes octets from somebody's pass.
+    #[inline]
+    pub fn spend(&mut self, key: Hash, octets: usize) -> Octets {
+        let Some(pass) = self.find(key) else { return Octets::None };
+        match u16::try_from(octets).ok().and_then(|octets| pass.octets.checked_sub(octets)) {
+            Some(left) => {
+                pass.octets = left;
+                Octets::Within
+            }
+            None => {
+                pass.octets = (u32::from(pass.octets) + u32::from(OCTETS)).saturating_sub(octets as u32) as u16;
+                Octets::Due
+            }
+        }
+    }
+
+    /// Gives somebody a pass; `round`: that of a pass that was charged just now goes on. `dice` are bits by chance.
+    pub fn give(&mut self, key: Hash, now: Moment, round: bool, dice: u64) {
+        let until = units(now).saturating_add(GOOD_FOR);
+        let (first, octets) = ((dice as u16) % ANSWERS, (dice >> 16) as u16 % OCTETS);
+        let answers = if round { ANSWERS - 1 } else { first };
+        let place = self.place(key);
+        let line = &mut self.lines[place].0;
+        let found = line.iter_mut().find(|pass| pass.key == key.0);
+        if let Some(pass) = found {
+            // Where in its rounds it stood is as much by chance as any other place.
+            let answers = if round || pass.answers == 0 { answers } else { pass.answers };
+            *pass = Pass { until, answers, ..*pass };
+        } else if let Some(oldest) = line.iter_mut().min_by_key(|pass| pass.until) {
+            *oldest = Pass { key: key.0, until, answers, octets };
+        }
+    }
+}
+
+impl Door {
+    /// Who an address is, and has the memory fetched that will be needed for it.
+    pub fn origin(&self, address: IpAddr) -> Origin {
+        let address = address.to_canonical();
+        if self.controller.level().0 == Level::Open {
+            let key = self.key(address);
+            if self.passes.has(key) {
+                let (standing, keys) =
+                    (Standing { allowed: true, class: None }, Keys { address: key, ..Keys::default() });
+                return Origin { address, standing, keys, accounts: None, passing: true };
+            }
+        }
+        self.whole_origin(address)
+    }
+
+    /// The same for a canonical address without a pass.
+    fn whole_origin(&self, address: IpAddr) -> Origin {
+        let standing = self.ranges.find(address);
+        let inner = &self.books.0;
+        if !standing.allowed {
+            return Origin { address, standing, keys: Keys::default(), accounts: None, passing: false };
+        }
+        let keys = self.ladder.keys(&inner.secret, address);
+        // Who is proven has other accounts; most are not.
+        let table = &inner.tables[0];
+        table.fetch(keys.narrowest);
+        table.fetch(keys.ration);
+        inner.known.fetch(keys.address);
+        let accounts = (self.controller.level().0 > Level::Open).then(|| {
+            let accounts = self.ladder.accounts(&inner.secret, address);
+            accounts.fetch_wider(table);
+            *accounts.keys()
+        });
+        Origin { address, standing, keys, accounts, passing: false }
+    }
+
+    /// The same for one whose client seemed to have a pass.
+    #[inline]
+    pub(super) fn judge_passing(&mut self, now: Now, origin: &Origin, asking: &Asking<'_>) -> (Verdict, CookieReply) {
+        let Origin { address, keys, .. } = *origin;
+        if asking.cookie.is_none()
+            && !asking.stream
+            && self.controller.level().0 == Level::Open
+            && let Some(left) = self.passes.take(keys.address, now.mono)
+        {
+            self.tally.unproven += 1;
+            let admitted = Admitted {
+                address,
+                keys,
+                weight: 1,
+                proven: false,
+                exempt: false,
+                strict: false,
+                busy: false,
+                light: true,
+                stranger: false,
+                asked: false,
+                plain: true,
+                round: Round::Within(left),
+            };
+            return (Verdict::Admitted(admitted), CookieReply::None);
+        }
+        let whole = self.whole_origin(address);
+        self.judge_from(now, &whole, asking)
+    }
+
+    /// What may become of an answer that goes to somebody within a pass, of which so many answers are left after it.
+    #[inline]
+    pub(super) fn part_passing(
+        &mut self,
+        now: Moment,
+        admitted: &Admitted,
+        packet: &Departing<'_>,
+        left: u16,
+    ) -> Parting {
+        let open = self.controller.level().0 == Level::Open;
+        if open && packet.from_cache && u64::from(left).is_multiple_of(SAMPLED_LIGHT) {
+            self.vouch(now, admitted, packet.name);
+        }
+        let excess = packet.sent.saturating_sub(packet.received);
+        let passes = open
+            && (excess == 0
+                || self.limits.rations == Mode::Off
+                || excess < SAME_ANSWER
+                    && match self.passes.spend(admitted.keys.address, excess) {
+                        Octets::Within => true,
+                        Octets::None => false,
+                        Octets::Due => self.charge_pass(now, admitted.address),
+                    });
+        if passes {
+            return Parting::Send;
+        }
+        self.part_beyond_pass(now, admitted, packet)
+    }
+
+    #[cold]
+    fn part_beyond_pass(&mut self, now: Moment, admitted: &Admitted, packet: &Departing<'_>) -> Parting {
+        let keys = self.ladder.keys(&self.books.0.secret, admitted.address);
+        self.part_whole(now, &Admitted { keys, ..*admitted }, packet)
+    }
+
+    /// Charges the octets of a pass; `false`: the network has no room to spare.
+    fn charge_pass(&self, now: Moment, address: IpAddr) -> bool {
+        let inner = &self.books.0;
+        let price =
+            Duration::from_secs(1) * u32::from(OCTETS) / u32::try_from(self.limits.ration).unwrap_or(u32::MAX).max(1);
+        let network = self.ladder.keys(&inner.secret, address).ration;
+        inner.tables[0].charge(network, now, price, RATION_BURST).0 < HALF
+    }
+
+    /// Gives a pass to whoever is nowhere near a limit, and cannot be somebody who was never seen.
+    pub(super) fn give_pass(&mut self, now: Moment, admitted: &Admitted) {
+        let &Admitted { keys, proven, exempt, stranger, busy, weight, .. } = admitted;
+        let rationed = self.limits.rations != Mode::Off;
+        if proven || exempt || stranger || busy || weight != 1 || matches!(admitted.round, Round::Within(_)) {
+            return;
+        }
+        if !rationed || self.books.0.tables[0].read(keys.ration, now).0 < HALF {
+            let dice = self.throw();
+            self.passes.give(keys.address, now, admitted.round == Round::Due, dice);
+        }
+    }
+}
+
+impl std::fmt::Debug for Passes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Passes({})", self.lines.len() * WAYS)
+    }
+}
+
+#[inline]
+fn units(now: Moment) -> u32 {
+    (now.as_nanos() >> 30) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        Moment::from_nanos(seconds * 1_000_000_000)
+    }
+
+    /// A cheap sequence of bits.
+    fn dice(number: u64) -> u64 {
+        number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20
+    }
+
+    #[test]
+    fn of_answers_each_is_charged_once_on_average_however_few_come() {
+        for each in [1, 3, 15, 16, 40] {
+            let mut passes = Passes::new(64);
+            let (mut asked, mut charged) = (0u64, 0u64);
+            for client in 0..40_000u64 {
+                let key = Hash(dice(client + 1) << 20 | client);
+                for number in 0..each {
+                    asked += 1;
+                    if passes.take(key, at(5)).is_some() {
+                        continue;
+                    }
+                    // As the door does it: who has no pass pays for all with the chance of one in so many.
+                    let due = passes.take_due(key);
+                    if due || dice(client * 64 + number + 7).is_multiple_of(u64::from(ANSWERS)) {
+                        charged += u64::from(ANSWERS);
+                    }
+                    passes.give(key, at(5), due, dice(client * 1_000 + number + 3));
+                }
+            }
+            let part = charged as f64 / asked as f64;
+            assert!((part - 1.0).abs() < 0.05, "{each} answers each: {part:.3} of them charged");
+        }
+    }
+
+    #[test]
+    fn of_octets_each_is_charged_once_on_average() {
+        for each in [40, 200, 255] {
+            let mut passes = Passes::new(64);
+            let (mut sent, mut charged) = (0u64, 0u64);
+            for client in 0..20_000u64 {
+                let key = Hash(dice(client + 1) << 20 | client);
+                passes.give(key, at(5), false, dice(client + 3));
+                for _ in 0..5 {
+                    sent += each;
+                    charged += match passes.spend(key, each as usize) {
+                        Octets::Within => 0,
+                        Octets::Due => u64::from(OCTETS),
+                        Octets::None => unreachable!("it was given"),
+                    };
+                }
+            }
+            let part = charged as f64 / sent as f64;
+            assert!((part - 1.0).abs() < 0.05, "{each} octets each: {part:.3} of them charged");
+        }
+    }
+
+    #[test]
+    fn a_pass_ends() {
+        let mut passes = Passes::new(64);
+        let key = Hash(77 << 40 | 5);
+        assert!(!passes.has(key) && passes.take(key, at(5)).is_none() && passes.spend(key, 1) == Octets::None);
+        passes.give(key, at(5), true, 0);
+        assert_eq!(passes.take(key, at(60)), Some(ANSWERS - 2));
+        assert_eq!(passes.take(key, at(80)), None, "out of date");
+        passes.give(key, at(80), false, 0);
+        assert_eq!((0..20).filter(|_| passes.take(key, at(80)).is_some()).count(), usize::from(ANSWERS - 2));
+        assert!(!passes.has(key) && passes.take_due(key) && !passes.take_due(key));
+    }
+
+    #[test]
+    fn the_oldest_makes_room() {
+        let mut passes = Passes::new(WAYS);
+        for number in 1..=5 {
+            passes.give(Hash(number), at(number * 10), true, 0);
+        }
+        assert_eq!((1..=5).map(|number| passes.has(Hash(number))).collect::<Vec<_>>(), [false, true, true, true, true]);
+    }
+}
