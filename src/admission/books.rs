@@ -10,7 +10,7 @@ use super::decisions::{Decision, Decisions};
 use super::ladder::{Book, Ladder, comer_key, prefix_key};
 use super::policy::Policy;
 use super::refusals::Refusals;
-use super::trial::{Strangers, Trial};
+use super::trial::{Families, Strangers};
 use super::zones::{Paid, TRUSTED, ZoneSizes, Zones};
 use crate::clock::Moment;
 use crate::meter::{Distinct, Hash, Load, Secret, Seen, Table};
@@ -128,9 +128,9 @@ pub(super) struct Inner {
     pub octets: Arc<Table>,
     /// Accounts of all strangers together, in a table where no forged address has one.
     pub strangers: Arc<Table>,
-    pub trial: Trial,
+    pub trial: Families,
     /// The same of those who were served before and have not proven themselves.
-    pub acquaintances: Trial,
+    pub acquaintances: Families,
     pub crowds: Distinct,
     pub decisions: Decisions,
     pub refusals: Refusals,
@@ -154,8 +154,8 @@ impl Books {
             known: Seen::new(sizes.known, KNOWN_FOR),
             octets: Arc::new(Table::new(sizes.accounts / OCTETS_PART)),
             strangers: Arc::new(Table::new(STRANGERS)),
-            trial: Trial::new(),
-            acquaintances: Trial::new(),
+            trial: Families::default(),
+            acquaintances: Families::default(),
             crowds: Distinct::new(sizes.crowds, CROWD_SPAN),
             decisions: Decisions::new(sizes.decisions, secret.clone()),
             refusals: Refusals::default(),

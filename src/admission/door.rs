@@ -595,7 +595,7 @@ impl Door {
         let observed = self.limits.rations == Mode::Observe;
         if observed && first == First::Asked {
             // Whoever is not told to come by TCP cannot do so: strangers count as real.
-            self.books.0.trial.came(trial_key(&self.books.0.secret, admitted.address), now);
+            self.books.0.trial.of(admitted.address).came(trial_key(&self.books.0.secret, admitted.address), now);
         }
         let Some(reason) = reason else {
             if admitted.stranger && first == First::Whole && excess > 0 && level < Level::Guard {
@@ -603,7 +603,7 @@ impl Door {
                 self.books.0.known.note_sparing(admitted.keys.address, now);
             }
             if admitted.stranger && !free {
-                self.books.0.trial.owe(excess, first);
+                self.books.0.trial.of(admitted.address).owe(excess, first);
             }
             if level == Level::Open && admitted.plain && admitted.light && excess < SAME_ANSWER {
                 self.give_pass(now, admitted);
@@ -617,7 +617,7 @@ impl Door {
             }
             return Parting::Send;
         }
-        let owes = first == First::Turned && self.books.0.trial.owes();
+        let owes = first == First::Turned && self.books.0.trial.of(admitted.address).owes();
         let silent = match first {
             // Who is real among the forged comes by TCP if he hears anything, as he nearly always does.
             First::Turned => self.one_in(if owes { SILENT } else { SELDOM }),
@@ -626,7 +626,7 @@ impl Door {
         };
         // What is saved beyond that makes up for those who are taken for known, of whom nobody keeps a tally.
         if silent && owes {
-            self.books.0.trial.repay(received);
+            self.books.0.trial.of(admitted.address).repay(received);
         }
         let (parting, turned) = if silent {
             (Parting::Drop(reason), Turned::Drop(reason))
@@ -643,7 +643,7 @@ impl Door {
         let octets = excess.max(FIRST_ANSWER) as u64;
         let price = octets.saturating_mul(1_000_000_000) / self.limits.stranger_ration.max(1);
         let within = || self.together.take(secret.pair(u64::from(Book::Strangers as u8), 1), now, price).is_ok();
-        self.books.0.trial.first(trial_key(secret, admitted.address), now, within)
+        self.books.0.trial.of(admitted.address).first(trial_key(secret, admitted.address), now, within)
     }
 
     /// Counts and keeps what was done.

@@ -5,6 +5,7 @@
 //! nothing. Truncating every first answer keeps octets from whoever is forged, but costs a connection for every
 //! customer. So a sample is asked, and the others are dealt with as it behaves.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -62,6 +63,30 @@ pub enum First {
     Asked,
     /// Truncated, or none while more went out than came in.
     Turned,
+}
+
+/// IPv4 and IPv6 are judged apart: who was given an IPv6 network has more addresses that come by TCP than there are customers,
+/// and is not to vouch with them for those that he forges in IPv4.
+#[derive(Debug)]
+pub struct Families([Trial; 2]);
+
+impl Default for Families {
+    fn default() -> Families {
+        Families([Trial::new(), Trial::new()])
+    }
+}
+
+impl Families {
+    /// The sample that an address belongs to, which is canonical.
+    pub fn of(&self, address: IpAddr) -> &Trial {
+        &self.0[usize::from(address.is_ipv6())]
+    }
+
+    /// What is known of those of both families: the worse.
+    pub fn verdict(&self, now: Moment) -> Strangers {
+        let [v4, v6] = self.0.each_ref().map(|trial| trial.verdict(now));
+        if v4 as u8 >= v6 as u8 { v4 } else { v6 }
+    }
 }
 
 /// The sample of all shards.

@@ -11,7 +11,7 @@ impl Door {
     /// What somebody is to have under pressure who was served before. As long as all of those together ask no more than all
     /// strangers may, and beyond that as long as those of a sample come by TCP, they are who they seem to be.
     pub(super) fn acquaintance(&mut self, now: Moment, admitted: &Admitted, level: Level) -> First {
-        let doubted = self.books.0.acquaintances.is_doubted(now);
+        let doubted = self.books.0.acquaintances.of(admitted.address).is_doubted(now);
         if !doubted && !self.one_in(SAMPLED as usize) {
             return First::Whole;
         }
@@ -22,10 +22,11 @@ impl Door {
         let price = self.measures.stranger_price[level as usize].saturating_mul(SAMPLED);
         let all = inner.secret.pair(u64::from(Book::Strangers as u8), 2);
         let client = trial_key(&inner.secret, admitted.address);
-        let first = inner.acquaintances.first(client, now, || self.together.take(all, now, price).is_ok());
+        let first =
+            inner.acquaintances.of(admitted.address).first(client, now, || self.together.take(all, now, price).is_ok());
         if first == First::Asked && self.limits.strangers == Mode::Observe {
             // Whoever is not told to come by TCP cannot do so.
-            inner.acquaintances.came(client, now);
+            inner.acquaintances.of(admitted.address).came(client, now);
         }
         first
     }

@@ -21,8 +21,8 @@ impl Door {
         // No forger opens a connection.
         let (inner, key) = (&self.books.0, self.key(address));
         let client = trial_key(&inner.secret, address);
-        inner.trial.came(client, now);
-        inner.acquaintances.came(client, now);
+        inner.trial.of(address).came(client, now);
+        inner.acquaintances.of(address).came(client, now);
         inner.known.note(key, now);
         inner.come(address, now);
         let class = standing.class.and_then(|number| self.classes.get(usize::from(number)));

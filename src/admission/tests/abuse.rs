@@ -392,3 +392,26 @@ fn with_room_to_spare_nobody_is_told_to_come_by_tcp_for_asking_much() {
     assert!(sent < 5_000, "{sent}: more octets than any client has");
     assert_eq!(reason.map(Reason::setting), Some("limits.ration"), "which is not for its share");
 }
+
+#[test]
+fn addresses_of_an_ipv6_network_do_not_vouch_for_forged_ones_of_ipv4() {
+    let mut door = door(&["10.0.0.0/8", "2001:db8::/32"], 1);
+    let (mut whole, mut own) = (0, 0);
+    for number in 0..100_000u32 {
+        let now = START + Duration::from_micros(100) * number;
+        // Somebody has a network of his own, comes by TCP from it when he is told to, and forges as many others.
+        let address = match number % 2 {
+            0 => IpAddr::from((0x2001_0db8_u128 << 96 | u128::from(number) << 72).to_be_bytes()),
+            _ => IpAddr::from((0x0a00_0000 | number << 4).to_be_bytes()),
+        };
+        let proof = admitted(&mut door, now, &plain(address));
+        let sent = door.part(now, &proof, b"\x01x\0", 50, 400, true) == Parting::Send;
+        match address {
+            IpAddr::V4(_) => whole += u32::from(sent),
+            IpAddr::V6(_) if sent => own += 1,
+            IpAddr::V6(_) => drop(door.accept(now, address, Level::Open)),
+        }
+    }
+    assert!(own > 49_000, "{own} of 50,000 of his own");
+    assert!(whole < 6_000, "{whole} of 50,000 forged ones got a whole answer");
+}
