@@ -21,6 +21,12 @@ const KNOWN_FOR: Duration = Duration::from_secs(3_600);
 /// Names are counted for one to two of these to tell how many clients are behind an address.
 pub(super) const CROWD_SPAN: Duration = Duration::from_secs(60);
 
+/// So many IPv6 customers of one network become known in a second for having come, by its length: whoever was given one has as
+/// many as he likes, and is not to fill what is remembered of all. A provider's, a /29 at most, comes to half a million in an
+/// hour, a quarter of the room there is by default.
+const NEW_COMERS: [(u8, u32); 2] = [(48, 8), (28, 128)];
+const SECOND: Duration = Duration::from_secs(1);
+
 /// Accounts in the table of all strangers together.
 const STRANGERS: usize = 64;
 /// Of so many accounts there is one for octets, as few addresses are sent many under pressure.
@@ -310,7 +316,26 @@ impl Inner {
 
     /// Nobody forges what a canonical address has shown: it has come.
     pub fn come(&self, address: IpAddr, now: Moment) {
-        self.known.note(comer_key(&self.secret, address), now);
+        let key = comer_key(&self.secret, address);
+        if self.known.has(key, now) || self.may_be_new(address, now) {
+            self.known.note(key, now);
+        }
+    }
+
+    /// Whether there is room to know one more of an address's network, by what came from it in the last second.
+    fn may_be_new(&self, address: IpAddr, now: Moment) -> bool {
+        if address.is_ipv4() {
+            return true;
+        }
+        let accounts = NEW_COMERS.map(|(length, rate)| (prefix_key(&self.secret, Book::Comer, address, length), rate));
+        let table = &self.tables[1];
+        if accounts.iter().any(|(network, _)| table.read(*network, now) >= Load(SECOND.as_nanos() as u64)) {
+            return false;
+        }
+        for (network, rate) in accounts {
+            table.charge(network, now, SECOND / rate, 2 * SECOND);
+        }
+        true
     }
 
     /// How many different names of the sample an address had from the cache.

@@ -23,7 +23,6 @@ impl Door {
         let client = trial_key(&inner.secret, address);
         inner.trial.of(address).came(client, now);
         inner.acquaintances.of(address).came(client, now);
-        inner.known.note(key, now);
         inner.come(address, now);
         let class = standing.class.and_then(|number| self.classes.get(usize::from(number)));
         if class.is_some_and(|class| class.exempt) || self.limits.clients == Mode::Off {

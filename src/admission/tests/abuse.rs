@@ -415,3 +415,27 @@ fn addresses_of_an_ipv6_network_do_not_vouch_for_forged_ones_of_ipv4() {
     assert!(own > 49_000, "{own} of 50,000 of his own");
     assert!(whole < 6_000, "{whole} of 50,000 forged ones got a whole answer");
 }
+
+#[test]
+fn whoever_comes_from_a_whole_ipv6_network_leaves_room_to_know_others() {
+    let policy = policy(&["10.0.0.0/8", "2001:db8::/32"]);
+    let books = Books::new(&Sizes { known: 1 << 18, ..Sizes::small() }, &[1; 32]);
+    let mut door = Door::beside(&policy, &books);
+    // A new /64 three milliseconds after the other, for a quarter of an hour.
+    for number in 0..300_000u32 {
+        let address = IpAddr::from((0x2001_0db8_u128 << 96 | u128::from(number) << 64).to_be_bytes());
+        door.accept(START + Duration::from_millis(3) * number, address, Level::Open);
+    }
+    let later = START + Duration::from_secs(901);
+    let customers = (0..1_000u32).map(|number| match number % 2 {
+        0 => IpAddr::from((0x0a00_0000 | number).to_be_bytes()),
+        // Of another /48 each.
+        _ => IpAddr::from((0x2001_0db8_u128 << 96 | (0x8000 | u128::from(number)) << 80).to_be_bytes()),
+    });
+    let known = customers.zip(0u32..).filter(|(customer, number)| {
+        let now = later + Duration::from_millis(10) * *number;
+        door.accept(now, *customer, Level::Open);
+        books.account_of(&policy, *customer, now).known
+    });
+    assert_eq!(known.count(), 1_000);
+}
