@@ -7,8 +7,10 @@ use super::{Reading, between};
 /// A limit, its value, and how that is written.
 type Limit = (&'static str, u64, fn(u64) -> String);
 
-/// Checks that no part is more than the whole. Where only the whole was written, the part has less than its default, as meant.
+/// Checks that no part is more than the whole. Where only the whole was written, the part is as much as that if its default is
+/// more.
 pub fn check(reading: &mut Reading) {
+    lower_defaults(reading);
     let (listener, limits) = (&reading.settings.listener, &reading.settings.engine.access.limits);
     let count: fn(u64) -> String = |count| count.to_string();
     let rate: fn(u64) -> String = |rate| format!("{rate}/s");
@@ -48,11 +50,45 @@ pub fn check(reading: &mut Reading) {
     reading.report.problems.append(&mut problems);
 }
 
+/// Lowers parts that were not written to what was written of the whole.
+fn lower_defaults(reading: &mut Reading) {
+    let written = |key| reading.sound(key).is_some();
+    let parts = ["server.tcp_connections_per_client", "limits.same_answer_ration", "limits.zone_watch"];
+    let [one_client, same_answer, zone_watch] = parts.map(|part| !written(part));
+    let (listener, limits) = (&mut reading.settings.listener, &mut reading.settings.engine.access.limits);
+    if one_client {
+        listener.tcp_connections_per_client =
+            listener.tcp_connections_per_client.min(listener.tcp_connections_per_prefix);
+    }
+    if same_answer {
+        limits.same_answer_ration = limits.same_answer_ration.min(limits.ration);
+    }
+    if zone_watch {
+        limits.zone_watch = limits.zone_watch.min(limits.zone_rate);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use crate::config::examine;
+    use crate::config::{examine, print};
+
+    #[test]
+    fn a_part_that_was_not_written_is_no_more_than_the_whole_and_what_is_printed_can_be_read() {
+        for (text, printed) in [
+            ("[server]\ntcp_connections_per_prefix = 2", "tcp_connections_per_client = 2 "),
+            ("[limits]\nration = \"2KiB\"", "same_answer_ration = \"2KiB\" "),
+            ("[limits]\nzone_rate = \"9/s\"", "zone_watch = \"9/s\" "),
+        ] {
+            let (settings, _) = examine(text, Path::new("test.toml"));
+            let settings = settings.expect(text);
+            let effective = print::effective(&settings);
+            assert!(effective.contains(printed), "no `{printed}` in\n{effective}");
+            let (again, report) = examine(&effective, Path::new("test.toml"));
+            assert_eq!(again.as_ref(), Some(&settings), "{}", report.human(false));
+        }
+    }
 
     #[test]
     fn no_part_is_more_than_the_whole() {
