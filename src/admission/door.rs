@@ -58,8 +58,8 @@ const WIDE_SAMPLE: u64 = 4;
 const RATION_SAMPLE: u64 = 4;
 /// A ration's burst.
 const RATION_BURST: Duration = Duration::from_secs(1);
-/// The burst of an address under pressure: 4 KiB, a page with fifty names on it.
-const ADDRESS_BURST: Duration = Duration::from_secs(64);
+/// The burst of an address under pressure: 16 KiB, a page with a hundred and fifty names on it.
+const ADDRESS_BURST: Duration = Duration::from_secs(16);
 /// Where strictly rationed, one answer in so many is not even sent truncated: what saves more than the rest exceeds.
 const SILENT: usize = 8;
 /// Where nothing is owed, one stranger among forged ones in so many still hears nothing: the filter of known addresses takes

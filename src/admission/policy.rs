@@ -150,8 +150,8 @@ pub struct Limits {
     /// Octets a second that may go to an unproven IPv4 /24 or IPv6 /56 beyond what came from there. As a weapon
     /// 2 Mbit/s are nothing; a network that asks that much by itself goes on by TCP.
     pub ration: u64,
-    /// Under guard, octets a second that may go to one unproven address beyond what came from it, whoever is behind it: a question
-    /// a second, more or less. What it has not had for a minute it may have at once.
+    /// Under guard, octets a second that may go to one unproven address beyond what came from it, whoever is behind it: ten
+    /// questions a second, more or less. What it has not had for 16 seconds it may have at once.
     pub address_ration: u64,
     /// The same as `ration` for one and the same question; only answers of 256 octets more than the question count.
     pub same_answer_ration: u64,
@@ -221,7 +221,7 @@ impl Default for Limits {
             slip: 2,
             rations: Mode::Enforce,
             ration: 256 << 10,
-            address_ration: 64,
+            address_ration: 1_024,
             same_answer_ration: 16 << 10,
             stranger_ration: 64 << 10,
             crowds: true,
