@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::access::Ranges;
 use super::cookie;
 use super::decisions::{Decision, Decisions};
-use super::ladder::{Book, Ladder, comer_key, prefix_key};
+use super::ladder::{Book, Ladder, address_key, comer_key, prefix_key};
 use super::policy::Policy;
 use super::refusals::Refusals;
 use super::trial::{Families, Strangers};
@@ -235,7 +235,7 @@ impl Books {
             let read = |(key, length)| (length, self.0.tables[proven].read(key, now));
             accounts.iter().map(read).collect()
         };
-        let key = prefix_key(&self.0.secret, Book::Address, address, 128);
+        let key = address_key(&self.0.secret, address);
         let client = self.customer(address);
         let points = self.0.zones.points(client, now);
         Account {
@@ -382,7 +382,7 @@ mod tests {
         let books = || Books::new(&Sizes::small(), &[5; 32]);
         let (before, after) = (books(), books());
         let (policy, address) = (Policy::default(), IpAddr::from([10, 0, 0, 1]));
-        let key = prefix_key(&before.0.secret, Book::Address, address, 128);
+        let key = address_key(&before.0.secret, address);
         for name in 0..2_000u32 {
             before.0.crowds.note(key, before.0.secret.octets(key.0, &name.to_be_bytes()), at);
         }

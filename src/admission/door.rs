@@ -21,13 +21,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use passes::{Passes, Round};
-use ration::SAME_ANSWER;
 
 use super::access::{Ranges, Standing};
 use super::books::Books;
 use super::cookie::{self, Secrets};
 use super::decisions::{Action, Note, Pen};
-use super::ladder::{AccountKeys, Book, Keys, Ladder, NETWORK_V6, RATION_V6, prefix_key};
+use super::ladder::{AccountKeys, Book, Keys, Ladder, NETWORK_V6, address_key, source_key, trial_key};
 use super::levels::{Measures, Part};
 use super::policy::{Limits, Mode, Policy};
 use super::pressure::{Controller, Level, Pressure, Signal};
@@ -36,7 +35,7 @@ use super::refusals::Meter;
 use super::trial::First;
 use super::zones::Vouching;
 use crate::clock::{Moment, Now};
-use crate::meter::{Hash, Loudest, Rate, Secret};
+use crate::meter::{Hash, Loudest, Rate};
 
 /// A first answer to an address costs at least so many octets of what all strangers may be sent, as an ordinary one does: it
 /// makes the address known, whatever was asked so as to have next to nothing in excess.
@@ -136,6 +135,24 @@ pub struct Admitted {
 }
 
 impl Admitted {
+    /// A client without a class of whom nothing is known but who he is.
+    fn plain(address: IpAddr, keys: Keys, round: Round) -> Admitted {
+        Admitted {
+            address,
+            keys,
+            weight: 1,
+            proven: false,
+            exempt: false,
+            strict: false,
+            busy: false,
+            light: true,
+            stranger: false,
+            asked: false,
+            plain: true,
+            round,
+        }
+    }
+
     /// It came with a valid cookie or by a connection.
     pub fn proven(&self) -> bool {
         self.proven
@@ -329,18 +346,11 @@ impl Door {
         let plain = class.is_none();
         let class = class.unwrap_or(Class { weight: 1, exempt: false, require_cookie: Mode::Off });
         let mut admitted = Admitted {
-            address,
-            keys,
             weight: class.weight,
             proven: asking.stream || shown.valid,
             exempt: class.exempt,
-            strict: false,
-            busy: false,
-            light: true,
-            stranger: false,
-            asked: false,
             plain,
-            round: Round::None,
+            ..Admitted::plain(address, keys, Round::None)
         };
         if admitted.exempt {
             self.count(&admitted);
@@ -605,9 +615,7 @@ impl Door {
             if admitted.stranger && !free {
                 self.books.0.trial.of(admitted.address).owe(excess, first);
             }
-            if level == Level::Open && admitted.plain && admitted.light && excess < SAME_ANSWER {
-                self.give_pass(now, admitted);
-            }
+            self.give_pass(now, admitted, excess);
             return Parting::Send;
         };
         if observed {
@@ -639,11 +647,9 @@ impl Door {
 
     /// What the first answer to an address that was never seen before is to be.
     fn first(&self, now: Moment, admitted: &Admitted, excess: usize) -> First {
-        let secret = &self.books.0.secret;
-        let octets = excess.max(FIRST_ANSWER) as u64;
-        let price = octets.saturating_mul(1_000_000_000) / self.limits.stranger_ration.max(1);
-        let within = || self.together.take(secret.pair(u64::from(Book::Strangers as u8), 1), now, price).is_ok();
-        self.books.0.trial.of(admitted.address).first(trial_key(secret, admitted.address), now, within)
+        let client = trial_key(&self.books.0.secret, admitted.address);
+        let within = || self.within_stranger_ration(now, excess.max(FIRST_ANSWER));
+        self.books.0.trial.of(admitted.address).first(client, now, within)
     }
 
     /// Counts and keeps what was done.
@@ -671,7 +677,7 @@ impl Door {
     }
 
     pub(super) fn key(&self, address: IpAddr) -> Hash {
-        prefix_key(&self.books.0.secret, Book::Address, address, 128)
+        address_key(&self.books.0.secret, address)
     }
 
     /// True once in `count` times (xorshift).
@@ -687,14 +693,4 @@ impl Door {
         self.dice ^= self.dice << 17;
         self.dice >> 32
     }
-}
-
-/// Who is loud: an IPv4 address, or the network around an IPv6 one.
-fn source_key(secret: &Secret, address: IpAddr) -> Hash {
-    prefix_key(secret, Book::Address, address, if address.is_ipv4() { 128 } else { NETWORK_V6 })
-}
-
-/// Whom the sample of strangers takes for one: a customer of IPv6 has a network of addresses.
-fn trial_key(secret: &Secret, address: IpAddr) -> Hash {
-    prefix_key(secret, Book::Strangers, address, if address.is_ipv4() { 128 } else { RATION_V6 })
 }

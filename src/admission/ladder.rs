@@ -14,8 +14,8 @@ const FRACTION: u32 = 10;
 const SHARE: u64 = 128;
 
 /// Unproven networks to which octets are counted together, in bits.
-pub const RATION_V4: u8 = 24;
-pub const RATION_V6: u8 = 56;
+const RATION_V4: u8 = 24;
+const RATION_V6: u8 = 56;
 
 /// The network around an IPv6 address that is one customer's at least, in bits.
 pub const NETWORK_V6: u8 = 64;
@@ -104,14 +104,11 @@ impl Ladder {
     /// The keys of an address, which is canonical; that of its narrowest account is of no meaning where it has none.
     #[inline]
     pub fn keys(&self, secret: &Secret, address: IpAddr) -> Keys {
-        let (rungs, ration) = match address {
-            IpAddr::V4(_) => (&self.v4, RATION_V4),
-            IpAddr::V6(_) => (&self.v6, RATION_V6),
-        };
+        let rungs = if address.is_ipv4() { &self.v4 } else { &self.v6 };
         Keys {
-            address: prefix_key(secret, Book::Address, address, 128),
+            address: address_key(secret, address),
             narrowest: rungs.rungs[0].key(secret, address),
-            ration: prefix_key(secret, Book::Ration, address, ration),
+            ration: ration_key(secret, Book::Ration, address),
         }
     }
 
@@ -184,10 +181,32 @@ pub fn prefix_key(secret: &Secret, book: Book, address: IpAddr, length: u8) -> H
     keyed(secret, kind(book, v4, length), mask(v4, length), address)
 }
 
-/// The key of who has come himself: an IPv4 address, or the IPv6 network around one, a /64, whose customer has all addresses
-/// in it, and whose devices change theirs once a day or with every question (RFC 8981).
+/// The key of one address.
+#[inline]
+pub fn address_key(secret: &Secret, address: IpAddr) -> Hash {
+    prefix_key(secret, Book::Address, address, 128)
+}
+
+/// The key of the network around an address in which octets are counted together.
+#[inline]
+pub fn ration_key(secret: &Secret, book: Book, address: IpAddr) -> Hash {
+    prefix_key(secret, book, address, if address.is_ipv4() { RATION_V4 } else { RATION_V6 })
+}
+
+/// The key of who has come himself: an IPv4 address, or the IPv6 network around one, whose customer has all addresses in it,
+/// and whose devices change theirs once a day or with every question (RFC 8981).
 pub fn comer_key(secret: &Secret, address: IpAddr) -> Hash {
-    prefix_key(secret, Book::Comer, address, if address.is_ipv4() { 32 } else { 64 })
+    prefix_key(secret, Book::Comer, address, if address.is_ipv4() { 32 } else { NETWORK_V6 })
+}
+
+/// The key of who is loud: an IPv4 address, or the network around an IPv6 one.
+pub fn source_key(secret: &Secret, address: IpAddr) -> Hash {
+    prefix_key(secret, Book::Address, address, if address.is_ipv4() { 128 } else { NETWORK_V6 })
+}
+
+/// The key of whom a sample takes for one: a customer of IPv6 has a network of addresses.
+pub fn trial_key(secret: &Secret, address: IpAddr) -> Hash {
+    prefix_key(secret, Book::Strangers, address, if address.is_ipv4() { 128 } else { RATION_V6 })
 }
 
 /// Bit 48 tells the families apart.

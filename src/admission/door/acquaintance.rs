@@ -1,7 +1,8 @@
 //! The door and those who were served before but never came by TCP or with a cookie: in peace that makes a customer, but a
 //! slow forger gets as far.
 
-use super::{Admitted, Book, Door, SAMPLED, trial_key};
+use super::{Admitted, Door, SAMPLED};
+use crate::admission::ladder::{Book, trial_key};
 use crate::admission::policy::Mode;
 use crate::admission::pressure::Level;
 use crate::admission::trial::First;

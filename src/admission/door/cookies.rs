@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use super::{Admitted, CookieReply, Door, RATION_SAMPLE, Slip};
 use crate::admission::cookie::{self, Check};
-use crate::admission::ladder::Book;
 use crate::admission::policy::Mode;
 use crate::admission::pressure::Level;
 use crate::admission::reason::Reason;
@@ -63,13 +62,9 @@ impl Door {
         let inner = &self.books.0;
         let (level, _) = self.controller.level();
         let stranger = !inner.known.has(admitted.keys.address, now) && !inner.has_come(admitted.address, now);
-        if stranger {
-            // Nobody is known for having been told to show one: forged addresses all come out of the same.
-            let price = (excess as u64).saturating_mul(1_000_000_000) / self.limits.stranger_ration.max(1);
-            let all = inner.secret.pair(u64::from(Book::Strangers as u8), 1);
-            if self.together.take(all, now, price).is_err() {
-                return Some(Reason::StrangerRation);
-            }
+        // Nobody is known for having been told to show one: forged addresses all come out of the same.
+        if stranger && !self.within_stranger_ration(now, excess) {
+            return Some(Reason::StrangerRation);
         }
         let sampled = level < Level::Guard && self.throw().is_multiple_of(RATION_SAMPLE);
         self.over_ration(now, &Admitted { stranger, ..*admitted }, name, excess, sampled)

@@ -8,10 +8,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::ration::{HALF, SAME_ANSWER};
+use super::ration::{HALF, SAME_ANSWER, price};
 use super::{Admitted, Asking, CookieReply, Departing, Door, Origin, Parting, RATION_BURST, SAMPLED_LIGHT, Verdict};
 use crate::admission::access::Standing;
-use crate::admission::ladder::Keys;
+use crate::admission::ladder::{Book, Keys, ration_key};
 use crate::admission::policy::Mode;
 use crate::admission::pressure::Level;
 use crate::clock::{Moment, Now};
@@ -189,20 +189,7 @@ impl Door {
             && let Some(left) = self.passes.take(keys.address, now.mono)
         {
             self.tally.unproven += 1;
-            let admitted = Admitted {
-                address,
-                keys,
-                weight: 1,
-                proven: false,
-                exempt: false,
-                strict: false,
-                busy: false,
-                light: true,
-                stranger: false,
-                asked: false,
-                plain: true,
-                round: Round::Within(left),
-            };
+            let admitted = Admitted::plain(address, keys, Round::Within(left));
             return (Verdict::Admitted(admitted), CookieReply::None);
         }
         let whole = self.whole_origin(address);
@@ -247,22 +234,22 @@ impl Door {
     /// Charges the octets of a pass; `false`: the network has no room to spare.
     fn charge_pass(&self, now: Moment, address: IpAddr) -> bool {
         let inner = &self.books.0;
-        let price =
-            Duration::from_secs(1) * u32::from(OCTETS) / u32::try_from(self.limits.ration).unwrap_or(u32::MAX).max(1);
-        let network = self.ladder.keys(&inner.secret, address).ration;
+        let price = Duration::from_nanos(price(usize::from(OCTETS), self.limits.ration));
+        let network = ration_key(&inner.secret, Book::Ration, address);
         inner.tables[0].charge(network, now, price, RATION_BURST).0 < HALF
     }
 
-    /// Gives a pass to whoever is nowhere near a limit, and cannot be somebody who was never seen.
-    pub(super) fn give_pass(&mut self, now: Moment, admitted: &Admitted) {
-        let &Admitted { keys, proven, exempt, stranger, busy, weight, .. } = admitted;
-        let rationed = self.limits.rations != Mode::Off;
-        if proven || exempt || stranger || busy || weight != 1 || matches!(admitted.round, Round::Within(_)) {
+    /// Gives a pass to whoever is sent an answer with so many octets in excess, is nowhere near a limit, and cannot be somebody
+    /// who was never seen.
+    pub(super) fn give_pass(&mut self, now: Moment, admitted: &Admitted, excess: usize) {
+        let &Admitted { keys, plain, light, proven, stranger, round, .. } = admitted;
+        let quiet = plain && light && !proven && !stranger && self.controller.level().0 == Level::Open;
+        if !quiet || excess >= SAME_ANSWER || matches!(round, Round::Within(_)) {
             return;
         }
-        if !rationed || self.books.0.tables[0].read(keys.ration, now).0 < HALF {
+        if self.limits.rations == Mode::Off || self.books.0.tables[0].read(keys.ration, now).0 < HALF {
             let dice = self.throw();
-            self.passes.give(keys.address, now, admitted.round == Round::Due, dice);
+            self.passes.give(keys.address, now, round == Round::Due, dice);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Admitted, Door, RATION_BURST, RATION_SAMPLE};
-use crate::admission::ladder::{Book, Keys, RATION_V4, RATION_V6, prefix_key};
+use crate::admission::ladder::{Book, Keys, ration_key};
 use crate::admission::policy::Mode;
 use crate::admission::pressure::Level;
 use crate::admission::reason::Reason;
@@ -20,7 +20,7 @@ const BURST: u64 = RATION_BURST.as_nanos() as u64;
 pub(super) const HALF: u64 = BURST / 2;
 
 /// What so many octets cost where so many a second are free, in nanoseconds of an account.
-fn price(octets: usize, per_second: u64) -> u64 {
+pub(super) fn price(octets: usize, per_second: u64) -> u64 {
     (octets as u64).saturating_mul(1_000_000_000) / per_second.max(1)
 }
 
@@ -55,15 +55,20 @@ impl Door {
             return Some(Reason::Ration);
         }
         if excess >= SAME_ANSWER {
-            let length = if admitted.address.is_ipv4() { RATION_V4 } else { RATION_V6 };
             let secret = &self.books.0.secret;
-            let Hash(network) = prefix_key(secret, Book::SameAnswer, admitted.address, length);
+            let Hash(network) = ration_key(secret, Book::SameAnswer, admitted.address);
             let price = price(excess, self.limits.same_answer_ration);
             if self.plain.take(secret.name(network, name), now, price).is_err() {
                 return Some(Reason::SameAnswer);
             }
         }
         None
+    }
+
+    /// Whether so many octets more may go to those who were never seen before, all of them together.
+    pub(super) fn within_stranger_ration(&self, now: Moment, octets: usize) -> bool {
+        let all = self.books.0.secret.pair(u64::from(Book::Strangers as u8), 1);
+        self.together.take(all, now, price(octets, self.limits.stranger_ration)).is_ok()
     }
 
     /// With room to spare, whoever asks far more than any client does has a part of a network's ration for himself. Where he asks

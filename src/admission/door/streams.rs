@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::{Door, Tally, trial_key};
+use super::{Door, Tally};
 use crate::admission::decisions::{Action, Note};
+use crate::admission::ladder::trial_key;
 use crate::admission::policy::Mode;
 use crate::admission::pressure::Level;
 use crate::admission::reason::Reason;
