@@ -86,7 +86,8 @@ fn key_trap(algorithm: u8, sizes: (usize, usize), keys: usize, signatures: usize
     world_with("signed=15", &records, &rules)
 }
 
-/// The longest a question may take of the processor: 20 ms with optimisation, which tests are compiled without.
+/// The longest a question may take of the processor: 20 ms in a release; tests are compiled with less optimisation and more
+/// checks, and run beside others.
 fn most() -> Duration {
     Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 20 })
 }
