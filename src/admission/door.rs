@@ -32,7 +32,7 @@ use super::policy::{Limits, Mode, Policy};
 use super::pressure::{Controller, Level, Pressure, Signal};
 use super::reason::Reason;
 use super::refusals::Meter;
-use super::trial::First;
+use super::trial::{First, Strangers};
 use super::zones::Vouching;
 use crate::clock::{Moment, Now};
 use crate::meter::{Hash, Loudest, Rate};
@@ -123,7 +123,7 @@ pub struct Admitted {
     strict: bool,
     /// Its account is well ahead.
     busy: bool,
-    /// Its account is hardly used.
+    /// Its account is hardly used, and nobody under pressure has used much of those around it.
     light: bool,
     /// It was never seen before.
     stranger: bool,
@@ -189,13 +189,13 @@ pub struct Door {
     work: [Rate; 2],
     /// Rations, in the accounts of the unproven.
     plain: Rate,
-    /// Under pressure, what an address may be sent.
-    octets: Rate,
     /// What all strangers share.
     together: Rate,
     refusals: Meter,
     controller: Controller,
     passes: Passes,
+    /// Passes count.
+    passing: bool,
     pen: Pen,
     loud: Loudest,
     good: GoodCookies,
@@ -249,11 +249,11 @@ impl Door {
             answers: both(burst),
             work: both(burst / 2),
             plain: Rate::new(Arc::clone(&books.0.tables[0]), RATION_BURST),
-            octets: Rate::new(Arc::clone(&books.0.octets), ADDRESS_BURST),
             together: Rate::new(Arc::clone(&books.0.strangers), Duration::from_secs(1)),
             refusals: Meter::new(policy.refused_per_second, books.0.refusals.clone()),
             controller: Controller::new(limits.calm, &limits.levels),
             passes: Passes::new(books.0.passes),
+            passing: true,
             pen: Pen::default(),
             loud: Loudest::default(),
             good: GoodCookies::default(),
@@ -277,6 +277,7 @@ impl Door {
         self.swept = old.swept;
         self.pen = old.pen;
         self.good = old.good;
+        self.passing = old.passing;
         self.controller = old.controller;
         self.controller.set_rules(self.limits.calm, &self.limits.levels);
     }
@@ -303,7 +304,11 @@ impl Door {
 
     /// Takes what the shard feels; to be called some times a second.
     pub fn feel(&mut self, now: Moment, pressure: &Pressure) -> Level {
-        self.controller.feel(now, pressure)
+        let level = self.controller.feel(now, pressure);
+        // In a flood in the names of those who were served before, each of them is looked at.
+        let doubted = level >= Level::Guard && self.books.0.acquaintances.verdict(now) == Strangers::Forged;
+        self.passing = level < Level::Closed && !doubted;
+        level
     }
 
     /// The sources that asked far beyond their share since the last call, and how often they were turned away.
@@ -405,6 +410,9 @@ impl Door {
     fn share(&mut self, now: Moment, admitted: &mut Admitted, origin: &Origin, name: &[u8]) -> Result<(), Reason> {
         let (level, _) = self.controller.level();
         if !admitted.proven {
+            if admitted.plain && self.passes.take_due(admitted.keys.address) {
+                admitted.round = Round::Due;
+            }
             self.stranger(now, admitted, name, level)?;
         }
         if self.limits.clients == Mode::Off {
@@ -421,12 +429,10 @@ impl Door {
             admitted.busy = shares == 1 || load > self.burst / 2;
         }
         admitted.strict = level >= Level::Guard || load > self.burst / 2;
-        if admitted.plain && self.passes.take_due(admitted.keys.address) {
-            admitted.round = Round::Due;
-        }
         // As long as nobody is refused, some pay for all: the accounts come to the same.
         let units = match level {
-            Level::Open if admitted.light || admitted.round == Round::Due => LIGHT_SAMPLE,
+            _ if admitted.round == Round::Due => LIGHT_SAMPLE,
+            Level::Open if admitted.light => LIGHT_SAMPLE,
             Level::Open => OPEN_SAMPLE,
             _ => 1,
         };
@@ -444,6 +450,7 @@ impl Door {
             // All lines are on their way before the first is needed.
             accounts.fetch_wider(table);
         }
+        let mut most = 0;
         let full = accounts.iter().enumerate().position(|(index, (key, _))| {
             let mut units = units;
             if index > 0 && units == 1 && table.read(key, now).0 < self.burst / 4 {
@@ -452,8 +459,11 @@ impl Door {
                 }
                 units = WIDE_SAMPLE as usize;
             }
-            answers.take(key, now, accounts.price(index, units, admitted.weight, level)).is_err()
+            let taken = answers.take(key, now, accounts.price(index, units, admitted.weight, level));
+            most = most.max(taken.map_or(u64::MAX, |load| load.0));
+            taken.is_err()
         });
+        admitted.light &= level == Level::Open || most < self.burst / 4;
         let Some(index) = full else { return Ok(()) };
         // Who stands wider is charged by nobody who was refused closer in.
         let reason = if index == 0 { Reason::ClientShare } else { Reason::PrefixShare };

@@ -683,6 +683,32 @@ fn forged_addresses_that_are_admitted_under_pressure_get_no_more_than_they_sent(
     assert!(sent > 0 && sent <= received, "{sent} octets for {received}");
 }
 
+/// Octets beyond their questions that go at one moment, and in the twenty seconds after it at twenty answers a second, to
+/// a known address whose answers have so many in excess, under guard.
+fn octets_sent(excess: usize) -> (usize, usize) {
+    let mut door = door(&["10.0.0.0/8"], 0);
+    let client = ip("10.0.0.1");
+    meet(&mut door, START, client);
+    pressed(&mut door, START, Level::Guard);
+    let mut send = |now| {
+        let Verdict::Admitted(proof) = judge(&mut door, now, client) else { panic!("he has his share") };
+        if door.part(now, &proof, b"\x01x\0", 50, 50 + excess, true) == Parting::Send { excess } else { 0 }
+    };
+    let at_once = (0..400).map(|_| send(START)).sum();
+    let later = (1..=400).map(|turn| send(START + turn * 50 * MS)).sum();
+    (at_once, later)
+}
+
+#[test]
+fn under_pressure_an_address_is_sent_sixteen_kib_at_once_and_one_a_second() {
+    for excess in [60, 200, 300] {
+        let (at_once, later) = octets_sent(excess);
+        assert!((15 << 10..=17 << 10).contains(&at_once), "{at_once} octets at once, {excess} in each answer");
+        let least = (20 * excess * 20).min(19 << 10);
+        assert!((least..=21 << 10).contains(&later), "{later} octets in twenty seconds, {excess} in each answer");
+    }
+}
+
 #[test]
 fn new_customers_among_forged_addresses_are_told_to_come_by_tcp_and_hear_it() {
     let mut door = door(&["0.0.0.0/0"], 0);

@@ -1,7 +1,7 @@
 //! The door and those who were served before but never came by TCP or with a cookie: in peace that makes a customer, but a
 //! slow forger gets as far.
 
-use super::{Admitted, Door, SAMPLED};
+use super::{Admitted, Door, Round, SAMPLED};
 use crate::admission::ladder::{Book, trial_key};
 use crate::admission::policy::Mode;
 use crate::admission::pressure::Level;
@@ -13,7 +13,8 @@ impl Door {
     /// strangers may, and beyond that as long as those of a sample come by TCP, they are who they seem to be.
     pub(super) fn acquaintance(&mut self, now: Moment, admitted: &Admitted, level: Level) -> First {
         let doubted = self.books.0.acquaintances.of(admitted.address).is_doubted(now);
-        if !doubted && !self.one_in(SAMPLED as usize) {
+        // Of those who have a pass it is one in as many that is charged.
+        if !doubted && admitted.round != Round::Due && !self.one_in(SAMPLED as usize) {
             return First::Whole;
         }
         let inner = &self.books.0;

@@ -1,17 +1,21 @@
-//! Passes: without pressure nearly every query comes from somebody who asked a moment ago and is nowhere near a limit. What
-//! the books say of him is in three lines of memory that all shards share; his pass is sixteen octets of this shard's own.
+//! Passes: nearly every query comes from somebody who asked a moment ago and is nowhere near a limit, in a flood too, unless it
+//! is the flood. What the books say of him is in three lines of memory that all shards share, and more under pressure; his
+//! pass is sixteen octets of this shard's own.
 //!
 //! A pass is good for so many answers and so many octets, after which the books are charged for all of them and looked at
 //! anew. Where in its first round a pass begins is left to chance, so that each answer and each octet is charged once on
-//! average, however few come before the pass is lost: as in systematic sampling, where the first is drawn at random.
+//! average, however few come before the pass is lost: as in systematic sampling, where the first is drawn at random. Under
+//! pressure nobody has one whose accounts are used so much that a round more could matter: what is not charged yet is the
+//! fourth part of a burst away from any limit. Where those who were served before are found to be forged, or next to nothing is
+//! left, passes do not count.
+//!
 
 use std::net::IpAddr;
-use std::time::Duration;
 
-use super::ration::{HALF, SAME_ANSWER, price};
-use super::{Admitted, Asking, CookieReply, Departing, Door, Origin, Parting, RATION_BURST, SAMPLED_LIGHT, Verdict};
+use super::ration::SAME_ANSWER;
+use super::{Admitted, Asking, CookieReply, Departing, Door, Origin, Parting, SAMPLED, SAMPLED_LIGHT, Verdict};
 use crate::admission::access::Standing;
-use crate::admission::ladder::{Book, Keys, ration_key};
+use crate::admission::ladder::Keys;
 use crate::admission::policy::Mode;
 use crate::admission::pressure::Level;
 use crate::clock::{Moment, Now};
@@ -22,6 +26,8 @@ use crate::meter::Hash;
 const WAYS: usize = 4;
 /// Answers between two looks at the books.
 pub(super) const ANSWERS: u16 = 16;
+/// Who was served before is looked at under pressure as often as he is charged.
+const _: () = assert!(ANSWERS as u64 == SAMPLED);
 /// Octets beyond what was received, between two charges.
 pub(super) const OCTETS: u16 = 2_048;
 /// A pass is good for so long, in units of 2³⁰ ns (1.07 s): short beside the half hour for which its client stays known.
@@ -147,7 +153,7 @@ impl Door {
     /// Who an address is, and has the memory fetched that will be needed for it.
     pub fn origin(&self, address: IpAddr) -> Origin {
         let address = address.to_canonical();
-        if self.controller.level().0 == Level::Open {
+        if self.passing {
             let key = self.key(address);
             if self.passes.has(key) {
                 let (standing, keys) =
@@ -185,7 +191,7 @@ impl Door {
         let Origin { address, keys, .. } = *origin;
         if asking.cookie.is_none()
             && !asking.stream
-            && self.controller.level().0 == Level::Open
+            && self.passing
             && let Some(left) = self.passes.take(keys.address, now.mono)
         {
             self.tally.unproven += 1;
@@ -205,12 +211,12 @@ impl Door {
         packet: &Departing<'_>,
         left: u16,
     ) -> Parting {
-        let open = self.controller.level().0 == Level::Open;
-        if open && packet.from_cache && u64::from(left).is_multiple_of(SAMPLED_LIGHT) {
+        let looked_at = packet.from_cache && self.controller.level().0 < Level::Guard;
+        if looked_at && u64::from(left).is_multiple_of(SAMPLED_LIGHT) {
             self.vouch(now, admitted, packet.name);
         }
         let excess = packet.sent.saturating_sub(packet.received);
-        let passes = open
+        let passes = self.passing
             && (excess == 0
                 || self.limits.rations == Mode::Off
                 || excess < SAME_ANSWER
@@ -231,23 +237,22 @@ impl Door {
         self.part_whole(now, &Admitted { keys, ..*admitted }, packet)
     }
 
-    /// Charges the octets of a pass; `false`: the network has no room to spare.
+    /// Charges the octets of a pass; `false`: there is no room to spare for them.
     fn charge_pass(&self, now: Moment, address: IpAddr) -> bool {
-        let inner = &self.books.0;
-        let price = Duration::from_nanos(price(usize::from(OCTETS), self.limits.ration));
-        let network = ration_key(&inner.secret, Book::Ration, address);
-        inner.tables[0].charge(network, now, price, RATION_BURST).0 < HALF
+        let keys = self.ladder.keys(&self.books.0.secret, address);
+        self.charge_octets(now, keys, usize::from(OCTETS));
+        self.has_room(now, keys)
     }
 
     /// Gives a pass to whoever is sent an answer with so many octets in excess, is nowhere near a limit, and cannot be somebody
     /// who was never seen.
     pub(super) fn give_pass(&mut self, now: Moment, admitted: &Admitted, excess: usize) {
         let &Admitted { keys, plain, light, proven, stranger, round, .. } = admitted;
-        let quiet = plain && light && !proven && !stranger && self.controller.level().0 == Level::Open;
+        let quiet = self.passing && plain && light && !proven && !stranger;
         if !quiet || excess >= SAME_ANSWER || matches!(round, Round::Within(_)) {
             return;
         }
-        if self.limits.rations == Mode::Off || self.books.0.tables[0].read(keys.ration, now).0 < HALF {
+        if self.limits.rations == Mode::Off || self.has_room(now, keys) {
             let dice = self.throw();
             self.passes.give(keys.address, now, round == Round::Due, dice);
         }

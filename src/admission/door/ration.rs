@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Admitted, Door, RATION_BURST, RATION_SAMPLE};
+use super::{ADDRESS_BURST, Admitted, Door, RATION_BURST, RATION_SAMPLE};
 use crate::admission::ladder::{Book, Keys, ration_key};
 use crate::admission::policy::Mode;
 use crate::admission::pressure::Level;
@@ -17,7 +17,7 @@ pub(super) const SAME_ANSWER: usize = 256;
 const OWN_PART: u64 = 4;
 /// A ration's burst, and half of it, in nanoseconds of an account.
 const BURST: u64 = RATION_BURST.as_nanos() as u64;
-pub(super) const HALF: u64 = BURST / 2;
+const HALF: u64 = BURST / 2;
 
 /// What so many octets cost where so many a second are free, in nanoseconds of an account.
 pub(super) fn price(octets: usize, per_second: u64) -> u64 {
@@ -85,8 +85,32 @@ impl Door {
     /// In a flood no address is sent more than came from it, but for a few answers: whoever was served before may be forged now.
     /// That many may be behind it changes nothing; who is real comes by TCP.
     fn over_address(&self, now: Moment, admitted: &Admitted, excess: usize) -> bool {
-        let price = price(excess, self.limits.address_ration);
-        self.octets.take(admitted.keys.address, now, price).is_err()
+        let (octets, key) = (&self.books.0.octets, admitted.keys.address);
+        let price = Duration::from_nanos(price(excess, self.limits.address_ration));
+        // More at once than governor's accounts hold.
+        let over = Duration::from_nanos(octets.read(key, now).0).saturating_add(price) > ADDRESS_BURST;
+        if !over {
+            octets.charge(key, now, price, ADDRESS_BURST);
+        }
+        over
+    }
+
+    /// Whether an address and its network have room for more octets than they have had.
+    pub(super) fn has_room(&self, now: Moment, Keys { address, ration, .. }: Keys) -> bool {
+        let inner = &self.books.0;
+        let level = self.controller.level().0;
+        inner.tables[0].read(ration, now).0 < HALF
+            && (level < Level::Guard || inner.octets.read(address, now).0 < ADDRESS_BURST.as_nanos() as u64 / 2)
+    }
+
+    /// Charges so many octets to an address and its network, whether or not they have room for them.
+    pub(super) fn charge_octets(&self, now: Moment, Keys { address, ration, .. }: Keys, octets: usize) {
+        let inner = &self.books.0;
+        let cost = |per_second| Duration::from_nanos(price(octets, per_second));
+        inner.tables[0].charge(ration, now, cost(self.limits.ration), RATION_BURST);
+        if self.controller.level().0 >= Level::Guard {
+            inner.octets.charge(address, now, cost(self.limits.address_ration), ADDRESS_BURST);
+        }
     }
 
     /// In a flood the strangers of a network have a part of its ration, and in an account of their own: who was served in
