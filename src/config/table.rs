@@ -144,7 +144,8 @@ static SERVER: [Setting<Settings>; 15] = [
         default: None,
         required: false,
         doc: "The largest UDP response that is sent, in octets. A longer one is truncated, and the client asks again by \
-              TCP. The client's own limit counts too.",
+              TCP. The client's own limit counts too. Up to 1232 octets IPv4 packets leave with the don't-fragment bit \
+              (RFC 9715 §3.1), unless the interface has no room for them.",
         reason: "1232 octets fit the smallest IPv6 packet (1280), so nothing is fragmented on any path (RFC 9715); \
                  512 is the least a client must accept (RFC 1035 §4.2.1).",
         example: "1232",

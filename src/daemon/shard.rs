@@ -163,6 +163,7 @@ impl Shard {
         for listener in site.doors.tcp {
             listener::accept(listener, Rc::clone(&terms))?;
         }
+        let longest = rules.policy.respond.udp_payload_size;
         let mut engine = Engine::new(rules, site.shared, site.engine_seed);
         let seen = site.follows.map(|follows| {
             let now = clock::read(site.age_is_wall);
@@ -171,6 +172,7 @@ impl Shard {
         });
         let upstream = Upstream::new(&site.upstream, site.upstream_sockets, site.port_seed)?;
         let sockets: Vec<Socket> = site.doors.udp.into_iter().map(Socket::new).collect::<io::Result<_>>()?;
+        sockets.iter().for_each(|socket| socket.expect(longest));
         Ok(Shard {
             engine,
             lookout: Lookout::new(&sockets, &upstream),
@@ -206,6 +208,7 @@ impl Shard {
                 Some(Order::Follow(rules)) => {
                     self.connections.borrow_mut().set_policy(&rules.policy.access);
                     self.told.set_policy(&rules.policy.access);
+                    self.sockets.iter().for_each(|socket| socket.expect(rules.policy.respond.udp_payload_size));
                     self.engine.set_rules(rules);
                 }
                 None => {}

@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 use super::Counters;
 use crate::net::batch::{BATCH, Receiver, Sender};
 use crate::net::filter::{self, Thinned};
-use crate::net::socket::{Queue, into_awaitable, queue};
+use crate::net::socket::{Queue, WHOLE_ANYWHERE, into_awaitable, keep_whole, queue};
 
 /// One address of one shard.
 pub struct Socket {
@@ -74,6 +74,12 @@ impl Socket {
     /// Has the kernel thin out some sources, and no others any more.
     pub fn thin_out(&self, thinned: &[Thinned]) -> io::Result<()> {
         filter::thin_out(self.socket.get_ref(), thinned)
+    }
+
+    /// Answers have so many octets at most: whether they leave with the don't-fragment bit.
+    pub fn expect(&self, octets: u16) {
+        // Where the kernel will not, they go as all others.
+        let _ = keep_whole(self.descriptor(), octets <= WHOLE_ANYWHERE);
     }
 
     /// To be watched.

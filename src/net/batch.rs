@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 
+use super::socket::keep_whole;
+
 /// Datagrams in a batch. Larger batches win little on system calls and delay the first reply.
 pub const BATCH: usize = 64;
 /// Room for one query, in octets. Queries have one question and an OPT record; 4,096 leaves room for
@@ -222,7 +224,7 @@ impl Sender {
         let filled = mem::take(&mut self.filled);
         self.fill_headers(filled);
         let mut report = Sent::default();
-        let mut next = 0;
+        let (mut next, mut parted) = (0, false);
         while next < filled {
             // SAFETY: the headers from `next` to `filled` point to live buffers of the lengths
             // they tell, see `fill_headers`.
@@ -242,6 +244,10 @@ impl Sender {
             let error = io::Error::last_os_error();
             match error.raw_os_error() {
                 Some(libc::EINTR) => {}
+                // Longer than the interface has room for: fragments are better than nothing, from now on.
+                Some(libc::EMSGSIZE) if !mem::replace(&mut parted, true) => {
+                    let _ = keep_whole(socket, false);
+                }
                 Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => {
                     report.failed += filled - next;
                     next = filled;

@@ -148,6 +148,18 @@ fn ignore_path_mtu(socket: &Socket, ipv6: bool) -> io::Result<()> {
     }
 }
 
+/// Datagrams with so many octets of payload go through any path in one piece (RFC 9715 §3.2 and its Appendix A).
+pub const WHOLE_ANYWHERE: u16 = 1232;
+
+/// Has what a client socket sends leave with the don't-fragment bit (RFC 9715 §3.1, R2), or not. The size of the interface
+/// counts and what ICMP says does not, either way. Such packets need no identification (RFC 6864 §4.1), which the kernel
+/// draws from counters that all cores share: a twelfth of what an answer costs. IPv6 knows no fragments on the way.
+pub fn keep_whole(socket: BorrowedFd<'_>, whole: bool) -> io::Result<()> {
+    let way = if whole { libc::IP_PMTUDISC_PROBE } else { libc::IP_PMTUDISC_OMIT };
+    let ipv6 = socket2::SockRef::from(&socket).domain()? == Domain::IPV6;
+    if ipv6 { Ok(()) } else { set_int(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, way) }
+}
+
 /// Each packet comes with the address it was sent to, which the reply must leave from.
 fn report_destination(socket: &Socket, ipv6: bool) -> io::Result<()> {
     if ipv6 {

@@ -36,7 +36,7 @@ fn who_asks_again_and_again_pays_as_much_as_many_who_ask_once() {
 #[test]
 fn a_network_of_clients_that_are_each_nowhere_near_a_limit_has_its_share_and_no_more() {
     let mut door = door(&["10.0.0.0/8"], 0);
-    let client = |number: u32| IpAddr::from((0x0a00_0000 | number % 250).to_be_bytes());
+    let client = |number: u32| IpAddr::from((0x0a00_0000 | (number % 250)).to_be_bytes());
     // They are real: by TCP they come as well.
     assert!((0..250).all(|number| door.accept(START, client(number), Level::Open)));
     (0..250).for_each(|number| meet(&mut door, START, client(number)));
