@@ -389,6 +389,7 @@ impl Shard {
                     self.sieve.saw(datagram.from.ip(), datagram.data);
                     arrived.push(self.engine.read(client, datagram.data));
                 }
+                arrived.iter_mut().for_each(|arrived| self.engine.find_out(arrived));
                 arrived.iter().for_each(|arrived| self.engine.fetch(arrived));
                 for arrived in &arrived {
                     let client = arrived.client();

@@ -31,18 +31,22 @@ impl Engine {
     /// Reads a client's packet, and has the memory fetched that it will need first. What is decided about it does not depend
     /// on when it is read.
     pub fn read<'a>(&self, client: Client, packet: &'a [u8]) -> Arrived<'a> {
-        let view = QueryView::parse(packet);
-        let origin = self.door.origin(client.addr.ip());
-        let asked = view.as_ref().ok().filter(|view| origin.may_ask() && !view.question.is_empty());
-        let sought = asked.and_then(|view| self.hot.seek(view, client.transport));
-        if let Some(sought) = sought {
-            self.hot.fetch_place(sought);
-        }
-        Arrived { client, packet, view, origin, sought }
+        let origin = self.door.expect(client.addr.ip());
+        Arrived { client, packet, view: QueryView::parse(packet), origin, sought: None }
     }
 
-    /// Has the memory fetched that reading a query has shown to be needed; to be called when what [`read`](Self::read) asked
-    /// for has come.
+    /// Finds out who asked and what is to be looked for; to be called when what [`read`](Self::read) asked for has come.
+    pub fn find_out(&self, arrived: &mut Arrived<'_>) {
+        arrived.origin = self.door.find_out(arrived.origin);
+        let may_ask = arrived.origin.may_ask();
+        let asked = arrived.view.as_ref().ok().filter(|view| may_ask && !view.question.is_empty());
+        arrived.sought = asked.and_then(|view| self.hot.seek(view, arrived.client.transport));
+        if let Some(sought) = arrived.sought {
+            self.hot.fetch_place(sought);
+        }
+    }
+
+    /// Has the memory fetched that is needed next; to be called when what [`find_out`](Self::find_out) asked for has come.
     pub fn fetch(&self, arrived: &Arrived<'_>) {
         if let Some(sought) = arrived.sought {
             self.hot.fetch(sought);

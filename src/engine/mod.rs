@@ -215,7 +215,8 @@ impl Engine {
 
     /// Takes a client's packet. With `Answered`, the response is in `out`, which is cleared first.
     pub fn handle_query(&mut self, now: Now, client: Client, packet: &[u8], out: &mut Vec<u8>) -> Disposition {
-        let arrived = self.read(client, packet);
+        let mut arrived = self.read(client, packet);
+        self.find_out(&mut arrived);
         self.handle_arrived(now, &arrived, out)
     }
 

@@ -19,7 +19,7 @@ use crate::admission::ladder::Keys;
 use crate::admission::policy::Mode;
 use crate::admission::pressure::Level;
 use crate::clock::{Moment, Now};
-use crate::memory::Slab;
+use crate::memory::{self, Slab};
 use crate::meter::Hash;
 
 /// Passes in a line, which is a cache line.
@@ -84,6 +84,12 @@ impl Passes {
     #[inline(always)]
     fn place(&self, key: Hash) -> usize {
         (key.0 >> 32) as usize & (self.lines.len() - 1)
+    }
+
+    /// Has the line of a key fetched.
+    #[inline]
+    pub fn fetch(&self, key: Hash) {
+        memory::soon(&self.lines[self.place(key)]);
     }
 
     #[inline(always)]
@@ -151,17 +157,29 @@ impl Passes {
 
 impl Door {
     /// Who an address is, and has the memory fetched that will be needed for it.
-    pub fn origin(&self, address: IpAddr) -> Origin {
+    pub(super) fn origin(&self, address: IpAddr) -> Origin {
+        self.find_out(self.expect(address))
+    }
+
+    /// Who an address may be, and has that fetched which tells.
+    #[inline]
+    pub fn expect(&self, address: IpAddr) -> Origin {
         let address = address.to_canonical();
-        if self.passing {
-            let key = self.key(address);
-            if self.passes.has(key) {
-                let (standing, keys) =
-                    (Standing { allowed: true, class: None }, Keys { address: key, ..Keys::default() });
-                return Origin { address, standing, keys, accounts: None, passing: true };
-            }
+        if !self.passing {
+            return self.whole_origin(address);
         }
-        self.whole_origin(address)
+        let keys = Keys { address: self.key(address), ..Keys::default() };
+        self.passes.fetch(keys.address);
+        Origin { address, standing: Standing { allowed: true, class: None }, keys, accounts: None, passing: true }
+    }
+
+    /// Who it is, to be called when what [`expect`](Self::expect) asked for has come.
+    #[inline]
+    pub fn find_out(&self, origin: Origin) -> Origin {
+        match origin.passing && !self.passes.has(origin.keys.address) {
+            true => self.whole_origin(origin.address),
+            false => origin,
+        }
     }
 
     /// The same for a canonical address without a pass.
