@@ -119,7 +119,7 @@ pub struct Admitted {
     weight: u32,
     proven: bool,
     exempt: bool,
-    /// Octets to it are counted strictly.
+    /// It has used more than half of its burst: octets to it are counted strictly.
     strict: bool,
     /// Its account is well ahead.
     busy: bool,
@@ -428,7 +428,8 @@ impl Door {
             // It fills at the price of one client up to here, and from here on at that of many: so far is nothing for them.
             admitted.busy = shares == 1 || load > self.burst / 2;
         }
-        admitted.strict = level >= Level::Guard || load > self.burst / 2;
+        // A little more than what questions for names that are not in the cache can use up by themselves.
+        admitted.strict = load > self.burst / 2 + self.burst / 16;
         // As long as nobody is refused, some pay for all: the accounts come to the same.
         let units = match level {
             _ if admitted.round == Round::Due => LIGHT_SAMPLE,

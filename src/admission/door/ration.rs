@@ -15,6 +15,8 @@ pub(super) const SAME_ANSWER: usize = 256;
 /// Whoever asks far too much has one in so many parts of a network's ration for himself: what is asked in a victim's name at
 /// twelve thousand questions a second, with half as many octets more in each answer, is several times that (A21).
 const OWN_PART: u64 = 4;
+/// Octets that an address may be sent again under pressure for each connection that comes from it: some forty answers.
+const EARNED: usize = 4_096;
 /// A ration's burst, and half of it, in nanoseconds of an account.
 const BURST: u64 = RATION_BURST.as_nanos() as u64;
 const HALF: u64 = BURST / 2;
@@ -111,6 +113,14 @@ impl Door {
         if self.controller.level().0 >= Level::Guard {
             inner.octets.charge(address, now, cost(self.limits.address_ration), ADDRESS_BURST);
         }
+    }
+
+    /// Somebody at an address has come by TCP, as he was told: some more may go there by UDP. So where thousands are behind one
+    /// address, a few of them come, and not each of them for each question. Whoever asks in its name gains no more than those
+    /// earn who are there.
+    pub(super) fn has_come_for_octets(&self, now: Moment, address: Hash) {
+        let earned = Duration::from_nanos(price(EARNED, self.limits.address_ration));
+        self.books.0.octets.refund(address, now, earned);
     }
 
     /// In a flood the strangers of a network have a part of its ration, and in an account of their own: who was served in

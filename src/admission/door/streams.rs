@@ -25,6 +25,9 @@ impl Door {
         inner.trial.of(address).came(client, now);
         inner.acquaintances.of(address).came(client, now);
         inner.come(address, now);
+        if level >= Level::Guard {
+            self.has_come_for_octets(now, key);
+        }
         let class = standing.class.and_then(|number| self.classes.get(usize::from(number)));
         if class.is_some_and(|class| class.exempt) || self.limits.clients == Mode::Off {
             return true;

@@ -52,7 +52,7 @@ fn served(names: u64, cookies: bool, seed: u64) -> [f64; 2] {
             && match door.part(now, &proof, name.as_bytes(), 50, 70 + random(120) as usize, cached) {
                 Parting::Send => true,
                 // In the first minute some are told to come by TCP, and under guard who asks much; they are served there.
-                Parting::Truncate(Reason::StrangerRation | Reason::AddressRation) => {
+                Parting::Truncate(Reason::StrangerRation | Reason::AddressRation | Reason::Ration) => {
                     let level = door.level().0;
                     comes(&mut door, now, address, name.as_bytes(), level)
                 }
@@ -162,4 +162,35 @@ fn names_that_cost_their_owner_nothing_buy_no_shares() {
     for another in ["own name", "hosted name"] {
         assert_eq!(bought(60_000, another, Level::Open), [1, 1], "{another}");
     }
+}
+
+#[test]
+fn a_forwarder_is_served_under_pressure_from_its_first_question_on() {
+    let mut door = door(&["10.0.0.0/8"], 0);
+    let client = ip("10.0.0.1");
+    meet(&mut door, START, client);
+    pressed(&mut door, START, Level::Guard);
+    let (mut whole, mut by_tcp, mut lost) = (0, 0, 0);
+    // Ten seconds of 500 questions a second for names of which a third are not in the cache at first.
+    for turn in 0..5_000u32 {
+        let now = START + turn * 2 * MS;
+        let miss = turn < 1_000 && turn % 3 == 0;
+        let answered = match judge(&mut door, now, client) {
+            Verdict::Admitted(proof) if !miss || door.recurse(now, &proof, b"").is_ok() => {
+                match door.part(now, &proof, b"\x01x\0", 50, 130, !miss) {
+                    Parting::Send => Some(true),
+                    Parting::Truncate(_) => Some(false),
+                    Parting::Drop(_) => None,
+                }
+            }
+            Verdict::Admitted(_) => Some(false),
+            Verdict::Turned(turned) => matches!(turned, Turned::Slip(..)).then_some(false),
+        };
+        match answered {
+            Some(true) => whole += 1,
+            Some(false) if comes(&mut door, now + MS, client, b"\x01x\0", Level::Guard) => by_tcp += 1,
+            _ => lost += 1,
+        }
+    }
+    assert!(lost == 0 && by_tcp < 1_000, "{whole} by UDP, {by_tcp} by TCP, {lost} lost");
 }

@@ -211,7 +211,7 @@ pub static LIMITS: [Setting<Settings>; 37] = [
         required: false,
         doc: "How many octets a second one unproven address may get beyond what it sent under pressure \"guard\" and \
               \"closed\", whoever is behind it, and 16 seconds' worth at once. Above it answers are cut to TC=1, which brings \
-              clients back by TCP, where no ration holds. See `rations`.",
+              clients back by TCP, where no ration holds; each connection makes room for 4 KiB more by UDP. See `rations`.",
         reason: "Ten questions a second, and 150 at once: households do not notice. Someone may forge an address that was \
                  served before: 8 kbit/s harm nobody, and of a flood in his name hardly more arrives than was sent.",
         example: r#""64B""#,
