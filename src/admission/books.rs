@@ -231,10 +231,9 @@ impl Books {
         let standing = ranges.find(address);
         let ladder = Ladder::new(&policy.limits);
         let accounts = ladder.accounts(&self.0.secret, address);
-        let loads = |proven: usize| {
-            let read = |(key, length)| (length, self.0.tables[proven].read(key, now));
-            accounts.iter().map(read).collect()
-        };
+        let read = |proven: usize| move |(key, length)| (length, self.0.tables[proven].read(key, now));
+        let loads = |proven: usize| accounts.iter().map(read(proven)).collect();
+        let work = |proven: usize| accounts.work().map(read(proven)).collect();
         let key = address_key(&self.0.secret, address);
         let client = self.customer(address);
         let points = self.0.zones.points(client, now);
@@ -252,6 +251,7 @@ impl Books {
             crowd_proven: self.0.crowd(key, true, now),
             unproven: loads(0),
             proven: loads(1),
+            work: [work(0), work(1)],
             decisions: self.0.decisions.of_address(address, 20),
         }
     }
@@ -281,6 +281,8 @@ pub struct Account {
     pub unproven: Vec<(u8, Load)>,
     /// The same for what came with a cookie or by TCP.
     pub proven: Vec<(u8, Load)>,
+    /// The same of what was asked upstream, by `proven`.
+    pub work: [Vec<(u8, Load)>; 2],
     /// What was refused to it, the latest first.
     pub decisions: Vec<Decision>,
 }

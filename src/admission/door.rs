@@ -117,6 +117,8 @@ pub struct Admitted {
     address: IpAddr,
     keys: Keys,
     weight: u32,
+    /// In its weight those behind its address are counted.
+    crowd: bool,
     proven: bool,
     exempt: bool,
     /// It has used more than half of its burst: octets to it are counted strictly.
@@ -141,6 +143,7 @@ impl Admitted {
             address,
             keys,
             weight: 1,
+            crowd: false,
             proven: false,
             exempt: false,
             strict: false,
@@ -425,11 +428,11 @@ impl Door {
         if admitted.busy && self.limits.crowds {
             let shares = inner.crowd(admitted.keys.address, admitted.proven, now);
             admitted.weight = admitted.weight.saturating_mul(shares);
+            admitted.crowd = true;
             // It fills at the price of one client up to here, and from here on at that of many: so far is nothing for them.
             admitted.busy = shares == 1 || load > self.burst / 2;
         }
-        // A little more than what questions for names that are not in the cache can use up by themselves.
-        admitted.strict = load > self.burst / 2 + self.burst / 16;
+        admitted.strict = load > self.burst / 2;
         // As long as nobody is refused, some pay for all: the accounts come to the same.
         let units = match level {
             _ if admitted.round == Round::Due => LIGHT_SAMPLE,

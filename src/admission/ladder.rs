@@ -13,6 +13,10 @@ const FRACTION: u32 = 10;
 /// Shares that there are in place of one are counted in such parts, a power of two for what is set by default.
 const SHARE: u64 = 128;
 
+/// What the keys of an account of work differ by from those of the account of answers: no bit that a key has its place by is
+/// the same by more than chance.
+const WORK: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// Unproven networks to which octets are counted together, in bits.
 const RATION_V4: u8 = 24;
 const RATION_V6: u8 = 56;
@@ -160,6 +164,12 @@ impl Accounts<'_> {
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = (Hash, u8)> + '_ {
         self.keys.iter().zip(self.rungs).map(|(key, rung)| (*key, rung.length))
+    }
+
+    /// The accounts of the same prefixes for what they have asked upstream: it costs nobody an answer from the cache.
+    #[inline]
+    pub fn work(&self) -> impl Iterator<Item = (Hash, u8)> + '_ {
+        self.iter().map(|(Hash(key), length)| (Hash(key ^ WORK), length))
     }
 
     /// What `units` cost in the `index`th, in nanoseconds of it, for somebody with `weight` shares.

@@ -297,8 +297,15 @@ fn explanation(value: &Value) -> String {
                 value["shares_proven"]
             );
             for (title, key) in [("by UDP without a cookie", "unproven"), ("with a cookie or by TCP", "proven")] {
-                let used = list(key).iter().map(|level| format!("/{} {} %", level["prefix"], level["used"]));
-                let _ = writeln!(out, "share used {title}: {}", used.collect::<Vec<_>>().join(", "));
+                let used = |levels: &Value| {
+                    let levels = levels.as_array().map_or(&[][..], Vec::as_slice).iter();
+                    levels
+                        .map(|level| format!("/{} {} %", level["prefix"], level["used"]))
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                };
+                let (answers, upstream) = (used(&value[key]), used(&value["upstream"][key]));
+                let _ = writeln!(out, "share used {title}: {answers}; upstream: {upstream}");
             }
             standing(&mut out, value);
             servers(&mut out, list("servers"));

@@ -160,6 +160,7 @@ impl Told {
             },
             "unproven": used(&account.unproven),
             "proven": used(&account.proven),
+            "upstream": {"unproven": used(&account.work[0]), "proven": used(&account.work[1])},
             "refusals": reasons(&found, &policy, now),
             "last": last(&found, now),
             "servers": self.shared.servers.at(address.to_canonical(), now).iter().map(server).collect::<Vec<_>>(),

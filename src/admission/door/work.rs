@@ -9,7 +9,7 @@ use crate::admission::pressure::Level;
 use crate::admission::reason::Reason;
 use crate::clock::Moment;
 
-/// Accounts are never charged further ahead than this after the fact: who has been expensive waits so long.
+/// Accounts are never charged further ahead than this after the fact: who has been expensive waits so long to be so again.
 const CEILING: Duration = Duration::from_secs(8);
 
 /// Nanoseconds of the processor in one unit, as the accounts of questions count them, which is on the safe side: with 20 units
@@ -29,11 +29,22 @@ impl Door {
         }
         let accounts = self.ladder.accounts(&self.books.0.secret, admitted.address);
         let table = &self.books.0.tables[usize::from(admitted.proven)];
-        let units = self.miss();
-        accounts.iter().enumerate().any(|(index, (key, _))| {
-            let price = accounts.price(index, units, admitted.weight, level);
+        let (units, weight) = (self.miss(), self.work_weight(now, admitted, &accounts));
+        accounts.work().enumerate().any(|(index, (key, _))| {
+            let price = accounts.price(index, units, weight, level);
             table.read(key, now).0.saturating_add(price) > self.burst / 2
         })
+    }
+
+    /// The shares that somebody has for it: those of the crowd behind his address where one client's would be half used.
+    fn work_weight(&self, now: Moment, admitted: &Admitted, accounts: &Accounts<'_>) -> u32 {
+        let (inner, proven) = (&self.books.0, admitted.proven);
+        let table = &inner.tables[usize::from(proven)];
+        let used = || accounts.work().next().is_some_and(|(key, _)| table.read(key, now).0 > self.burst / 4);
+        match self.limits.crowds && !admitted.crowd && used() {
+            true => admitted.weight.saturating_mul(inner.crowd(admitted.keys.address, proven, now)),
+            false => admitted.weight,
+        }
     }
 
     /// What a question costs that goes upstream, beyond its answer.
@@ -49,10 +60,11 @@ impl Door {
         let (level, _) = self.controller.level();
         let accounts = self.ladder.accounts(&self.books.0.secret, admitted.address);
         let work = &self.work[usize::from(admitted.proven)];
-        let units = self.miss();
-        let full = accounts.iter().enumerate().any(|(index, (key, _))| {
-            work.take(key, now, accounts.price(index, units, admitted.weight, level)).is_err()
-        });
+        let (units, weight) = (self.miss(), self.work_weight(now, admitted, &accounts));
+        let full = accounts
+            .work()
+            .enumerate()
+            .any(|(index, (key, _))| work.take(key, now, accounts.price(index, units, weight, level)).is_err());
         if !full || level == Level::Open {
             return Ok(());
         }
@@ -93,8 +105,9 @@ impl Door {
 
     fn charge(&self, now: Moment, accounts: &Accounts<'_>, admitted: &Admitted, units: usize, level: Level) {
         let table = &self.books.0.tables[usize::from(admitted.proven)];
-        for (index, (key, _)) in accounts.iter().enumerate() {
-            let price = Duration::from_nanos(accounts.price(index, units, admitted.weight, level));
+        let weight = self.work_weight(now, admitted, accounts);
+        for (index, (key, _)) in accounts.work().enumerate() {
+            let price = Duration::from_nanos(accounts.price(index, units, weight, level));
             table.charge(key, now, price, CEILING);
         }
     }

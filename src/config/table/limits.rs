@@ -46,8 +46,9 @@ pub static LIMITS: [Setting<Settings>; 37] = [
         shape: Shape::Rate { max: 100_000_000, at: |s| &mut s.engine.access.limits.client_rate },
         default: None,
         required: false,
-        doc: "The share of one client, in answers from the cache a second. A question that has to be asked upstream costs \
-              miss_cost of them. Each level of pressure has its part of it: [level.guard] share.",
+        doc: "The share of one client, in answers from the cache a second, and as much again for what has to be asked \
+              upstream, where a question costs miss_cost of them: who has used that up is still answered from the cache. Each \
+              level of pressure has its part of it: [level.guard] share.",
         reason: "A household peaks at some ten questions a second; operators who limit by hand choose 100 to 400.",
         example: r#""1000/s""#,
     },
@@ -61,7 +62,7 @@ pub static LIMITS: [Setting<Settings>; 37] = [
         },
         default: None,
         required: false,
-        doc: "How much of its share a client may use at once: one to four seconds of client_rate.",
+        doc: "How much of its share a client may use at once, and half of that upstream: one to four seconds of client_rate.",
         reason: "Two seconds: a page with a hundred names on it comes through whole, in the cache or not.",
         example: "2000",
     },

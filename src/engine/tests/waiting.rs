@@ -96,7 +96,7 @@ fn whoever_goes_pays_for_what_was_begun_for_him() {
         }
         assert_eq!(engine.in_flight(), 0, "nobody answers, and it ends");
         let account = shared.books.account_of(&engine.policy.access, client.addr.ip(), Moment::from_nanos(at));
-        account.proven[0].1
+        account.work[1][0].1
     };
     assert!(paid(false) > crate::meter::Load(0), "a failure costs more than has come back meanwhile");
     assert_eq!(paid(true), paid(false));

@@ -42,23 +42,30 @@ fn what_cannot_be_refreshed_is_not_tried_again_with_every_question() {
 }
 
 #[test]
-fn who_is_beyond_his_share_has_nothing_refreshed_and_others_have() {
+fn who_is_beyond_his_share_upstream_has_nothing_refreshed_and_others_have() {
     let mut net = Internet::new(72, |policy| {
         policy.cache_prefetch = true;
         let limits = &mut policy.access.limits;
         (limits.client_rate, limits.client_burst, limits.miss_cost) = (20, 40, 5);
     });
+    net.zone("failing.com", Servers::alive(1e6), exists, TTL);
     ripen(&mut net);
+    net.hostile("failing.com", hostile::failing, Duration::from_millis(20));
     net.pressure = Pressure { busy: 0.97, ..Pressure::default() };
     net.feel();
     let before = net.about["bank.com"];
+    let mut first = true;
+    let mut loud = |dice: &mut Dice| match std::mem::take(&mut first) {
+        true => (loud(dice).0, "www.failing.com".to_owned()), // dear enough for both seconds
+        false => loud(dice),
+    };
     let mut regular = |_: &mut Dice| (REGULAR, "www.bank.com".to_owned());
     let mut streams =
         [Stream { rate: 500, span: (0, 2), ask: &mut loud }, Stream { rate: 1, span: (1, 2), ask: &mut regular }];
     play_by(5, &mut net, 72, 2, &mut streams, |net| {
         let (packets, counters) = (net.about["bank.com"] - before, net.engine.counters());
         let story = format!("second {}: {packets} packets, {counters:?}", net.second());
-        // Whoever is beyond his share has nothing refreshed; one who is not has.
+        // Whoever has used up what he may ask upstream has nothing refreshed; one who is not has.
         let most = u64::from(net.second() > 92);
         assert_eq!((u64::from(packets), counters.refreshed), (most, most), "{story}");
         assert!(counters.left_to_end > 0, "{story}");
