@@ -189,8 +189,8 @@ struct Repeated {
     at: u64,
     number: usize,
     times: u32,
-    /// The name it was about, hashed, and how many more are looked at within that time.
-    name: u32,
+    /// The [`mark`] of the name it was about, and how many more are looked at within that time.
+    name: u64,
     names: u8,
 }
 
@@ -212,23 +212,22 @@ impl Pen {
     /// Keeps a decision. `key` is a keyed hash of the address. What comes after the last name of which there is one is kept
     /// without a name.
     pub fn write(&mut self, ring: &Decisions, now: Moment, key: Hash, note: &Note<'_>) {
-        let key = key.0 ^ (note.reason as u64) << 3 ^ note.action as u64;
-        let held = &mut self.held[(key >> 20) as usize % HELD];
+        // What is done to one sender varies from packet to packet: each has a place of its own.
+        let kind = (note.reason as u64) << 3 ^ note.action as u64;
+        let key = key.0 ^ kind;
+        let held = &mut self.held[(key >> 20 ^ kind) as usize % HELD];
         let same = held.key == key;
         let soon = same && now.as_nanos().saturating_sub(held.at) < HOLD;
         if soon && held.names == 0 {
             return ring.again(held);
         }
-        let mut asked = note.name;
-        let mut name = name_hash(&ring.secret, asked);
-        if soon && held.name == name as u32 {
+        let mark = mark(note.name);
+        if soon && held.name == mark {
             return ring.again(held);
         }
         let (at, names) = if soon { (held.at, held.names - 1) } else { (now.as_nanos(), NAMES) };
-        if names == 0 {
-            asked = &[];
-            name = name_hash(&ring.secret, asked);
-        }
+        let asked = if names == 0 { &[] } else { note.name };
+        let name = name_hash(&ring.secret, asked);
         if self.next == self.end {
             self.next = ring.next.fetch_add(BLOCK, Ordering::AcqRel);
             self.end = self.next + BLOCK;
@@ -240,7 +239,7 @@ impl Pen {
         let number = self.next;
         let entry = &ring.entries[number & (ring.entries.len() - 1)];
         self.next += 1;
-        *held = Repeated { key, at, number, times: 1, name: name as u32, names };
+        *held = Repeated { key, at, number, times: 1, name: mark, names };
         let (address, v4) = pack(note.address);
         let mut shown = [0; SHOWN];
         let begin = asked.get(1..).unwrap_or(&[]);
@@ -290,6 +289,17 @@ fn unpack(words: &[u64; WORDS], number: usize) -> Option<Decision> {
         when: Moment::from_nanos(words[1] >> 32 << TICK),
         times: (words[3] >> 32) as u32,
         number,
+    })
+}
+
+/// Tells names of one sender apart, in any case: whoever looks for two that have the same hides one of his own behind another.
+fn mark(name: &[u8]) -> u64 {
+    let (words, rest) = name.as_chunks::<8>();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    words.iter().chain([&last]).fold(name.len() as u64, |mark, word| {
+        let lower = u64::from_le_bytes(*word) | 0x2020_2020_2020_2020;
+        (mark.rotate_left(23) ^ lower).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     })
 }
 
@@ -343,6 +353,17 @@ mod tests {
         assert_eq!(found.len(), 10);
         assert_eq!(found.iter().map(|decision| decision.times).collect::<Vec<_>>(), [100; 10]);
         assert!(found[0].when > found[9].when, "the latest comes first");
+        let late = start + Duration::from_secs(5);
+        for turn in 0..1_000 {
+            let action = if turn % 2 == 0 { Action::Dropped } else { Action::Slipped };
+            pen.write(&ring, late, key("b"), &Note { action, ..note("192.0.2.2", b"\x01x\0") });
+        }
+        let found = ring.of_address("192.0.2.2".parse().expect("an address"), 100);
+        assert_eq!(
+            found.iter().map(|decision| decision.times).collect::<Vec<_>>(),
+            [500; 2],
+            "each thing done by itself"
+        );
     }
 
     #[test]
@@ -354,6 +375,11 @@ mod tests {
         pen.write(&ring, now, key("a"), &note("192.0.2.1", b"\x01y\0"));
         let times = |name: &[u8]| ring.of_name(name, 100).iter().map(|decision| decision.times).sum::<u32>();
         assert_eq!((times(b"\x01x\0"), times(b"\x01y\0")), (200, 1));
+        (0..10).for_each(|_| pen.write(&ring, now, key("b"), &note("192.0.2.2", b"\x08Host0001\0")));
+        (0..10).for_each(|_| pen.write(&ring, now, key("b"), &note("192.0.2.2", b"\x08hOST0001\0")));
+        pen.write(&ring, now, key("b"), &note("192.0.2.2", b"\x08host0002\0"));
+        assert_eq!((times(b"\x08host0001\0"), times(b"\x08host0002\0")), (20, 1));
+        assert_eq!(ring.of_name(b"\x08host0001\0", 100).len(), 1, "case makes no other name");
         for name in [b"\x01a\0", b"\x01b\0", b"\x01c\0", b"\x01d\0", b"\x01e\0", b"\x01f\0", b"\x01g\0", b"\x01h\0"] {
             (0..10).for_each(|_| pen.write(&ring, now, key("a"), &note("192.0.2.1", name)));
         }

@@ -1,6 +1,7 @@
 //! One shard's door: from who asks to what is done about it, the cheapest question first.
 
 mod acquaintance;
+mod bars;
 mod cookies;
 mod crowds;
 mod flood;
@@ -20,6 +21,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bars::Bars;
 use passes::{Passes, Round};
 
 use super::access::{Ranges, Standing};
@@ -76,14 +78,28 @@ pub struct Origin {
     keys: Keys,
     /// Where everybody pays.
     accounts: Option<AccountKeys>,
-    /// It seems to have a pass: no more is known than that it may ask, and the key of its address.
-    passing: bool,
+    /// With one, no more is known than that it may ask, and the key of its address.
+    short_cut: Option<ShortCut>,
+}
+
+/// What this shard remembers of somebody that may make looking into the books needless.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum ShortCut {
+    /// He seems to have a pass.
+    Pass,
+    /// He was turned away a moment ago.
+    Bar,
 }
 
 impl Origin {
     /// Whether it may ask at all.
     pub fn may_ask(&self) -> bool {
         self.standing.allowed
+    }
+
+    /// Whether it was turned away a moment ago, and most likely is again.
+    pub fn seems_barred(&self) -> bool {
+        self.short_cut == Some(ShortCut::Bar)
     }
 }
 
@@ -197,6 +213,7 @@ pub struct Door {
     refusals: Meter,
     controller: Controller,
     passes: Passes,
+    bars: Bars,
     /// Passes count.
     passing: bool,
     pen: Pen,
@@ -256,6 +273,7 @@ impl Door {
             refusals: Meter::new(policy.refused_per_second, books.0.refusals.clone()),
             controller: Controller::new(limits.calm, &limits.levels),
             passes: Passes::new(books.0.passes),
+            bars: Bars::default(),
             passing: true,
             pen: Pen::default(),
             loud: Loudest::default(),
@@ -337,8 +355,10 @@ impl Door {
             self.swept = now.mono;
             self.books.0.tables.iter().for_each(|table| table.sweep(now.mono));
         }
-        if origin.passing {
-            return self.judge_passing(now, origin, asking);
+        match origin.short_cut {
+            Some(ShortCut::Pass) => return self.judge_passing(now, origin, asking),
+            Some(ShortCut::Bar) => return self.judge_barred(now, origin, asking),
+            None => {}
         }
         let &Origin { address, standing: Standing { allowed, class }, keys, .. } = origin;
         if !allowed {
@@ -455,6 +475,7 @@ impl Door {
             accounts.fetch_wider(table);
         }
         let mut most = 0;
+        let price = accounts.price(0, units, admitted.weight, level);
         let full = accounts.iter().enumerate().position(|(index, (key, _))| {
             let mut units = units;
             if index > 0 && units == 1 && table.read(key, now).0 < self.burst / 4 {
@@ -474,6 +495,10 @@ impl Door {
         // Whoever has an IPv6 address has a network of them.
         let own = index == 0 || accounts.iter().nth(index).is_some_and(|(_, length)| length >= NETWORK_V6);
         let held = self.hold(now, admitted, name, self.limits.clients, reason);
+        if held.is_err() && index == 0 && !admitted.proven && admitted.plain {
+            let load = self.books.0.tables[0].read(admitted.keys.narrowest, now).0;
+            self.bar(now, admitted, load, price);
+        }
         if held.is_err() && own {
             self.loud.note(admitted.address, source_key(&self.books.0.secret, admitted.address));
         }

@@ -1,6 +1,7 @@
 //! The door as clients meet it: who is admitted, how often, and who pays for it.
 
 mod abuse;
+mod bars;
 mod crowds;
 mod levels;
 mod passes;

@@ -267,10 +267,13 @@ impl Engine {
             }
         };
         let pass = Pass { admitted, received: packet.len() };
+        // For whoever seemed to be turned away nothing was looked up.
+        let late = || self.hot.seek(view, client.transport).filter(|_| !view.question.is_empty());
+        let sought = if origin.seems_barred() { late() } else { *sought };
         if let Some(sought) = sought
             && cookie != CookieReply::Malformed
             && !self.counters.cache_hits.is_multiple_of(LOOK_AGAIN)
-            && self.answer_hot(now, view, *sought, client.transport, &cookie, out)
+            && self.answer_hot(now, view, sought, client.transport, &cookie, out)
         {
             self.counters.cache_hits += 1;
             let parting = self.parting(now.mono, &pass, view.name(), true, out);

@@ -13,7 +13,9 @@
 use std::net::IpAddr;
 
 use super::ration::SAME_ANSWER;
-use super::{Admitted, Asking, CookieReply, Departing, Door, Origin, Parting, SAMPLED, SAMPLED_LIGHT, Verdict};
+use super::{
+    Admitted, Asking, CookieReply, Departing, Door, Origin, Parting, SAMPLED, SAMPLED_LIGHT, ShortCut, Verdict,
+};
 use crate::admission::access::Standing;
 use crate::admission::ladder::Keys;
 use crate::admission::policy::Mode;
@@ -165,29 +167,31 @@ impl Door {
     #[inline]
     pub fn expect(&self, address: IpAddr) -> Origin {
         let address = address.to_canonical();
-        if !self.passing {
-            return self.whole_origin(address);
-        }
         let keys = Keys { address: self.key(address), ..Keys::default() };
         self.passes.fetch(keys.address);
-        Origin { address, standing: Standing { allowed: true, class: None }, keys, accounts: None, passing: true }
+        let standing = Standing { allowed: true, class: None };
+        Origin { address, standing, keys, accounts: None, short_cut: None }
     }
 
     /// Who it is, to be called when what [`expect`](Self::expect) asked for has come.
     #[inline]
     pub fn find_out(&self, origin: Origin) -> Origin {
-        match origin.passing && !self.passes.has(origin.keys.address) {
-            true => self.whole_origin(origin.address),
-            false => origin,
+        let key = origin.keys.address;
+        if self.passing && self.passes.has(key) {
+            Origin { short_cut: Some(ShortCut::Pass), ..origin }
+        } else if self.bars.has(key) {
+            Origin { short_cut: Some(ShortCut::Bar), ..origin }
+        } else {
+            self.whole_origin(origin.address)
         }
     }
 
-    /// The same for a canonical address without a pass.
-    fn whole_origin(&self, address: IpAddr) -> Origin {
+    /// The same for a canonical address without either.
+    pub(super) fn whole_origin(&self, address: IpAddr) -> Origin {
         let standing = self.ranges.find(address);
         let inner = &self.books.0;
         if !standing.allowed {
-            return Origin { address, standing, keys: Keys::default(), accounts: None, passing: false };
+            return Origin { address, standing, keys: Keys::default(), accounts: None, short_cut: None };
         }
         let keys = self.ladder.keys(&inner.secret, address);
         // Who is proven has other accounts; most are not.
@@ -200,7 +204,7 @@ impl Door {
             accounts.fetch_wider(table);
             *accounts.keys()
         });
-        Origin { address, standing, keys, accounts, passing: false }
+        Origin { address, standing, keys, accounts, short_cut: None }
     }
 
     /// The same for one whose client seemed to have a pass.
@@ -216,8 +220,7 @@ impl Door {
             let admitted = Admitted::plain(address, keys, Round::Within(left));
             return (Verdict::Admitted(admitted), CookieReply::None);
         }
-        let whole = self.whole_origin(address);
-        self.judge_from(now, &whole, asking)
+        self.judge_whole(now, address, asking)
     }
 
     /// What may become of an answer that goes to somebody within a pass, of which so many answers are left after it.
