@@ -42,11 +42,28 @@ pub struct Volume {
     /// Responses that are no answer to what was asked.
     pub wrong: u64,
     pub span: Duration,
-    /// The generator's own CPU time, of the span.
-    pub busy: f64,
+    /// The generator's own CPU time.
+    pub own: Duration,
 }
 
 impl Volume {
+    /// Both together.
+    pub fn and(&self, other: &Volume) -> Volume {
+        Volume {
+            asked: self.asked + other.asked,
+            answered: self.answered + other.answered,
+            lost: self.lost + other.lost,
+            wrong: self.wrong + other.wrong,
+            span: self.span + other.span,
+            own: self.own + other.own,
+        }
+    }
+
+    /// The generator's own CPU time, of the span.
+    pub fn busy(&self) -> f64 {
+        self.own.as_secs_f64() / self.span.as_secs_f64()
+    }
+
     /// Answers a second.
     pub fn rate(&self) -> f64 {
         self.answered as f64 / self.span.as_secs_f64()
@@ -266,7 +283,7 @@ impl Drive {
             self.put_all(&free, now);
         }
         let span = begin.elapsed();
-        let busy = (cpu_nanos() - cpu) as f64 / span.as_nanos() as f64;
+        let own = Duration::from_nanos(cpu_nanos() - cpu);
         self.settle();
         Volume {
             asked: self.asked,
@@ -274,7 +291,7 @@ impl Drive {
             lost: lost + self.limited,
             wrong: self.wrong,
             span,
-            busy,
+            own,
         }
     }
 

@@ -22,34 +22,53 @@ struct Plan {
     /// Names in the warm cache.
     names: usize,
     rounds: usize,
-    /// One measurement.
+    /// One measurement of latencies or of refusals, and in four parts of what goes at full speed.
     span: Duration,
     chosen: Vec<Server>,
     write: bool,
 }
 
-/// One server in one round.
+/// One server as fast as it goes.
 struct Measured {
     server: Server,
     volume: Volume,
-    /// CPU of the server an answer, user and system.
-    cpu_nanos: f64,
-    /// Of the time it was driven as fast as it goes.
-    busy: f64,
+    /// CPU of the server, user and system.
+    cpu: u64,
 }
 
 impl Measured {
+    /// CPU of the server an answer.
+    fn cpu_nanos(&self) -> f64 {
+        self.cpu as f64 / self.volume.answered.max(1) as f64
+    }
+
+    /// CPU of the server, of the time it was driven.
+    fn busy(&self) -> f64 {
+        self.cpu as f64 / self.volume.span.as_nanos() as f64
+    }
+
+    /// The same server in another moment as well.
+    fn and(self, other: Measured) -> Measured {
+        Measured { cpu: self.cpu + other.cpu, volume: self.volume.and(&other.volume), ..self }
+    }
+
     fn line(&self) -> String {
         format!(
             "{:<14} {:>8.0} answers/s, {:>6.0} ns CPU an answer, lost {:.3} %; busy: server {:.0} %, generator {:.0} %",
             self.server.name(),
             self.volume.rate(),
-            self.cpu_nanos,
+            self.cpu_nanos(),
             self.volume.loss() * 100.0,
-            self.busy * 100.0,
-            self.volume.busy * 100.0,
+            self.busy() * 100.0,
+            self.volume.busy() * 100.0,
         )
     }
+}
+
+/// A server in one round, and the echo before it, between and after it, so that what drifts drifts for both.
+struct Turn {
+    one: Measured,
+    echo: Option<Measured>,
 }
 
 /// One that turns everybody away, in one round.
@@ -67,6 +86,8 @@ const EASY: f64 = 0.6;
 const REFUSED_RATE: f64 = 150_000.0;
 /// How long a server is driven before anything is measured in a round.
 const LEAD: Duration = Duration::from_millis(200);
+/// The same where two are measured by turns.
+const SHORT_LEAD: Duration = Duration::from_millis(40);
 /// More than any of them can take, so that it is pressed.
 const RUSH: f64 = 2_000_000.0;
 /// A server that is busy for less of the time waits for the generator.
@@ -105,22 +126,27 @@ fn main() {
     let meet = |servers: &[Server]| -> Vec<Contender> {
         servers.iter().map(|server| Contender::new(*server, &internet, &plan)).collect()
     };
-    let mut contenders = meet(&plan.chosen);
+    let (echo, others): (Vec<Server>, Vec<Server>) = plan.chosen.iter().partition(|server| **server == Server::Echo);
+    let mut echo = meet(&echo).pop();
+    let mut contenders = meet(&others);
     let mut turning_away = meet(if all || refusals { &TURNING_AWAY } else { &[] });
-    let speeds = contenders.iter_mut().map(|contender| contender.measure(&plan).volume.rate());
+    let speeds = contenders.iter_mut().chain(&mut echo).map(|one| one.measure(plan.span, LEAD).volume.rate());
     let pace = EASY * speeds.fold(f64::INFINITY, f64::min);
     println!("latencies at {pace:.0} questions a second");
-    let (mut measured, mut paced, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut turns, mut paced, mut refused) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..plan.rounds {
         // Each goes first, second and last in turn.
         if !contenders.is_empty() {
             contenders.rotate_left(1);
         }
-        for one in contenders.iter_mut().map(|contender| contender.measure(&plan)) {
-            println!("round {}: {}", round + 1, one.line());
-            measured.push(one);
-        }
         for contender in &mut contenders {
+            let turn = Turn::of(contender, echo.as_mut(), &plan);
+            for one in [Some(&turn.one), turn.echo.as_ref()].into_iter().flatten() {
+                println!("round {}: {}", round + 1, one.line());
+            }
+            turns.push(turn);
+        }
+        for contender in contenders.iter_mut().chain(&mut echo) {
             let latency = contender.drive.paced(pace, plan.span);
             println!("round {}: {:<14} {}", round + 1, contender.server.name(), latency.line());
             paced.push((contender.server, latency));
@@ -136,19 +162,39 @@ fn main() {
             refused.push(one);
         }
     }
-    for contender in contenders.iter_mut().chain(&mut turning_away) {
+    for contender in contenders.iter_mut().chain(&mut echo).chain(&mut turning_away) {
         contender.serving.running.stop();
     }
-    let report = report(&plan, pace, &measured, &paced, &refused);
+    let report = report(&plan, pace, &turns, &paced, &refused);
     println!("\n{report}");
     if plan.write {
         let file = package_file("benches/peers/RESULTS.md");
         peers::results::replace_section(&file, "Cache hits", &report);
         println!("written to benches/peers/RESULTS.md");
     }
-    let wrong: u64 = measured.iter().map(|one| one.volume.wrong).sum();
+    let wrong: u64 = turns.iter().map(|turn| turn.one.volume.wrong).sum();
     assert_eq!(wrong, 0, "answers that are none were counted");
-    assert!(measured.iter().all(|one| one.volume.answered > 0), "a server answered nothing");
+    assert!(turns.iter().all(|turn| turn.one.volume.answered > 0), "a server answered nothing");
+}
+
+impl Turn {
+    fn of(contender: &mut Contender, echo: Option<&mut Contender>, plan: &Plan) -> Turn {
+        let part = plan.span / 4;
+        let Some(echo) = echo else { return Turn { one: contender.measure(plan.span, LEAD), echo: None } };
+        // E C C E E C C E
+        let mut next = |one: &mut Contender| one.measure(part, SHORT_LEAD);
+        let mut half = || {
+            let first = next(echo);
+            let one = next(contender).and(next(contender));
+            (one, first.and(next(echo)))
+        };
+        let ((one, beside), (again, beside_again)) = (half(), half());
+        Turn { one: one.and(again), echo: Some(beside.and(beside_again)) }
+    }
+
+    fn of_the_echo(&self) -> f64 {
+        self.echo.as_ref().map_or(f64::NAN, |echo| self.one.cpu_nanos() / echo.cpu_nanos())
+    }
 }
 
 /// A server that is up for as long as anything is measured, and who asks it. They are driven one at a time, each for a
@@ -170,15 +216,12 @@ impl Contender {
     }
 
     /// As fast as it goes.
-    fn measure(&mut self, plan: &Plan) -> Measured {
+    fn measure(&mut self, span: Duration, lead: Duration) -> Measured {
         // The first moments are not those of a server that has been busy for long.
-        self.drive.full(LEAD);
+        self.drive.full(lead);
         let before = self.serving.running.cpu_nanos();
-        let volume = self.drive.full(plan.span);
-        let cpu = (self.serving.running.cpu_nanos() - before) as f64;
-        let busy = cpu / volume.span.as_nanos() as f64;
-        let cpu_nanos = cpu / volume.answered.max(1) as f64;
-        Measured { server: self.server, cpu_nanos, busy, volume }
+        let volume = self.drive.full(span);
+        Measured { server: self.server, cpu: self.serving.running.cpu_nanos() - before, volume }
     }
 
     fn refuse(&mut self, plan: &Plan) -> Refused {
@@ -215,13 +258,13 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn report(plan: &Plan, pace: f64, all: &[Measured], paced: &[(Server, Latency)], refused: &[Refused]) -> String {
+fn report(plan: &Plan, pace: f64, turns: &[Turn], paced: &[(Server, Latency)], refused: &[Refused]) -> String {
     let mut text = format!(
         "{}\n\n{} names with one address each in a warm cache, asked over UDP from 10,000 addresses; every server alone on \
          one core with one worker, while the others are idle, the generator ({} questions in flight, {} at once from a client) on the other. The echo sends back what it gets with \
-         recvmmsg and sendmmsg, and does nothing else; maeslant has been connected to by every client once, since it puts \
+         recvmmsg and sendmmsg, and does nothing else (not even set the don't-fragment bit, which saves maeslant's kernel some); maeslant has been connected to by every client once, since it puts \
          addresses never seen before to the test. CPU is the server's, user and system; \"of the echo\" compares it \
-         with the echo's in the same round. Latency at {pace:.0} questions a second, six tenths of what the slowest can do, from the \
+         with that of the echo, by turns with it (echo, server, server, echo, and again, a tenth of a second each). Latency at {pace:.0} questions a second, six tenths of what the slowest can do, from the \
          moment a question should have left; one that was lost took forever. Medians of {} runs of {} s, in turns that change from round to round; what was lost is the sum.\n\n",
         peers::results::circumstances(),
         plan.names,
@@ -234,9 +277,12 @@ fn report(plan: &Plan, pace: f64, all: &[Measured], paced: &[(Server, Latency)],
         "| server | answers/s | CPU ns an answer | of the echo | p50 µs | p99 µs | p99.9 µs | lost at full speed | lost at that pace |\n\
          |---|---:|---:|---:|---:|---:|---:|---:|---:|\n",
     );
-    let echoes: Vec<f64> = all.iter().filter(|one| one.server == Server::Echo).map(|one| one.cpu_nanos).collect();
     for &server in &plan.chosen {
-        let rows: Vec<&Measured> = all.iter().filter(|one| one.server == server).collect();
+        let of_turns: Vec<&Turn> = turns.iter().filter(|turn| turn.one.server == server).collect();
+        let rows: Vec<&Measured> = match server {
+            Server::Echo => turns.iter().filter_map(|turn| turn.echo.as_ref()).collect(),
+            _ => of_turns.iter().map(|turn| &turn.one).collect(),
+        };
         let of = |value: &dyn Fn(&Measured) -> f64| median(rows.iter().map(|one| value(one)));
         let latencies = || paced.iter().filter(|(who, _)| *who == server).map(|(_, latency)| latency);
         let micros = |part| median(latencies().map(|latency| latency.micros(part)));
@@ -244,14 +290,14 @@ fn report(plan: &Plan, pace: f64, all: &[Measured], paced: &[(Server, Latency)],
             rows.iter().fold((0, 0), |(lost, asked), one| (lost + one.volume.lost, asked + one.volume.asked));
         let all_lost =
             (100.0 * lost as f64 / asked.max(1) as f64, latencies().map(|latency| latency.lost).sum::<u64>());
-        let ratio = median(rows.iter().zip(&echoes).map(|(one, echo)| one.cpu_nanos / echo));
+        let ratio = if server == Server::Echo { 1.0 } else { median(of_turns.iter().map(|turn| turn.of_the_echo())) };
         let _ = writeln!(
             text,
             "| {} | {:.0}{} | {:.0} | {:.2} × | {:.0} | {:.0} | {:.0} | {:.3} % | {} |",
             server.title(),
             of(&|one| one.volume.rate()),
-            if of(&|one| one.busy) < BUSY { " (generator)" } else { "" },
-            of(&|one| one.cpu_nanos),
+            if of(&|one| one.busy()) < BUSY { " (generator)" } else { "" },
+            of(&|one| one.cpu_nanos()),
             ratio,
             micros(0.5),
             micros(0.99),
