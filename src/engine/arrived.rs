@@ -37,7 +37,7 @@ impl Engine {
 
     /// Finds out who asked and what is to be looked for; to be called when what [`read`](Self::read) asked for has come.
     pub fn find_out(&self, arrived: &mut Arrived<'_>) {
-        arrived.origin = self.door.find_out(arrived.origin);
+        self.door.find_out(&mut arrived.origin);
         let may_ask = arrived.origin.may_ask() && !arrived.origin.seems_barred();
         let asked = arrived.view.as_ref().ok().filter(|view| may_ask && !view.question.is_empty());
         arrived.sought = asked.and_then(|view| self.hot.seek(view, arrived.client.transport));

@@ -160,7 +160,9 @@ impl Passes {
 impl Door {
     /// Who an address is, and has the memory fetched that will be needed for it.
     pub(super) fn origin(&self, address: IpAddr) -> Origin {
-        self.find_out(self.expect(address))
+        let mut origin = self.expect(address);
+        self.find_out(&mut origin);
+        origin
     }
 
     /// Who an address may be, and has that fetched which tells.
@@ -175,14 +177,14 @@ impl Door {
 
     /// Who it is, to be called when what [`expect`](Self::expect) asked for has come.
     #[inline]
-    pub fn find_out(&self, origin: Origin) -> Origin {
+    pub fn find_out(&self, origin: &mut Origin) {
         let key = origin.keys.address;
         if self.passing && self.passes.has(key) {
-            Origin { short_cut: Some(ShortCut::Pass), ..origin }
+            origin.short_cut = Some(ShortCut::Pass);
         } else if self.bars.has(key) {
-            Origin { short_cut: Some(ShortCut::Bar), ..origin }
+            origin.short_cut = Some(ShortCut::Bar);
         } else {
-            self.whole_origin(origin.address)
+            *origin = self.whole_origin(origin.address);
         }
     }
 
