@@ -57,7 +57,8 @@ fn measure(case: &str, clock: &mut u64, door: &mut Door, gap: Duration, cookie: 
             for read in (0..BATCH).step_by(READ) {
                 let first = run * QUERIES + batch * BATCH + read;
                 let addresses: [IpAddr; READ] = std::array::from_fn(|at| from(first + at as u32));
-                let origins = addresses.map(|address| door.expect(address)).map(|origin| door.find_out(origin));
+                let mut origins = addresses.map(|address| door.expect(address));
+                origins.iter_mut().for_each(|origin| door.find_out(origin));
                 for (address, origin) in addresses.into_iter().zip(&origins) {
                     let cookie = cookie.then_some(&known[..]);
                     let asking = Asking { address, stream: false, cookie, name: NAME };

@@ -11,7 +11,7 @@ use maeslant::net::volley::{TAKEN, Volley};
 /// Questions in flight when a server is driven as fast as it goes: few enough that every server's socket holds them.
 pub const WINDOW: usize = 128;
 /// Client addresses, spread over all of 127.0.0.0/8, as an ISP's customers are over its networks.
-const CLIENTS: u32 = 10_000;
+pub const CLIENTS: u32 = 10_000;
 const STRIDE: u32 = 1_667;
 /// Questions that a client asks at once where servers are driven as fast as they go, as for the addresses of a page. At a
 /// steady pace each comes alone.
@@ -107,6 +107,8 @@ fn address(client: u32) -> Ipv4Addr {
 pub struct Drive {
     server: SocketAddr,
     volley: Volley,
+    /// So many of them ask.
+    pub clients: u32,
     questions: Vec<Vec<u8>>,
     /// An echo answers with the question.
     echo: bool,
@@ -134,6 +136,7 @@ impl Drive {
         Drive {
             server,
             volley: Volley::new(v4).expect("a socket"),
+            clients: CLIENTS,
             questions: (0..names).map(question).collect(),
             echo,
             dice: 0x9e37_79b9_7f4a_7c15,
@@ -154,7 +157,7 @@ impl Drive {
 
     /// A client that asks.
     fn client(&mut self) -> Ipv4Addr {
-        address(self.random(u64::from(CLIENTS)) as u32)
+        address(self.random(u64::from(self.clients)) as u32)
     }
 
     /// Opens a connection to the server and closes it.

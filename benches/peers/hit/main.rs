@@ -11,7 +11,7 @@ mod servers;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use generator::{Drive, Latency, Volume};
+use generator::{CLIENTS, Drive, Latency, Volume};
 use peers::authority::Authority;
 use peers::internet::{Internet, package_file};
 use peers::process::{fresh_dir, require_own_network};
@@ -74,6 +74,8 @@ struct Turn {
 /// One that turns everybody away, in one round.
 struct Refused {
     server: Server,
+    /// Addresses that asked.
+    clients: u32,
     /// CPU a question that it took, user and system.
     cpu_nanos: f64,
     /// The part of the questions that it did not take in time.
@@ -93,8 +95,11 @@ const RUSH: f64 = 2_000_000.0;
 /// A server that is busy for less of the time waits for the generator.
 const BUSY: f64 = 0.95;
 
-/// Who turns everybody away; the first is what the others are compared with.
-const TURNING_AWAY: [Server; 3] = [Server::Drain, Server::Refusing, Server::Limiting];
+/// Who turns everybody away, and from how many addresses they ask; the first is what the others are compared with.
+const TURNING_AWAY: [(Server, u32); 4] =
+    [(Server::Drain, CLIENTS), (Server::Refusing, CLIENTS), (Server::Limiting, FEW), (Server::Limiting, CLIENTS)];
+/// Addresses that each ask a great deal, as in most direct floods.
+const FEW: u32 = 250;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -129,7 +134,8 @@ fn main() {
     let (echo, others): (Vec<Server>, Vec<Server>) = plan.chosen.iter().partition(|server| **server == Server::Echo);
     let mut echo = meet(&echo).pop();
     let mut contenders = meet(&others);
-    let mut turning_away = meet(if all || refusals { &TURNING_AWAY } else { &[] });
+    let mut turning_away =
+        meet(if all || refusals { &[Server::Drain, Server::Refusing, Server::Limiting] } else { &[] });
     let speeds = contenders.iter_mut().chain(&mut echo).map(|one| one.measure(plan.span, LEAD).volume.rate());
     let pace = EASY * speeds.fold(f64::INFINITY, f64::min);
     println!("latencies at {pace:.0} questions a second");
@@ -151,9 +157,11 @@ fn main() {
             println!("round {}: {:<14} {}", round + 1, contender.server.name(), latency.line());
             paced.push((contender.server, latency));
         }
-        for one in turning_away.iter_mut().map(|contender| contender.refuse(&plan)) {
+        for (server, clients) in TURNING_AWAY {
+            let Some(contender) = turning_away.iter_mut().find(|one| one.server == server) else { continue };
+            let one = contender.refuse(&plan, clients);
             println!(
-                "round {}: {:<14} {:>6.0} ns CPU a question, dropped {:.3} %",
+                "round {}: {:<14} {:>6.0} ns CPU a question from one of {clients}, dropped {:.3} %",
                 round + 1,
                 one.server.name(),
                 one.cpu_nanos,
@@ -182,7 +190,7 @@ impl Turn {
         let part = plan.span / 4;
         let Some(echo) = echo else { return Turn { one: contender.measure(plan.span, LEAD), echo: None } };
         // E C C E E C C E
-        let mut next = |one: &mut Contender| one.measure(part, SHORT_LEAD);
+        let next = |one: &mut Contender| one.measure(part, SHORT_LEAD);
         let mut half = || {
             let first = next(echo);
             let one = next(contender).and(next(contender));
@@ -224,7 +232,8 @@ impl Contender {
         Measured { server: self.server, cpu: self.serving.running.cpu_nanos() - before, volume }
     }
 
-    fn refuse(&mut self, plan: &Plan) -> Refused {
+    fn refuse(&mut self, plan: &Plan, clients: u32) -> Refused {
+        self.drive.clients = clients;
         if self.server == Server::Limiting {
             // Limits hold under pressure only, and everybody has had his share.
             self.drive.blast(RUSH, plan.span);
@@ -239,7 +248,7 @@ impl Contender {
         }
         let taken = asked.saturating_sub(dropped).max(1);
         let dropped = dropped as f64 / asked.max(1) as f64;
-        Refused { server: self.server, cpu_nanos: cpu as f64 / taken as f64, dropped }
+        Refused { server: self.server, clients, cpu_nanos: cpu as f64 / taken as f64, dropped }
     }
 }
 
@@ -308,17 +317,19 @@ fn report(plan: &Plan, pace: f64, turns: &[Turn], paced: &[(Server, Latency)], r
     }
     text.push_str("\n\"(generator)\": the server had time to spare: the generator was the limit.\n");
     if !refused.is_empty() {
-        let of = |server: Server| median(refused.iter().filter(|one| one.server == server).map(|one| one.cpu_nanos));
         let _ = write!(
             text,
-            "\nTurning away {REFUSED_RATE:.0} questions a second, with no answer to most; CPU a question, user and system:\n\n\
-             | server | ns | of receive-and-drop |\n|---|---:|---:|\n"
+            "\nTurning away {REFUSED_RATE:.0} questions a second, with no answer to most; CPU a question, user and system. What \
+             thins out loud sources below the sockets is off:\n\n\
+             | server | addresses | ns | of receive-and-drop |\n|---|---:|---:|---:|\n"
         );
-        for server in TURNING_AWAY {
-            let drained = refused.iter().filter(|one| one.server == Server::Drain);
-            let ratios = refused.iter().filter(|one| one.server == server).zip(drained);
-            let ratio = median(ratios.map(|(one, drain)| one.cpu_nanos / drain.cpu_nanos));
-            let _ = writeln!(text, "| {} | {:.0} | {ratio:.2} × |", server.title(), of(server));
+        let rows = |server, clients| {
+            refused.iter().filter(move |one| one.server == server && one.clients == clients).map(|one| one.cpu_nanos)
+        };
+        for (server, clients) in TURNING_AWAY {
+            let ratios = rows(server, clients).zip(rows(Server::Drain, CLIENTS)).map(|(one, drain)| one / drain);
+            let (nanos, ratio) = (median(rows(server, clients)), median(ratios));
+            let _ = writeln!(text, "| {} | {clients} | {nanos:.0} | {ratio:.2} × |", server.title());
         }
     }
     text

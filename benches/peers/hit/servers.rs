@@ -115,7 +115,7 @@ impl Server {
                 let text = format!(
                     "[server]\nlisten = [\"127.0.0.1:5308\"]\nworkers = 1\n[resolver]\nroot_hints = \"{}\"\ndo_not_query = []\n\
                      [local]\nspecial_use = false\n[access]\nallow = [\"127.0.0.0/8\"]\n[limits]\nexempt = []\n\
-                     client_rate = \"1/s\"\nclient_burst = 4\nmiss_cost = 2\ntcp_accept_cost = 1\nslip = 0\ncalm = \"60s\"\n",
+                     client_rate = \"1/s\"\nclient_burst = 4\nmiss_cost = 2\ntcp_accept_cost = 1\nslip = 0\nkernel_filter = false\ncalm = \"60s\"\n",
                     internet.root_hints.display()
                 );
                 maeslant(self, &text, 5308)
