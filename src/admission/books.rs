@@ -147,6 +147,14 @@ pub(super) struct Inner {
     pub passes: usize,
 }
 
+impl Inner {
+    /// Clears accounts before their time comes round; to be called every second or so.
+    pub fn sweep(&self, now: Moment) {
+        let [unproven, proven] = &self.tables;
+        [unproven, proven, &self.octets, &self.strangers].into_iter().for_each(|table| table.sweep(now));
+    }
+}
+
 impl Books {
     /// Empty books. `seed` keys their hashes and, where the operator gives no secret, cookies.
     pub fn new(sizes: &Sizes, seed: &[u8; 32]) -> Books {

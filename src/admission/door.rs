@@ -246,10 +246,7 @@ impl Door {
     pub fn beside(policy: &Policy, books: &Books) -> Door {
         let limits = policy.limits.clone();
         books.0.zones.set_rules(&limits.suffix_rules, &limits.exempt_zones);
-        let rate = limits.client_rate.max(1);
-        // A burst is so many units; as time of the account it is 1 to 4 seconds.
-        let burst = Duration::from_secs(1).mul_f64(limits.client_burst as f64 / f64::from(rate));
-        let burst = burst.clamp(Duration::from_millis(100), Duration::from_secs(4));
+        let burst = limits.burst();
         let both = |burst| [0, 1].map(|proven: usize| Rate::new(Arc::clone(&books.0.tables[proven]), burst));
         let class = |class: &super::ClientClass| Class {
             weight: u32::try_from(class.weight).unwrap_or(u32::MAX).max(1),
@@ -353,7 +350,7 @@ impl Door {
     pub fn judge_from(&mut self, now: Now, origin: &Origin, asking: &Asking<'_>) -> (Verdict, CookieReply) {
         if now.mono.since(self.swept) > Duration::from_secs(1) {
             self.swept = now.mono;
-            self.books.0.tables.iter().for_each(|table| table.sweep(now.mono));
+            self.books.0.sweep(now.mono);
         }
         match origin.short_cut {
             Some(ShortCut::Pass) => return self.judge_passing(now, origin, asking),
@@ -433,7 +430,7 @@ impl Door {
     fn share(&mut self, now: Moment, admitted: &mut Admitted, origin: &Origin, name: &[u8]) -> Result<(), Reason> {
         let (level, _) = self.controller.level();
         if !admitted.proven {
-            if admitted.plain && self.passes.take_due(admitted.keys.address) {
+            if admitted.plain && self.passes.take_due(&admitted.keys) {
                 admitted.round = Round::Due;
             }
             self.stranger(now, admitted, name, level)?;

@@ -68,10 +68,23 @@ struct Rungs {
 pub struct Keys {
     /// Who was served before, how many are behind it, who is refused.
     pub address: Hash,
+    /// Whose octets under pressure are counted together, and who has so many passes: the address, or the IPv6 network around
+    /// it, all addresses of which are one customer's.
+    pub source: Hash,
     /// The account of the longest prefix.
     pub narrowest: Hash,
     /// The octets sent to its network.
     pub ration: Hash,
+}
+
+impl Keys {
+    /// Those of who asks, without those of where he is.
+    #[inline]
+    pub fn of(secret: &Secret, address: IpAddr) -> Keys {
+        let key = address_key(secret, address);
+        let source = if address.is_ipv4() { key } else { source_key(secret, address) };
+        Keys { address: key, source, ..Keys::default() }
+    }
 }
 
 /// The accounts of one address, longest prefix first.
@@ -110,9 +123,9 @@ impl Ladder {
     pub fn keys(&self, secret: &Secret, address: IpAddr) -> Keys {
         let rungs = if address.is_ipv4() { &self.v4 } else { &self.v6 };
         Keys {
-            address: address_key(secret, address),
             narrowest: rungs.rungs[0].key(secret, address),
             ration: ration_key(secret, Book::Ration, address),
+            ..Keys::of(secret, address)
         }
     }
 

@@ -199,6 +199,14 @@ pub struct Limits {
     pub levels: Levels,
 }
 
+impl Limits {
+    /// The burst as time of an account, which is so much ahead of now at most.
+    pub fn burst(&self) -> Duration {
+        let burst = Duration::from_secs(1).mul_f64(self.client_burst as f64 / f64::from(self.client_rate.max(1)));
+        burst.clamp(Duration::from_millis(100), Duration::from_secs(4))
+    }
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         let level = |(length, shares)| PrefixLevel { length, shares };

@@ -4,6 +4,7 @@ mod abuse;
 mod bars;
 mod crowds;
 mod levels;
+mod networks;
 mod passes;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -140,12 +140,15 @@ impl Told {
     fn explain_address(&self, address: IpAddr, now: Moment) -> Value {
         let policy = self.policy();
         let account = self.shared.books.account_of(&policy, address, now);
-        let burst = policy.limits.client_burst as f64 / f64::from(policy.limits.client_rate.max(1));
-        let used = |loads: &[(u8, Load)]| {
+        let burst = policy.limits.burst().as_secs_f64();
+        let part_of = |burst: f64, loads: &[(u8, Load)]| {
             let part = |load: Load| Duration::from_nanos(load.0).as_secs_f64() / burst;
             let one = |(length, load): &(u8, Load)| json!({"prefix": length, "used": (part(*load) * 100.0).round()});
             loads.iter().map(one).collect::<Vec<_>>()
         };
+        let used = |loads: &[(u8, Load)]| part_of(burst, loads);
+        // Of work upstream half a burst may be used at once.
+        let worked = |loads: &[(u8, Load)]| part_of(burst / 2.0, loads);
         let found = self.shared.books.decisions().of_address(address, LOOKED_AT);
         json!({
             "address": address.to_canonical().to_string(),
@@ -160,7 +163,7 @@ impl Told {
             },
             "unproven": used(&account.unproven),
             "proven": used(&account.proven),
-            "upstream": {"unproven": used(&account.work[0]), "proven": used(&account.work[1])},
+            "upstream": {"unproven": worked(&account.work[0]), "proven": worked(&account.work[1])},
             "refusals": reasons(&found, &policy, now),
             "last": last(&found, now),
             "servers": self.shared.servers.at(address.to_canonical(), now).iter().map(server).collect::<Vec<_>>(),
@@ -443,5 +446,23 @@ mod tests {
         for line in ["", "explain", "explain a b", "status now", "drop tables", "explain .."] {
             assert!(told.answer(line, later)["error"].is_string(), "{line}");
         }
+    }
+
+    #[test]
+    fn whoever_may_ask_nothing_more_upstream_is_told_that_all_of_it_is_used() {
+        let policy = Policy { allow: vec!["10.0.0.0/8".parse().expect("a prefix")], ..Policy::default() };
+        let shared = Shared::new(&crate::cache::Policy::default(), [3; 32]);
+        let told = Told::new(shared.clone(), policy.clone(), 1, Moment::from_nanos(1));
+        let mut door = Door::beside(&policy, &shared.books);
+        let start = Moment::from_nanos(3_600_000_000_000);
+        let now = Now { mono: start, age: start, unix: UnixTime(0) };
+        let client = "10.0.0.1".parse().expect("an address");
+        let asking = Asking { address: client, stream: false, cookie: None, name: b"\x01x\0" };
+        let (Verdict::Admitted(proof), _) = door.judge(now, &asking) else { panic!("he may ask") };
+        door.feel(start, &Pressure { dropped: 0.1, ..Pressure::default() });
+        while door.recurse(start, &proof, b"\x01x\0").is_ok() {}
+        let explained = told.answer("explain 10.0.0.1", start);
+        let used = explained["upstream"]["unproven"][0]["used"].as_f64();
+        assert!(used.is_some_and(|used| (95.0..=100.0).contains(&used)), "{explained:#}");
     }
 }

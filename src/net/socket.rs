@@ -152,7 +152,9 @@ fn ignore_path_mtu(socket: &Socket, ipv6: bool) -> io::Result<()> {
 pub const WHOLE_ANYWHERE: u16 = 1232;
 
 /// Has what a client socket sends leave with the don't-fragment bit (RFC 9715 §3.1, R2), or not. The size of the interface
-/// counts and what ICMP says does not, either way. Such packets need no identification (RFC 6864 §4.1), which the kernel
+/// counts for it and what ICMP says does not, either way. With the bit the kernel keeps what ICMP says for ten minutes,
+/// though, forged or not: what goes to that address by TCP is in smaller segments then, of 552 octets at least
+/// (`net.ipv4.route.min_pmtu`). Such packets need no identification (RFC 6864 §4.1), which the kernel
 /// draws from counters that all cores share: a twelfth of what an answer costs. IPv6 knows no fragments on the way.
 pub fn keep_whole(socket: BorrowedFd<'_>, whole: bool) -> io::Result<()> {
     let way = if whole { libc::IP_PMTUDISC_PROBE } else { libc::IP_PMTUDISC_OMIT };

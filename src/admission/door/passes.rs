@@ -22,7 +22,6 @@ use crate::admission::policy::Mode;
 use crate::admission::pressure::Level;
 use crate::clock::{Moment, Now};
 use crate::memory::{self, Slab};
-use crate::meter::Hash;
 
 /// Passes in a line, which is a cache line.
 const WAYS: usize = 4;
@@ -83,33 +82,34 @@ impl Passes {
         Passes { lines: Slab::new(count.div_ceil(WAYS).next_power_of_two(), Line::default) }
     }
 
+    /// All addresses of an IPv6 network share one line, so that nobody gathers passes by going through his.
     #[inline(always)]
-    fn place(&self, key: Hash) -> usize {
-        (key.0 >> 32) as usize & (self.lines.len() - 1)
+    fn place(&self, keys: &Keys) -> usize {
+        (keys.source.0 >> 32) as usize & (self.lines.len() - 1)
     }
 
-    /// Has the line of a key fetched.
+    /// Has the line of somebody fetched.
     #[inline]
-    pub fn fetch(&self, key: Hash) {
-        memory::soon(&self.lines[self.place(key)]);
+    pub fn fetch(&self, keys: &Keys) {
+        memory::soon(&self.lines[self.place(keys)]);
     }
 
     #[inline(always)]
-    fn find(&mut self, key: Hash) -> Option<&mut Pass> {
-        let place = self.place(key);
-        self.lines[place].0.iter_mut().find(|pass| pass.key == key.0)
+    fn find(&mut self, keys: &Keys) -> Option<&mut Pass> {
+        let place = self.place(keys);
+        self.lines[place].0.iter_mut().find(|pass| pass.key == keys.address.0)
     }
 
     /// Whether somebody has one that is good for an answer more, if it is not out of date.
     #[inline]
-    pub fn has(&self, key: Hash) -> bool {
-        self.lines[self.place(key)].0.iter().any(|pass| pass.key == key.0 && pass.answers > 0)
+    pub fn has(&self, keys: &Keys) -> bool {
+        self.lines[self.place(keys)].0.iter().any(|pass| pass.key == keys.address.0 && pass.answers > 0)
     }
 
     /// Takes an answer from somebody's pass, and says how many are left after it; `None`: there is no pass, or it is used up.
     #[inline]
-    pub fn take(&mut self, key: Hash, now: Moment) -> Option<u16> {
-        let pass = self.find(key)?;
+    pub fn take(&mut self, keys: &Keys, now: Moment) -> Option<u16> {
+        let pass = self.find(keys)?;
         if pass.answers == 0 || pass.until <= units(now) {
             return None;
         }
@@ -118,15 +118,15 @@ impl Passes {
     }
 
     /// Whether somebody's pass is used up, so that its answers are to be charged. Says so once.
-    pub fn take_due(&mut self, key: Hash) -> bool {
-        let due = self.find(key).filter(|pass| pass.answers == 0 && pass.until > 0);
+    pub fn take_due(&mut self, keys: &Keys) -> bool {
+        let due = self.find(keys).filter(|pass| pass.answers == 0 && pass.until > 0);
         due.map(|pass| pass.until = 0).is_some()
     }
 
     /// Takes octets from somebody's pass.
     #[inline]
-    pub fn spend(&mut self, key: Hash, octets: usize) -> Octets {
-        let Some(pass) = self.find(key) else { return Octets::None };
+    pub fn spend(&mut self, keys: &Keys, octets: usize) -> Octets {
+        let Some(pass) = self.find(keys) else { return Octets::None };
         match u16::try_from(octets).ok().and_then(|octets| pass.octets.checked_sub(octets)) {
             Some(left) => {
                 pass.octets = left;
@@ -140,14 +140,18 @@ impl Passes {
     }
 
     /// Gives somebody a pass; `round`: that of a pass that was charged just now goes on. `dice` are bits by chance.
-    pub fn give(&mut self, key: Hash, now: Moment, round: bool, dice: u64) {
+    pub fn give(&mut self, keys: &Keys, now: Moment, round: bool, dice: u64) {
         let until = units(now).saturating_add(GOOD_FOR);
         let (first, octets) = ((dice as u16) % ANSWERS, (dice >> 16) as u16 % OCTETS);
         let answers = if round { ANSWERS - 1 } else { first };
-        let place = self.place(key);
+        let (place, key) = (self.place(keys), keys.address);
         let line = &mut self.lines[place].0;
         let found = line.iter_mut().find(|pass| pass.key == key.0);
         if let Some(pass) = found {
+            if !round && pass.answers == 0 && pass.until > 0 {
+                // The round is not charged yet: this answer was begun before.
+                return;
+            }
             // Where in its rounds it stood is as much by chance as any other place.
             let answers = if round || pass.answers == 0 { answers } else { pass.answers };
             *pass = Pass { until, answers, ..*pass };
@@ -169,8 +173,8 @@ impl Door {
     #[inline]
     pub fn expect(&self, address: IpAddr) -> Origin {
         let address = address.to_canonical();
-        let keys = Keys { address: self.key(address), ..Keys::default() };
-        self.passes.fetch(keys.address);
+        let keys = Keys::of(&self.books.0.secret, address);
+        self.passes.fetch(&keys);
         let standing = Standing { allowed: true, class: None };
         Origin { address, standing, keys, accounts: None, short_cut: None }
     }
@@ -178,10 +182,9 @@ impl Door {
     /// Who it is, to be called when what [`expect`](Self::expect) asked for has come.
     #[inline]
     pub fn find_out(&self, origin: &mut Origin) {
-        let key = origin.keys.address;
-        if self.passing && self.passes.has(key) {
+        if self.passing && self.passes.has(&origin.keys) {
             origin.short_cut = Some(ShortCut::Pass);
-        } else if self.bars.has(key) {
+        } else if self.bars.has(origin.keys.address) {
             origin.short_cut = Some(ShortCut::Bar);
         } else {
             *origin = self.whole_origin(origin.address);
@@ -216,7 +219,7 @@ impl Door {
         if asking.cookie.is_none()
             && !asking.stream
             && self.passing
-            && let Some(left) = self.passes.take(keys.address, now.mono)
+            && let Some(left) = self.passes.take(&keys, now.mono)
         {
             self.tally.unproven += 1;
             let admitted = Admitted::plain(address, keys, Round::Within(left));
@@ -243,7 +246,7 @@ impl Door {
             && (excess == 0
                 || self.limits.rations == Mode::Off
                 || excess < SAME_ANSWER
-                    && match self.passes.spend(admitted.keys.address, excess) {
+                    && match self.passes.spend(&admitted.keys, excess) {
                         Octets::Within => true,
                         Octets::None => false,
                         Octets::Due => self.charge_pass(now, admitted.address),
@@ -277,7 +280,7 @@ impl Door {
         }
         if self.limits.rations == Mode::Off || self.has_room(now, keys) {
             let dice = self.throw();
-            self.passes.give(keys.address, now, round == Round::Due, dice);
+            self.passes.give(&keys, now, round == Round::Due, dice);
         }
     }
 }
@@ -296,6 +299,11 @@ fn units(now: Moment) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::meter::Hash;
+
+    fn of(key: u64) -> Keys {
+        Keys { address: Hash(key), source: Hash(key), ..Keys::default() }
+    }
 
     fn at(seconds: u64) -> Moment {
         Moment::from_nanos(seconds * 1_000_000_000)
@@ -312,7 +320,7 @@ mod tests {
             let mut passes = Passes::new(64);
             let (mut asked, mut charged) = (0u64, 0u64);
             for client in 0..40_000u64 {
-                let key = Hash(dice(client + 1) << 20 | client);
+                let key = &of(dice(client + 1) << 20 | client);
                 for number in 0..each {
                     asked += 1;
                     if passes.take(key, at(5)).is_some() {
@@ -337,7 +345,7 @@ mod tests {
             let mut passes = Passes::new(64);
             let (mut sent, mut charged) = (0u64, 0u64);
             for client in 0..20_000u64 {
-                let key = Hash(dice(client + 1) << 20 | client);
+                let key = &of(dice(client + 1) << 20 | client);
                 passes.give(key, at(5), false, dice(client + 3));
                 for _ in 0..5 {
                     sent += each;
@@ -356,7 +364,7 @@ mod tests {
     #[test]
     fn a_pass_ends() {
         let mut passes = Passes::new(64);
-        let key = Hash(77 << 40 | 5);
+        let key = &of(77 << 40 | 5);
         assert!(!passes.has(key) && passes.take(key, at(5)).is_none() && passes.spend(key, 1) == Octets::None);
         passes.give(key, at(5), true, 0);
         assert_eq!(passes.take(key, at(60)), Some(ANSWERS - 2));
@@ -370,8 +378,8 @@ mod tests {
     fn the_oldest_makes_room() {
         let mut passes = Passes::new(WAYS);
         for number in 1..=5 {
-            passes.give(Hash(number), at(number * 10), true, 0);
+            passes.give(&of(number), at(number * 10), true, 0);
         }
-        assert_eq!((1..=5).map(|number| passes.has(Hash(number))).collect::<Vec<_>>(), [false, true, true, true, true]);
+        assert_eq!((1..=5).map(|number| passes.has(&of(number))).collect::<Vec<_>>(), [false, true, true, true, true]);
     }
 }

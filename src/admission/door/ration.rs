@@ -85,9 +85,10 @@ impl Door {
     }
 
     /// In a flood no address is sent more than came from it, but for a few answers: whoever was served before may be forged now.
+    /// All of an IPv6 customer's are one, as all are known once he has come.
     /// That many may be behind it changes nothing; who is real comes by TCP.
     fn over_address(&self, now: Moment, admitted: &Admitted, excess: usize) -> bool {
-        let (octets, key) = (&self.books.0.octets, admitted.keys.address);
+        let (octets, key) = (&self.books.0.octets, admitted.keys.source);
         let price = Duration::from_nanos(price(excess, self.limits.address_ration));
         // More at once than governor's accounts hold.
         let over = Duration::from_nanos(octets.read(key, now).0).saturating_add(price) > ADDRESS_BURST;
@@ -98,29 +99,29 @@ impl Door {
     }
 
     /// Whether an address and its network have room for more octets than they have had.
-    pub(super) fn has_room(&self, now: Moment, Keys { address, ration, .. }: Keys) -> bool {
+    pub(super) fn has_room(&self, now: Moment, Keys { source, ration, .. }: Keys) -> bool {
         let inner = &self.books.0;
         let level = self.controller.level().0;
         inner.tables[0].read(ration, now).0 < HALF
-            && (level < Level::Guard || inner.octets.read(address, now).0 < ADDRESS_BURST.as_nanos() as u64 / 2)
+            && (level < Level::Guard || inner.octets.read(source, now).0 < ADDRESS_BURST.as_nanos() as u64 / 2)
     }
 
     /// Charges so many octets to an address and its network, whether or not they have room for them.
-    pub(super) fn charge_octets(&self, now: Moment, Keys { address, ration, .. }: Keys, octets: usize) {
+    pub(super) fn charge_octets(&self, now: Moment, Keys { source, ration, .. }: Keys, octets: usize) {
         let inner = &self.books.0;
         let cost = |per_second| Duration::from_nanos(price(octets, per_second));
         inner.tables[0].charge(ration, now, cost(self.limits.ration), RATION_BURST);
         if self.controller.level().0 >= Level::Guard {
-            inner.octets.charge(address, now, cost(self.limits.address_ration), ADDRESS_BURST);
+            inner.octets.charge(source, now, cost(self.limits.address_ration), ADDRESS_BURST);
         }
     }
 
     /// Somebody at an address has come by TCP, as he was told: some more may go there by UDP. So where thousands are behind one
     /// address, a few of them come, and not each of them for each question. Whoever asks in its name gains no more than those
     /// earn who are there.
-    pub(super) fn has_come_for_octets(&self, now: Moment, address: Hash) {
+    pub(super) fn has_come_for_octets(&self, now: Moment, source: Hash) {
         let earned = Duration::from_nanos(price(EARNED, self.limits.address_ration));
-        self.books.0.octets.refund(address, now, earned);
+        self.books.0.octets.refund(source, now, earned);
     }
 
     /// In a flood the strangers of a network have a part of its ration, and in an account of their own: who was served in

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Door, Tally};
 use crate::admission::decisions::{Action, Note};
-use crate::admission::ladder::trial_key;
+use crate::admission::ladder::{source_key, trial_key};
 use crate::admission::policy::Mode;
 use crate::admission::pressure::Level;
 use crate::admission::reason::Reason;
@@ -25,11 +25,9 @@ impl Door {
         inner.trial.of(address).came(client, now);
         inner.acquaintances.of(address).came(client, now);
         inner.come(address, now);
-        if level >= Level::Guard {
-            self.has_come_for_octets(now, key);
-        }
         let class = standing.class.and_then(|number| self.classes.get(usize::from(number)));
         if class.is_some_and(|class| class.exempt) || self.limits.clients == Mode::Off {
+            self.earn(now, address, level);
             return true;
         }
         // Under pressure a crowd is told to come by TCP, all of it.
@@ -40,14 +38,24 @@ impl Door {
             let price = accounts.price(index, self.limits.tcp_accept_cost, weight, level);
             self.answers[1].take(key, now, price).is_err()
         });
-        let Some(index) = full.filter(|_| level > Level::Open) else { return true };
+        let Some(index) = full.filter(|_| level > Level::Open) else {
+            self.earn(now, address, level);
+            return true;
+        };
         let reason = if index == 0 { Reason::ConnectionShare } else { Reason::ConnectionPrefixShare };
         if self.limits.clients == Mode::Observe {
             self.note_spared(now, address, level, reason);
+            self.earn(now, address, level);
             return true;
         }
         self.note_closed(now, address, level, reason);
         false
+    }
+
+    fn earn(&self, now: Moment, address: IpAddr, level: Level) {
+        if level >= Level::Guard {
+            self.has_come_for_octets(now, source_key(&self.books.0.secret, address));
+        }
     }
 
     /// Whether nothing limits an address.
