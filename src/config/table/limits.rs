@@ -210,8 +210,8 @@ pub static LIMITS: [Setting<Settings>; 37] = [
         shape: Shape::Size { min: 1, max: 1 << 40, at: |s| &mut s.engine.access.limits.address_ration },
         default: None,
         required: false,
-        doc: "How many octets a second one unproven address may get beyond what it sent under pressure \"guard\" and \
-              \"closed\", whoever is behind it, and 16 seconds' worth at once. Above it answers are cut to TC=1, which brings \
+        doc: "How many octets a second one unproven address, or IPv6 /64, may get beyond what it sent under pressure \"guard\" \
+              and \"closed\", whoever is behind it, and 16 seconds' worth at once. Above it answers are cut to TC=1, which brings \
               clients back by TCP, where no ration holds; each connection makes room for 4 KiB more by UDP. See `rations`.",
         reason: "Ten questions a second, and 150 at once: households do not notice. Someone may forge an address that was \
                  served before: 8 kbit/s harm nobody, and of a flood in his name hardly more arrives than was sent.",
