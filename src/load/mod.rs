@@ -25,6 +25,7 @@ pub mod run;
 pub mod scenario;
 pub mod schedule;
 pub mod sender;
+pub mod stalls;
 mod streams;
 #[cfg(test)]
 mod validation;

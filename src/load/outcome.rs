@@ -7,12 +7,17 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::ledger::{Ledger, Second};
-use super::scenario::{Expect, Measure, Scenario, Subject};
+use super::scenario::{Expect, Measure, Scenario, Subject, time};
 
 /// The version of the form; raised when a field changes its meaning.
 pub const FORMAT: u32 = 1;
 /// The share of late packets beyond which a run says nothing.
 pub const MOST_LATE: f64 = 0.01;
+/// A time in which the machine stood still counts against a limit on latency when it is longer than this part of it: a
+/// query may meet several, at the resolver, at a server, and on its way back.
+const STALL_PART: f64 = 0.25;
+/// A latency says nothing where the machine stood still for more than this part of what may be beyond the limit.
+const STALL_SHARE: f64 = 0.5;
 
 /// A run.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -97,6 +102,9 @@ pub struct Sample {
     pub cpu: Option<f64>,
     /// Its memory at the end of the second, in octets.
     pub memory: Option<u64>,
+    /// Times in which a core of the machine that asks stood still, in seconds; see [`super::stalls`].
+    #[serde(default)]
+    pub stalls: Vec<f64>,
 }
 
 /// Whether one expectation was met.
@@ -252,10 +260,41 @@ impl Outcome {
                 outcome.invalid.push(format!("{late:.1} % of the queries of {name} left late, {from} s to {to} s"));
             }
         }
+        outcome.note_stalls(scenario, seconds);
         if outcome.verdicts.is_empty() && outcome.streams.iter().all(|stream| stream.total.answered == 0) {
             outcome.invalid.push("nothing was answered".to_owned());
         }
         outcome
+    }
+
+    /// Says how long this machine stood still. A latency over its limit that this alone explains is nobody's fault, and the
+    /// run says nothing.
+    fn note_stalls(&mut self, scenario: &Scenario, seconds: usize) {
+        let of = |(from, to): (usize, usize), over: f64| {
+            let seen = &self.samples[from.min(self.samples.len())..to.min(self.samples.len())];
+            let stalls = seen.iter().flat_map(|sample| &sample.stalls).filter(move |stall| **stall > over);
+            stalls.fold((0.0, 0.0), |(sum, most): (f64, f64), stall| (sum + stall, most.max(*stall)))
+        };
+        let mut unjudged = Vec::new();
+        for (expect, verdict) in scenario.expects.iter().zip(&self.verdicts).filter(|(_, verdict)| !verdict.passed) {
+            let Some(quantile) = expect.measure.quantile().filter(|_| verdict.value.is_some()) else { continue };
+            let (from, to) = seconds_of(expect, seconds);
+            let (sum, most) = of((from, to), STALL_PART * expect.limit);
+            if sum > STALL_SHARE * (1.0 - quantile) * (to - from) as f64 {
+                unjudged.push(format!(
+                    "this machine stood still for {} of {from} s to {to} s, {} at most: nothing to be said of {}",
+                    time(sum),
+                    time(most),
+                    verdict.title
+                ));
+            }
+        }
+        let (sum, most) = of((0, seconds), 0.0);
+        if sum > 0.0 {
+            let (sum, most) = (time(sum), time(most));
+            self.notes.push(format!("this machine stood still for {sum} in all, {most} at most"));
+        }
+        self.invalid.append(&mut unjudged);
     }
 
     /// Fills in the streams, and what makes the run invalid.

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::ledger::{Account, Ledger};
-use super::outcome::Outcome;
+use super::ledger::{Account, Answer, Ledger};
+use super::outcome::{Outcome, Sample};
 use super::scenario::{self, Scenario, Vocabulary};
 use super::{Permit, Run};
 
@@ -296,6 +296,44 @@ fn a_cap_bounds_every_packet() {
     let outcome = Outcome::new(&scenario, &ledger, Vec::new());
     assert!(ledger.capped > 150 && outcome.streams[0].total.late == 0, "{} {:?}", ledger.capped, outcome.invalid);
     assert!(outcome.invalid.iter().any(|why| why.contains("left out to keep the bound")), "{:?}", outcome.invalid);
+}
+
+/// A latency over its limit says nothing where the machine stood still for half of what may be over it.
+#[test]
+fn a_machine_that_stood_still_cannot_judge_latencies() {
+    let scenario = scenario(
+        "[scenario]\nname = \"t\"\nduration = \"4s\"\n[[stream]]\nname = \"people\"\nnames = \"a.example\"\nrate = \"1000/s\"\n\
+         [[expect]]\nstream = \"people\"\nwindow = [\"1s\", \"3s\"]\nsuccess = \">= 0.99\"\np99 = \"<= 4ms\"\n",
+    );
+    let outcome = |slow: u64, stalls: [&[f64]; 4]| {
+        let mut ledger = Ledger::new(1);
+        for second in 0..4 {
+            let account = &mut ledger.accounts[0];
+            account.second(second).asked = 1_000;
+            for question in 0..1_000 {
+                let latency = Duration::from_millis(if question < slow { 20 } else { 1 });
+                let answer = Answer { rcode: 0, right: true, known: true, stale: false, octets: 50, latency };
+                account.answer(second, &answer);
+            }
+        }
+        let samples = stalls.map(|stalls| Sample { stalls: stalls.to_vec(), ..Sample::default() });
+        Outcome::new(&scenario, &ledger, samples.to_vec())
+    };
+    let still: &[f64] = &[0.006, 0.004];
+    let explained = outcome(20, [&[], still, &[0.002], &[]]);
+    assert!(!explained.verdicts[1].passed && !explained.passed());
+    assert_eq!(explained.invalid.len(), 1);
+    assert!(
+        explained.invalid[0].contains("stood still for 12 ms of 1 s to 3 s, 6.0 ms at most"),
+        "{:?}",
+        explained.invalid
+    );
+    // What holds, holds; and times that are too few, too short or outside the window explain nothing.
+    assert!(outcome(5, [&[], still, still, &[]]).passed());
+    for few in [[&[][..], &[0.009], &[], &[]], [&[], &[0.000_9; 50], &[], &[]], [still, &[], &[], still]] {
+        let outcome = outcome(20, few);
+        assert!(outcome.invalid.is_empty() && !outcome.passed(), "{few:?}: {:?}", outcome.invalid);
+    }
 }
 
 /// A small stream that left late says nothing, however many others left in time.

@@ -17,6 +17,7 @@ use maeslant::load::packet::Known;
 use maeslant::load::process::{Process, Use};
 use maeslant::load::run::is_enclosed;
 use maeslant::load::scenario::{Action, FaultEntry, FaultPlace, NameSource, Names, Subject, Traffic};
+use maeslant::load::stalls::Stalls;
 use maeslant::load::{Popular, Scenario};
 use maeslant::text;
 use maeslant::wire::Name;
@@ -50,6 +51,7 @@ struct Meter {
     upstream: u64,
     zones: BTreeMap<String, u64>,
     used: Option<Use>,
+    stalls: Option<Stalls>,
 }
 
 /// Why there is no stage, and the exit code for it.
@@ -337,6 +339,8 @@ impl Stage {
             sample.cpu = Some(used.cpu.saturating_sub(before.cpu).as_secs_f64() / span.as_secs_f64().max(0.001));
             sample.memory = Some(used.memory);
         }
+        let stalls = self.meter.stalls.get_or_insert_with(Stalls::watch);
+        sample.stalls = stalls.take().iter().map(Duration::as_secs_f64).collect();
         sample
     }
 

@@ -89,6 +89,18 @@ impl Measure {
         self.entry().map_or("", |entry| entry.0)
     }
 
+    /// The share of questions that a latency is not below, for measures that are one.
+    pub fn quantile(self) -> Option<f64> {
+        match self {
+            Measure::P50 => Some(0.5),
+            Measure::P90 => Some(0.9),
+            Measure::P99 => Some(0.99),
+            Measure::P999 => Some(0.999),
+            Measure::Max => Some(1.0),
+            _ => None,
+        }
+    }
+
     /// A value for people, in the measure's unit.
     pub fn write(self, value: f64) -> String {
         match self.entry().map(|entry| entry.2) {
