@@ -9,27 +9,42 @@ use std::time::{Duration, Instant};
 
 use crate::net::{cores, limits};
 
-/// How long a watcher sleeps: short beside the latencies that scenarios expect, and a quarter of a per cent of a core.
-const NAP: Duration = Duration::from_millis(2);
+/// How long a watcher sleeps: short beside the latencies that scenarios expect, and half a per cent of a core.
+const NAP: Duration = Duration::from_millis(1);
 /// What a watcher may oversleep before the core counts as still: more than timers and interrupts take.
-const USUAL: Duration = Duration::from_millis(1);
+const USUAL: Duration = Duration::from_micros(500);
 /// The most cores that are watched.
 const MOST_CORES: usize = 16;
 
-/// Watchers of the cores this process may use; they end when it is dropped.
+/// A time in which a core stood still.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stall {
+    /// The earliest it can have begun, and its end.
+    pub from: Instant,
+    pub to: Instant,
+}
+
+/// Watchers of cores; they end when it is dropped.
 #[derive(Debug)]
 pub struct Stalls {
-    found: Arc<Mutex<Vec<Duration>>>,
+    found: Arc<Mutex<Vec<Stall>>>,
     stop: Arc<AtomicBool>,
     watchers: Vec<JoinHandle<()>>,
 }
 
 impl Stalls {
-    /// Begins to watch. A core without a watcher, for want of a thread, counts as one that never stood still.
+    /// Watches the cores this process may use, the first 16 of them.
     pub fn watch() -> Stalls {
-        let found: Arc<Mutex<Vec<Duration>>> = Arc::default();
+        let mut all = cores::allowed();
+        all.truncate(MOST_CORES);
+        Stalls::of(&all)
+    }
+
+    /// Watches some cores. One without a watcher, for want of a thread, counts as one that never stood still.
+    pub fn of(watched: &[usize]) -> Stalls {
+        let found: Arc<Mutex<Vec<Stall>>> = Arc::default();
         let stop = Arc::new(AtomicBool::new(false));
-        let watcher = |core: usize| {
+        let watcher = |&core: &usize| {
             let (found, stop) = (Arc::clone(&found), Arc::clone(&stop));
             let watch = move || {
                 limits::prefer_this_thread();
@@ -37,21 +52,22 @@ impl Stalls {
                     return;
                 }
                 while !stop.load(Relaxed) {
-                    let before = Instant::now();
+                    let from = Instant::now();
                     std::thread::sleep(NAP);
-                    if let Some(length) = stood_still(before.elapsed()) {
-                        found.lock().unwrap_or_else(PoisonError::into_inner).push(length);
+                    let stall = Stall { from, to: Instant::now() };
+                    if !stall.length().is_zero() {
+                        found.lock().unwrap_or_else(PoisonError::into_inner).push(stall);
                     }
                 }
             };
             std::thread::Builder::new().name(format!("stalls-{core}")).spawn(watch).ok()
         };
-        let watchers = cores::allowed().into_iter().take(MOST_CORES).filter_map(watcher).collect();
+        let watchers = watched.iter().filter_map(watcher).collect();
         Stalls { found, stop, watchers }
     }
 
     /// The times found since this was asked last, those of all cores together.
-    pub fn take(&self) -> Vec<Duration> {
+    pub fn take(&self) -> Vec<Stall> {
         std::mem::take(&mut *self.found.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -65,11 +81,12 @@ impl Drop for Stalls {
     }
 }
 
-/// How long a core stood still that let a watcher sleep so long: it began at any time of the nap, half of one ago in the
-/// mean.
-fn stood_still(slept: Duration) -> Option<Duration> {
-    let over = slept.saturating_sub(NAP);
-    (over > USUAL).then_some(over + NAP / 2)
+impl Stall {
+    /// How long it was: it began at any time of the nap, half of one ago in the mean. Nothing for a nap of the usual length.
+    pub fn length(&self) -> Duration {
+        let over = (self.to - self.from).saturating_sub(NAP);
+        if over > USUAL { over + NAP / 2 } else { Duration::ZERO }
+    }
 }
 
 #[cfg(test)]
@@ -78,8 +95,9 @@ mod tests {
 
     #[test]
     fn who_sleeps_too_long_stood_still() {
-        assert_eq!(stood_still(NAP), None);
-        assert_eq!(stood_still(NAP + USUAL), None);
-        assert_eq!(stood_still(Duration::from_millis(12)), Some(Duration::from_millis(11)));
+        let from = Instant::now();
+        let slept = |nap: Duration| Stall { from, to: from + nap }.length();
+        assert_eq!((slept(NAP), slept(NAP + USUAL)), (Duration::ZERO, Duration::ZERO));
+        assert_eq!(slept(Duration::from_millis(12)), Duration::from_micros(11_500));
     }
 }

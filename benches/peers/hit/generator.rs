@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
+use maeslant::load::stalls::{Stall, Stalls};
 use maeslant::net::volley::{TAKEN, Volley};
 
 /// Questions in flight when a server is driven as fast as it goes: few enough that every server's socket holds them.
@@ -23,6 +24,14 @@ const LOST: Duration = Duration::from_millis(200);
 /// How fast, and how long, everybody asks before anything is measured.
 const WARM_RATE: f64 = 20_000.0;
 const WARM_SPAN: Duration = Duration::from_secs(2);
+/// A question that was due so long before a core stood still may have met it.
+const SPOILT: Duration = Duration::from_millis(1);
+/// The generator looks for answers all the time: where it did not for so long, its core stood still.
+const GAP: Duration = Duration::from_micros(500);
+/// The core of the servers, and the generator's.
+pub const CORES: [usize; 2] = [0, 1];
+/// After so long everyone who watches a core has seen that it stood still.
+const SEEN: Duration = Duration::from_millis(5);
 /// Octets of a header.
 const HEADER: usize = 12;
 
@@ -77,25 +86,39 @@ impl Volume {
 
 /// How long answers took at a steady pace.
 pub struct Latency {
-    /// Nanoseconds, sorted.
+    /// Nanoseconds of those due while neither core stood still.
     taken: Vec<u32>,
-    /// Questions without an answer.
+    /// Questions without an answer, of those.
+    missing: u64,
+    /// Questions without an answer, at any time.
     pub lost: u64,
+    /// How long the cores stood still, together.
+    pub still: Duration,
 }
 
 impl Latency {
     /// In a line.
     pub fn line(&self) -> String {
         let [half, most, nearly_all] = [0.5, 0.99, 0.999].map(|part| self.micros(part));
-        format!("at the pace of all p50 {half:.0}, p99 {most:.0}, p99.9 {nearly_all:.0} µs, lost {}", self.lost)
+        format!(
+            "at the pace of all p50 {half:.0}, p99 {most:.0}, p99.9 {nearly_all:.0} µs, lost {}; stood still for {:?}",
+            self.lost, self.still
+        )
     }
 
-    /// Microseconds at this part of all questions; one without an answer took forever.
+    /// Microseconds at this part of the questions that were due while neither core stood still; one without an answer took
+    /// forever.
     pub fn micros(&self, part: f64) -> f64 {
-        let last = (self.taken.len() + self.lost as usize).saturating_sub(1);
+        let last = (self.taken.len() + self.missing as usize).saturating_sub(1);
         let place = (part * last as f64).round() as usize;
         self.taken.get(place).map_or(f64::INFINITY, |nanos| f64::from(*nanos) / 1000.0)
     }
+}
+
+/// Whether a question that was due then is left out: a core stood still, or had to make up for it, for which the slowest
+/// server at six tenths of its load takes one and a half times as long.
+fn spoilt(due: Instant, stalls: &[Stall]) -> bool {
+    stalls.iter().any(|stall| due + SPOILT >= stall.from && due <= stall.to + 2 * (stall.to - stall.from))
 }
 
 /// The address of a client.
@@ -303,9 +326,12 @@ impl Drive {
         self.clear();
         let names = self.questions.len() as u64;
         let total = (rate * span.as_secs_f64()) as u64;
-        let mut taken = Vec::with_capacity(total as usize);
+        let mut taken: Vec<(Instant, u32)> = Vec::with_capacity(total as usize);
         let mut answers = Vec::with_capacity(TAKEN);
+        let watch = Stalls::of(&CORES[..1]);
+        let mut stalls = Vec::new();
         let begin = Instant::now();
+        let mut last = begin;
         let mut next = 0u64;
         let end = span + LOST;
         while begin.elapsed() < end && (next < total || (taken.len() as u64) < total) {
@@ -321,10 +347,22 @@ impl Drive {
             self.flush();
             self.take(&mut answers);
             let now = Instant::now();
-            taken.extend(answers.iter().map(|(_, due)| (now - *due).as_nanos().min(u128::from(u32::MAX)) as u32));
+            if now - last > GAP {
+                stalls.push(Stall { from: last, to: now });
+            }
+            last = now;
+            let nanos = |due: Instant| (now - due).as_nanos().min(u128::from(u32::MAX)) as u32;
+            taken.extend(answers.iter().map(|(_, due)| (*due, nanos(*due))));
         }
+        let lost = next - taken.len() as u64;
+        std::thread::sleep(SEEN);
+        stalls.extend(watch.take());
+        let still = stalls.iter().map(|stall| stall.to - stall.from).sum();
+        taken.retain(|(due, _)| !spoilt(*due, &stalls));
+        let missing = self.open.iter().flatten().filter(|(_, due)| !spoilt(*due, &stalls)).count() as u64;
+        let mut taken: Vec<u32> = taken.into_iter().map(|(_, nanos)| nanos).collect();
         taken.sort_unstable();
-        Latency { lost: next - taken.len() as u64, taken }
+        Latency { taken, missing, lost, still }
     }
 
     /// So many questions a second for `span`, whatever becomes of them; how many, and how many responses there were.

@@ -340,7 +340,7 @@ impl Stage {
             sample.memory = Some(used.memory);
         }
         let stalls = self.meter.stalls.get_or_insert_with(Stalls::watch);
-        sample.stalls = stalls.take().iter().map(Duration::as_secs_f64).collect();
+        sample.stalls = stalls.take().iter().map(|stall| stall.length().as_secs_f64()).collect();
         sample
     }
 
