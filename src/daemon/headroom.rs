@@ -1,17 +1,18 @@
 //! How much memory there is to grow into: what this process has beyond its plan, against what its control group and the
 //! machine have left.
 
+use std::convert::Infallible;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use crate::clock::Moment;
 use crate::config::Settings;
+use crate::net::priority::give_way;
 
-/// It is looked at no more often than this, by whichever shard comes first: some files of /proc are read for it, which takes
-/// a tenth of a millisecond.
+/// It is looked at so often, by a thread of its own: some files of /proc are read for it, which takes up to half a
+/// millisecond, and no query shall wait for that.
 const LOOK: Duration = Duration::from_secs(1);
 /// Octets that count as taken whatever is: where only some tens of MiB are left, a moment of others' needs or of our own is
 /// enough to have the process killed. With the default marks and nothing unplanned, 28 MiB left are watched, 13 MiB are
@@ -29,7 +30,6 @@ pub struct Headroom {
     /// What /proc and /sys are below.
     root: PathBuf,
     groups: Vec<Group>,
-    looked: AtomicU64,
     /// The bits of the part that was found.
     part: AtomicU32,
 }
@@ -49,32 +49,36 @@ enum Version {
 
 impl Headroom {
     /// For a process that runs with these settings.
-    pub fn of(settings: &Settings) -> Arc<Headroom> {
+    pub fn of(settings: &Settings) -> Headroom {
         let planned = [settings.cache.memory, settings.limits_memory, settings.learned_memory, FIXED];
-        Arc::new(Headroom::below(Path::new("/"), planned.into_iter().sum()))
+        Headroom::below(Path::new("/"), planned.into_iter().sum())
     }
 
     fn below(root: &Path, planned: u64) -> Headroom {
-        let (looked, part) = (AtomicU64::new(0), AtomicU32::new(0));
-        Headroom { planned, root: root.to_owned(), groups: groups(root), looked, part }
+        let found = Headroom { planned, root: root.to_owned(), groups: groups(root), part: AtomicU32::new(0) };
+        found.look();
+        found
     }
 
-    /// The part of the memory it may have that it has, 0 to 1; 0 where the system does not say. What is planned does not
-    /// count: a full cache at its cap is as it should be.
-    pub fn part(&self, now: Moment) -> f32 {
-        let last = self.looked.load(Ordering::Relaxed);
-        let due = last == 0 || now.since(Moment::from_nanos(last)) >= LOOK;
-        let mine = || {
-            let now = now.as_nanos().max(1);
-            self.looked.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-        };
-        if due && mine() {
-            self.part.store(self.look().unwrap_or(0.0).to_bits(), Ordering::Relaxed);
+    /// Looks again and again, until whoever holds the other end of `goes_on` is gone.
+    pub fn watch(&self, goes_on: &Receiver<Infallible>) {
+        give_way();
+        while goes_on.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+            self.look();
         }
+    }
+
+    /// The part of the memory it may have that it has, 0 to 1, when it was looked at last; 0 where the system does not say.
+    /// What is planned does not count: a full cache at its cap is as it should be.
+    pub fn part(&self) -> f32 {
         f32::from_bits(self.part.load(Ordering::Relaxed))
     }
 
-    fn look(&self) -> Option<f32> {
+    fn look(&self) {
+        self.part.store(self.taken().unwrap_or(0.0).to_bits(), Ordering::Relaxed);
+    }
+
+    fn taken(&self) -> Option<f32> {
         let resident = field(&self.root.join("proc/self/status"), "VmRSS:")? << 10;
         let available = field(&self.root.join("proc/meminfo"), "MemAvailable:").map(|free| free << 10);
         let free = self.groups.iter().filter_map(Group::free).chain(available).min()?;
@@ -162,7 +166,7 @@ mod tests {
         }
 
         fn part(&self, planned: u64) -> f32 {
-            Headroom::below(&self.0, planned).part(Moment::from_nanos(5_000_000_000))
+            Headroom::below(&self.0, planned).part()
         }
     }
 
@@ -216,15 +220,15 @@ mod tests {
     }
 
     #[test]
-    fn it_is_looked_at_once_a_second_and_says_nothing_where_the_system_does_not() {
+    fn it_says_what_it_saw_last_and_nothing_where_the_system_does_not() {
         let machine = Machine::new("room-in-time", 900 * MIB, 9_000 * MIB);
         let room = Headroom::below(&machine.0, 900 * MIB);
-        let at = |millis: u64| room.part(Moment::from_nanos(millis * 1_000_000));
-        assert!(at(5_000) < 0.1);
         machine.write("proc/meminfo", "MemAvailable: 1 kB\n");
-        assert!(at(5_999) < 0.1, "not yet");
-        assert!(at(6_000) > 0.9);
+        assert!(room.part() < 0.1, "whoever asks does not wait for the system");
+        room.look();
+        assert!(room.part() > 0.9);
         machine.write("proc/meminfo", "nothing\n");
-        assert_eq!(at(7_000).to_bits(), 0);
+        room.look();
+        assert_eq!(room.part().to_bits(), 0);
     }
 }

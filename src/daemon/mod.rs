@@ -22,10 +22,11 @@ mod snapshot;
 mod strain;
 mod supervision;
 
+use std::convert::Infallible;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -150,6 +151,8 @@ pub struct Handle {
     threads: Vec<JoinHandle<()>>,
     /// Its file is there as long as this is.
     _control: Option<control::Socket>,
+    /// The memory is watched as long as this is.
+    _watching: mpsc::Sender<Infallible>,
     /// Keeps the trust anchors, until no shard follows them any more.
     keeper: Option<JoinHandle<()>>,
     snapshots: Option<snapshot::Keeper>,
@@ -210,7 +213,10 @@ pub fn start_from(mut settings: Settings, file: Option<PathBuf>) -> Result<Handl
     });
     let snapshots = snapshots.transpose()?;
     let notices = Arc::new(Notices::default());
-    let headroom = Headroom::of(&settings);
+    let headroom = Arc::new(Headroom::of(&settings));
+    let (watching, goes_on) = mpsc::channel();
+    let watched = Arc::clone(&headroom);
+    begin_beside("headroom", move || watched.watch(&goes_on))?;
     let (stop, stopped) = watch::channel(false);
 
     let mut handle = Handle {
@@ -224,6 +230,7 @@ pub fn start_from(mut settings: Settings, file: Option<PathBuf>) -> Result<Handl
         reloader,
         told: Arc::clone(&told),
         _control: control,
+        _watching: watching,
     };
     let seats = seat::seats(settings.pin, workers);
     for (number, (doors, seat)) in shards.into_iter().zip(seats).enumerate() {

@@ -333,7 +333,7 @@ impl Shard {
                 }),
             };
         }
-        let memory = self.headroom.part(now.mono).max(Pressure::of_a_pool(self.desk.fullness()));
+        let memory = self.headroom.part().max(Pressure::of_a_pool(self.desk.fullness()));
         let pressure = Pressure { memory, ..pressure };
         let level = self.engine.feel(now, pressure);
         self.tell();
