@@ -39,6 +39,8 @@ pub enum Action {
     Failed = 4,
     /// The connection was closed.
     Closed = 5,
+    /// An answer whose time is over (RFC 8767).
+    Stale = 6,
 }
 
 impl Action {
@@ -51,6 +53,7 @@ impl Action {
             Action::Dropped => "silence",
             Action::Failed => "SERVFAIL",
             Action::Closed => "closed",
+            Action::Stale => "answered with expired data",
         }
     }
 
@@ -61,6 +64,7 @@ impl Action {
             2 => Action::Refused,
             3 => Action::Dropped,
             4 => Action::Failed,
+            6 => Action::Stale,
             _ => Action::Closed,
         }
     }

@@ -15,7 +15,7 @@ mod work;
 
 pub use flood::Places;
 pub use good::GoodCookies;
-pub use verdict::{Parting, Slip, Tally, Turned, Verdict};
+pub use verdict::{Got, Parting, Slip, Tally, Turned, Verdict};
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -705,6 +705,7 @@ impl Door {
             Action::Refused => self.tally.refused += 1,
             Action::Failed => self.tally.failed += 1,
             Action::Closed => self.tally.closed += 1,
+            Action::Stale => self.tally.stale += 1,
             Action::Dropped | Action::Observed => self.tally.dropped += 1,
         }
         let (level, _) = self.controller.level();

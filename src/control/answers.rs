@@ -114,6 +114,8 @@ impl Told {
             "slipped": sum(|word| word.counters.door.slipped),
             "refused": sum(|word| word.counters.door.refused),
             "closed": sum(|word| word.counters.door.closed),
+            "failed": sum(|word| word.counters.door.failed),
+            "given_stale": sum(|word| word.counters.door.stale),
             "last_reload": self.reloaded.lock().unwrap_or_else(PoisonError::into_inner).map(|(well, when)| json!({
                 "successful": well, "ago": seconds(now, when),
             })),

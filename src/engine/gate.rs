@@ -6,8 +6,8 @@ use super::respond::{self, Asker, Extended};
 use super::types::{Client, Disposition, Transport};
 use super::{Engine, MAX_QUESTIONS, MAX_WAITING, Pending, Waiter, Wanted};
 use crate::admission::{
-    Admitted, Asking, CookieReply, End, Level, Mode, Origin, Over, Parting, Payer, Places, Pressure, Reason, Signal,
-    Slip, Standing, Ticket, Turned, Verdict,
+    Admitted, Asking, CookieReply, End, Got, Level, Mode, Origin, Over, Parting, Payer, Places, Pressure, Reason,
+    Signal, Slip, Standing, Ticket, Turned, Verdict,
 };
 use crate::clock::{Moment, Now};
 use crate::resolve::{Failure, Outcome, StaleWhy};
@@ -25,8 +25,10 @@ pub(super) struct Pass {
 pub(super) enum Denied {
     /// That he asks too much.
     Turned(Turned),
-    /// SERVFAIL, and why.
-    Failed(Extended),
+    /// SERVFAIL and why, as the zone is flooded.
+    Flooded(Over, Extended),
+    /// The same, as there is no place for more questions.
+    Full(Extended),
 }
 
 impl Engine {
@@ -120,7 +122,8 @@ impl Engine {
         Disposition::Answered
     }
 
-    /// Asks all leave that a question needs before it is resolved for a client. What the client may not have asked at all
+    /// Asks all leave that a question needs before it is resolved for a client; what became of one that is denied, whoever asks
+    /// says by [`note_denied`](Self::note_denied). What the client may not have asked at all
     /// is no question to the zone, and takes nothing of its quota.
     pub(super) fn may_resolve(
         &mut self,
@@ -134,8 +137,8 @@ impl Engine {
         if spent {
             self.door.recurse(now.mono, &pass.admitted, name).map_err(limited)?;
         }
-        let ticket = self.may_ask_zone(now, pass, question).map_err(|why| (StaleWhy::Flooded, Denied::Failed(why)))?;
-        self.may_be_in_flight(now, pass, question, &ticket).map_err(|why| (StaleWhy::Crowded, Denied::Failed(why)))?;
+        let ticket = self.may_ask_zone(now, pass, question).map_err(|denied| (StaleWhy::Flooded, denied))?;
+        self.may_be_in_flight(now, pass, question, &ticket).map_err(|denied| (StaleWhy::Crowded, denied))?;
         if !spent {
             self.door.recurse(now.mono, &pass.admitted, name).map_err(limited)?;
         }
@@ -164,7 +167,7 @@ impl Engine {
     }
 
     /// Asks leave to ask the zone of a question. `Err`: what the client is told.
-    fn may_ask_zone(&mut self, now: Now, pass: &Pass, question: &Question) -> Result<Ticket, Extended> {
+    fn may_ask_zone(&mut self, now: Now, pass: &Pass, question: &Question) -> Result<Ticket, Denied> {
         let name = question.name.wire();
         let refused = match self.door.ask_zone(now.mono, &pass.admitted, name, question.rtype) {
             Ok(ticket) => return Ok(ticket),
@@ -179,23 +182,28 @@ impl Engine {
             (Over::Zone, Standing::Learned) => format!("{zone} is flooded, and its servers bear no more questions"),
             (Over::Zone, _) => format!("{zone} is flooded: names known to exist come first"),
         };
-        Err(Extended::new(ede::OTHER, text))
+        Err(Denied::Flooded(refused.over, Extended::new(ede::OTHER, text)))
     }
 
     /// Asks leave for a question to take a place among those in flight. `Err`: what the client is told.
-    fn may_be_in_flight(
-        &mut self,
-        now: Now,
-        pass: &Pass,
-        question: &Question,
-        ticket: &Ticket,
-    ) -> Result<(), Extended> {
+    fn may_be_in_flight(&mut self, now: Now, pass: &Pass, question: &Question, ticket: &Ticket) -> Result<(), Denied> {
         let own = self.holding.get(&self.door.holder(&pass.admitted)).map_or(0, |own| *own as usize);
         let places = Places { all: MAX_QUESTIONS, taken: self.pending.len(), clients: self.holding.len(), own };
         if self.door.take_place(now.mono, &pass.admitted, question.name.wire(), ticket.standing, &places) {
             return Ok(());
         }
-        Err(Extended::new(ede::NOT_READY, "too many questions in flight; names known to exist come first"))
+        let text = "too many questions in flight; names known to exist come first";
+        Err(Denied::Full(Extended::new(ede::NOT_READY, text)))
+    }
+
+    /// Counts and keeps that a question was not resolved for a client, who got a stale answer or was told so.
+    pub(super) fn note_denied(&mut self, now: Now, pass: &Pass, question: &Question, denied: &Denied, stale: bool) {
+        let (now, admitted, name, got) = (now.mono, &pass.admitted, question.name.wire(), Got::instead(stale));
+        match denied {
+            Denied::Turned(turned) => self.door.note_declined(now, admitted, name, *turned, stale),
+            Denied::Flooded(over, _) => self.door.note_not_asked(now, admitted, name, *over, got),
+            Denied::Full(_) => self.door.note_full(now, admitted, name, got),
+        }
     }
 
     /// Answers a client whose question is not asked.
@@ -217,8 +225,8 @@ impl Engine {
         }
     }
 
-    /// Tells the accounts of a question what became of it.
-    pub(super) fn settle(&mut self, wanted: &Wanted, pending: &Pending, outcome: &Outcome) {
+    /// Tells the accounts of a question what became of it; with `stale` there was an answer instead.
+    pub(super) fn settle(&mut self, wanted: &Wanted, pending: &Pending, outcome: &Outcome, stale: bool) {
         let now = self.cx.now().mono;
         let admitted = pending.waiters.iter().map(|waiter| &waiter.pass.admitted);
         self.door.end(
@@ -230,15 +238,17 @@ impl Engine {
         );
         let busy = matches!(outcome.failure, Some(Failure::Busy { .. }));
         if busy || outcome.busy {
+            let got = if busy { Got::instead(stale) } else { Got::Answer };
             for waiter in &pending.waiters {
-                self.door.note_busy(now, &waiter.pass.admitted, wanted.question.name.wire(), !busy);
+                self.door.note_busy(now, &waiter.pass.admitted, wanted.question.name.wire(), got);
             }
         }
         // Where the flooded zone was not needed after all, nothing was refused to anybody.
         let flooded = outcome.flooded.filter(|(_, observed)| *observed || outcome.failure.is_some());
         if let Some((over, observed)) = flooded {
+            let got = if observed { Got::Answer } else { Got::instead(stale) };
             for waiter in &pending.waiters {
-                self.door.note_flooded(now, &waiter.pass.admitted, wanted.question.name.wire(), over, observed);
+                self.door.note_flooded(now, &waiter.pass.admitted, wanted.question.name.wire(), over, got);
             }
         }
         let failed = outcome.failure.is_some();

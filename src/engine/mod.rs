@@ -355,7 +355,8 @@ impl Engine {
         let why = match self.known(now, &wanted) {
             Ok(known) => {
                 let recurse = view.flags.has(Flags::RD);
-                let known = if recurse { self.rather_stale(&wanted, known, 1) } else { known };
+                let stale = if recurse { self.rather_stale(&wanted, &known, 1) } else { None };
+                let known = stale.unwrap_or(known);
                 respond::outcome(out, asker, respond, &before, &known, now.age);
                 self.from_cache = true;
                 // What is deduced is mostly for names that are asked once: a flood of them leaves the hot ones in place.
@@ -447,13 +448,20 @@ impl Engine {
         }
         let ticket = match self.may_resolve(now, &waiter.pass, &wanted.question) {
             Ok(ticket) => ticket,
-            Err((why, _)) if self.give_stale(now, &waiter, &wanted, why, out) => return Disposition::Answered,
-            Err((_, Denied::Turned(turned))) => {
-                return self.turn(turned, &waiter.client, &waiter.asker, waiter.pass.received, out);
-            }
-            Err((why, Denied::Failed(text))) => {
-                self.counters.shed += u64::from(why == StaleWhy::Crowded);
-                return self.deny(&waiter, &text, out);
+            Err((why, denied)) => {
+                let stale = self.give_stale(now, &waiter, &wanted, why, out);
+                self.note_denied(now, &waiter.pass, &wanted.question, &denied, stale);
+                return match denied {
+                    _ if stale => Disposition::Answered,
+                    Denied::Turned(turned) => {
+                        self.turn(turned, &waiter.client, &waiter.asker, waiter.pass.received, out)
+                    }
+                    Denied::Flooded(_, text) => self.deny(&waiter, &text, out),
+                    Denied::Full(text) => {
+                        self.counters.shed += 1;
+                        self.deny(&waiter, &text, out)
+                    }
+                };
             }
         };
         let payer = self.door.payer(now.mono, &waiter.pass.admitted);
@@ -659,14 +667,12 @@ impl Engine {
         let Some(pending) = self.pending.remove(&wanted) else { return };
         self.hold(pending.holder, true);
         let Some(outcome) = outcome else { return };
-        self.settle(&wanted, &pending, &outcome);
+        let clients = pending.waiters.len();
+        let stale = if clients > 0 { self.rather_stale(&wanted, &outcome, clients) } else { None };
+        self.settle(&wanted, &pending, &outcome, stale.is_some());
         self.counters.deduced += u64::from(outcome.deduced);
         let now = self.cx.now();
-        let outcome = self.heed_sentinel(&wanted, outcome);
-        let outcome = match pending.waiters.len() {
-            0 => outcome,
-            clients => self.rather_stale(&wanted, outcome, clients),
-        };
+        let outcome = stale.unwrap_or_else(|| self.heed_sentinel(&wanted, outcome));
         self.answer_waiters(now, task, pending.waiters, &outcome);
         // Nobody wakes up for those that have ended.
         while self.patience.front().is_some_and(|(_, task)| !self.running.contains_key(task)) {

@@ -31,18 +31,18 @@ impl Engine {
     }
 
     /// The same question's stale answer, where there is one and the failure leaves room for it.
-    pub(super) fn rather_stale(&mut self, wanted: &Wanted, outcome: Outcome, clients: usize) -> Outcome {
-        let Some(failure) = outcome.failure.as_ref().filter(|failure| failure.leaves_stale()) else { return outcome };
+    pub(super) fn rather_stale(&mut self, wanted: &Wanted, outcome: &Outcome, clients: usize) -> Option<Outcome> {
+        let failure = outcome.failure.as_ref().filter(|failure| failure.leaves_stale())?;
         let remembered = matches!(failure, resolve::Failure::Remembered { .. });
         let why = if remembered { StaleWhy::Failing } else { StaleWhy::Failed };
-        let Some(mut found) = self.find_stale(wanted, why) else { return outcome };
+        let mut found = self.find_stale(wanted, why)?;
         if !self.may_give_stale(why, clients) {
-            return outcome;
+            return None;
         }
         if let Some(note) = &mut found.stale {
             note.set_because(failure);
         }
-        found
+        Some(found)
     }
 
     /// Writes a stale answer into `out`, where the client would get none otherwise. `false`: there is none.

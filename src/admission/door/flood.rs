@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Admitted, Door};
+use super::{Admitted, Door, Got};
 use crate::admission::books::{ORDINARY, proven_payer};
 use crate::admission::decisions::Action;
 use crate::admission::policy::Mode;
@@ -28,6 +28,14 @@ pub struct Places {
     pub own: usize,
 }
 
+fn reason_of(over: Over) -> Reason {
+    match over {
+        Over::Zone => Reason::ZoneFlood,
+        Over::Client => Reason::ZoneClient,
+        Over::InFlight => Reason::ZoneInFlight,
+    }
+}
+
 impl Door {
     fn marks(&self) -> Marks {
         Marks {
@@ -41,7 +49,8 @@ impl Door {
         self.books.customer(address)
     }
 
-    /// Asks leave to ask a zone, on behalf of a client, for records of a name in lower-case wire form.
+    /// Asks leave to ask a zone, on behalf of a client, for records of a name in lower-case wire form. Whoever asks says what
+    /// became of a question that may not be asked, by [`note_not_asked`](Self::note_not_asked).
     pub fn ask_zone(&mut self, now: Moment, admitted: &Admitted, name: &[u8], rtype: Rtype) -> Result<Ticket, Refused> {
         let Some(payer) = self.payer(now, admitted) else { return Ok(Ticket::default()) };
         let (ticket, verdict) = self.books.0.zones.judge_for(now, &payer, name, rtype);
@@ -49,8 +58,12 @@ impl Door {
             self.observe(now, admitted, name, Reason::ZoneClient);
         }
         let Err(refused) = verdict else { return Ok(ticket) };
-        self.note_flooded(now, admitted, name, refused.over, payer.observe);
-        if payer.observe { Ok(ticket) } else { Err(refused) }
+        if payer.observe {
+            self.observe(now, admitted, name, reason_of(refused.over));
+            return Ok(ticket);
+        }
+        self.forgive(now, admitted);
+        Err(refused)
     }
 
     /// Who pays for what is asked on behalf of a client, and for what that leads to. None: nobody, no zone's quota holds
@@ -68,19 +81,25 @@ impl Door {
         Some(Payer { who, marks: self.marks(), observe: self.limits.zones == Mode::Observe })
     }
 
-    /// Something was not asked for a client that its question is or leads to, since its zone is flooded; where that is only
-    /// observed, it was.
-    pub fn note_flooded(&mut self, now: Moment, admitted: &Admitted, name: &[u8], over: Over, observed: bool) {
-        let reason = match over {
-            Over::Zone => Reason::ZoneFlood,
-            Over::Client => Reason::ZoneClient,
-            Over::InFlight => Reason::ZoneInFlight,
-        };
-        if observed {
-            return self.observe(now, admitted, name, reason);
+    /// A question of a client was not [asked](Self::ask_zone), since its zone is flooded.
+    pub fn note_not_asked(&mut self, now: Moment, admitted: &Admitted, name: &[u8], over: Over, got: Got) {
+        self.note(now, admitted, name, reason_of(over), got);
+    }
+
+    /// Something was not asked that a client's question leads to, since its zone is flooded.
+    pub fn note_flooded(&mut self, now: Moment, admitted: &Admitted, name: &[u8], over: Over, got: Got) {
+        if got != Got::Answer {
+            self.forgive(now, admitted);
         }
-        self.forgive(now, admitted);
-        self.keep(now, admitted.address, name, reason, Action::Failed);
+        self.note(now, admitted, name, reason_of(over), got);
+    }
+
+    fn note(&mut self, now: Moment, admitted: &Admitted, name: &[u8], reason: Reason, got: Got) {
+        match got {
+            Got::Answer => self.observe(now, admitted, name, reason),
+            Got::Stale => self.keep(now, admitted.address, name, reason, Action::Stale),
+            Got::Failure => self.keep(now, admitted.address, name, reason, Action::Failed),
+        }
     }
 
     /// Who takes part in the flood of a zone pays for it there: with room to spare, the answer that says so is free.
@@ -109,7 +128,7 @@ impl Door {
         places: &Places,
     ) -> bool {
         if admitted.exempt || self.limits.places == Mode::Off {
-            return places.taken < places.all || self.note_full(now, admitted, name);
+            return places.taken < places.all;
         }
         let most = match standing {
             Standing::Learned => places.all,
@@ -126,13 +145,12 @@ impl Door {
             self.observe(now, admitted, name, Reason::Places);
             return true;
         }
-        self.note_full(now, admitted, name)
+        false
     }
 
-    /// There is no room for a question. Never true.
-    fn note_full(&mut self, now: Moment, admitted: &Admitted, name: &[u8]) -> bool {
-        self.keep(now, admitted.address, name, Reason::Places, Action::Failed);
-        false
+    /// There was no [place](Self::take_place) for a question.
+    pub fn note_full(&mut self, now: Moment, admitted: &Admitted, name: &[u8], got: Got) {
+        self.note(now, admitted, name, Reason::Places, got);
     }
 
     /// A client may not wait with others: all places for that are taken.
@@ -155,13 +173,9 @@ impl Door {
         self.books.0.zones.vouch(client, name, &mut self.vouching, now);
     }
 
-    /// A question of a client could not be asked, since the zone's servers bear no more; where that is only observed, it
-    /// was.
-    pub fn note_busy(&mut self, now: Moment, admitted: &Admitted, name: &[u8], observed: bool) {
-        match observed {
-            true => self.observe(now, admitted, name, Reason::ServerQuota),
-            false => self.keep(now, admitted.address, name, Reason::ServerQuota, Action::Failed),
-        }
+    /// A question of a client could not be asked, since the zone's servers bear no more.
+    pub fn note_busy(&mut self, now: Moment, admitted: &Admitted, name: &[u8], got: Got) {
+        self.note(now, admitted, name, Reason::ServerQuota, got);
     }
 
     /// By whom a place is taken.

@@ -108,6 +108,7 @@ impl Tally {
             dropped: self.dropped + other.dropped,
             failed: self.failed + other.failed,
             closed: self.closed + other.closed,
+            stale: self.stale + other.stale,
         }
     }
 }

@@ -41,6 +41,24 @@ pub enum Parting {
     Drop(Reason),
 }
 
+/// What a client got although something was not asked that he, or his answer, needed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Got {
+    /// His answer: it was asked, as the limit only observes.
+    Answer,
+    /// An answer whose time is over.
+    Stale,
+    /// SERVFAIL.
+    Failure,
+}
+
+impl Got {
+    /// Instead of an answer.
+    pub fn instead(stale: bool) -> Got {
+        if stale { Got::Stale } else { Got::Failure }
+    }
+}
+
 /// What a door has seen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Tally {
@@ -66,4 +84,6 @@ pub struct Tally {
     pub failed: u64,
     /// Of those turned away: connections that were closed.
     pub closed: u64,
+    /// Of those turned away: answered with expired data.
+    pub stale: u64,
 }

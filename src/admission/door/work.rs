@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Admitted, Door, Slip, Turned};
+use crate::admission::decisions::Action;
 use crate::admission::ladder::Accounts;
 use crate::admission::policy::Mode;
 use crate::admission::pressure::Level;
@@ -52,7 +53,8 @@ impl Door {
         self.limits.miss_cost.saturating_sub(1).max(1)
     }
 
-    /// Asks for leave to resolve a question for somebody: it costs more than an answer from the cache.
+    /// Asks for leave to resolve a question for somebody: it costs more than an answer from the cache. Whoever asks says what
+    /// became of one that may not, by [`note_declined`](Self::note_declined).
     pub fn recurse(&mut self, now: Moment, admitted: &Admitted, name: &[u8]) -> Result<(), Turned> {
         if admitted.exempt || self.limits.recursion == Mode::Off {
             return Ok(());
@@ -72,13 +74,19 @@ impl Door {
             self.observe(now, admitted, name, Reason::Recursion);
             return Ok(());
         }
-        let turned = match admitted.proven {
+        Err(match admitted.proven {
             true => Turned::Refuse(Reason::Recursion),
             // Whoever it really is has an account of its own by TCP.
             false => Turned::Slip(Slip::Truncated, Reason::Recursion),
-        };
-        self.write(now, admitted.address, name, turned);
-        Err(turned)
+        })
+    }
+
+    /// A question was not [resolved](Self::recurse) for somebody, who was told so, or got a stale answer.
+    pub fn note_declined(&mut self, now: Moment, admitted: &Admitted, name: &[u8], turned: Turned, stale: bool) {
+        match stale {
+            true => self.keep(now, admitted.address, name, Reason::Recursion, Action::Stale),
+            false => self.write(now, admitted.address, name, turned),
+        }
     }
 
     /// Charges what a question has cost beyond what was taken when it was begun.

@@ -1,7 +1,7 @@
 //! Who is given an answer whose time is over, and what it says.
 
 use super::*;
-use crate::admission::{Level, Mode, Pressure};
+use crate::admission::{Level, Mode, Pressure, Reason};
 
 const WWW: usize = 0;
 
@@ -47,6 +47,15 @@ fn change(engine: &mut Engine, change: impl FnOnce(&mut Policy)) {
     engine.set_rules(Arc::new(policy));
 }
 
+/// What the operator is told became of the last one who was turned away, and how many such there were.
+fn last_turned(engine: &Engine) -> (Reason, &'static str, u64) {
+    let tally = engine.counters().door;
+    let ways = [tally.slipped, tally.refused, tally.dropped, tally.failed, tally.closed, tally.stale];
+    assert_eq!(ways.iter().sum::<u64>(), tally.turned.iter().sum::<u64>(), "each went one way: {tally:?}");
+    let last = engine.shared.books.decisions().latest(4096).into_iter().next().expect("a decision");
+    (last.reason, last.action.name(), tally.stale)
+}
+
 #[test]
 fn who_has_used_up_his_work_upstream_is_given_what_is_there_fresh_or_not() {
     let mut engine = engine(&filled());
@@ -61,10 +70,12 @@ fn who_has_used_up_his_work_upstream_is_given_what_is_there_fresh_or_not() {
     assert!(says(&answer, StaleWhy::Limited.text()));
     assert_eq!(engine.counters().stale[StaleWhy::Limited as usize], 1);
     assert_eq!(engine.counters().waiting, engine.in_flight() as u64, "nothing is asked for him");
+    assert_eq!(last_turned(&engine), (Reason::Recursion, "answered with expired data", 1));
     change(&mut engine, |policy| policy.resolve.stale.serve = Mode::Observe);
     let answer = ask(&mut engine, at(400), &www()).map(|answer| told(&answer));
     assert_ne!(answer, Ok((Rcode::NOERROR, Some(30))));
     assert_eq!(engine.counters().stale_observed, 1);
+    assert_eq!(last_turned(&engine), (Reason::Recursion, "refused", 1));
 }
 
 #[test]
@@ -75,9 +86,11 @@ fn where_too_many_questions_are_in_flight_what_is_there_is_given() {
     }
     let shed = ask(&mut engine, at(400), &unknown(u32::MAX)).expect("SERVFAIL");
     assert_eq!(told(&shed), (Rcode::SERVFAIL, None));
+    assert_eq!(last_turned(&engine), (Reason::Places, "SERVFAIL", 0));
     let answer = ask(&mut engine, at(400), &www()).expect("an answer");
     assert_eq!(told(&answer), (Rcode::NOERROR, Some(30)));
     assert!(says(&answer, StaleWhy::Crowded.text()));
+    assert_eq!(last_turned(&engine), (Reason::Places, "answered with expired data", 1));
 }
 
 #[test]
