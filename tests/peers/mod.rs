@@ -1,6 +1,7 @@
 //! Real servers and clients around maeslant, and maeslant beside other resolvers: run by `.ci/run`.
 
 mod differential;
+mod fragments;
 mod lab_zones;
 #[path = "programs.rs"]
 pub mod programs;
