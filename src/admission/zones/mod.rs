@@ -67,8 +67,8 @@ const MOST_FINDS: Duration = FIND.checked_mul(6).unwrap();
 
 /// Names whose domain one shard remembers, 16 octets each.
 const DOMAINS: usize = 1024;
-/// Clients of whom one shard remembers that they have points in plenty, two octets each, and for how long: points halve in
-/// hours.
+/// Clients of whom one shard remembers that they have points in plenty, and of others names that they have had their point
+/// for, two octets each, and for how long: points halve in hours.
 const CONTENT: usize = 1 << 14;
 const CONTENT_FOR: Duration = Duration::from_secs(60);
 
@@ -80,10 +80,33 @@ pub struct Vouching {
     domains: Box<[(u64, u64); DOMAINS]>,
     /// The client who comes next, and what for: he waits for the memory in which that is looked up.
     next: Option<Next>,
-    /// Clients who lately had points in plenty, by a part of their hash: nothing has to be found out for them.
-    content: Box<[u16; CONTENT]>,
+    /// Clients who lately had points in plenty: nothing has to be found out for them.
+    content: Lately,
+    /// Of a client and a domain, that he has his point for it: for some, nothing but one domain is of interest.
+    earned: Lately,
     /// When those were forgotten last.
     asked_anew: Moment,
+}
+
+/// Hashes that were noted lately, by a part of each.
+#[derive(Debug)]
+struct Lately(Box<[u16; CONTENT]>);
+
+impl Lately {
+    #[inline]
+    fn has(&self, Hash(key): Hash) -> bool {
+        self.0[key as usize % CONTENT] == (key >> 48) as u16 | 1
+    }
+
+    fn note(&mut self, Hash(key): Hash) {
+        self.0[key as usize % CONTENT] = (key >> 48) as u16 | 1;
+    }
+}
+
+impl Default for Lately {
+    fn default() -> Lately {
+        Lately(Box::new([0; CONTENT]))
+    }
 }
 
 /// A client who has been given a name.
@@ -95,20 +118,21 @@ struct Next {
 
 impl Default for Vouching {
     fn default() -> Vouching {
-        let (domains, content) = (Box::new([(0, 0); DOMAINS]), Box::new([0; CONTENT]));
-        Vouching { domains, next: None, content, asked_anew: Moment::ZERO }
+        let (content, earned) = (Lately::default(), Lately::default());
+        Vouching { domains: Box::new([(0, 0); DOMAINS]), next: None, content, earned, asked_anew: Moment::ZERO }
     }
 }
 
 impl Vouching {
     /// Whether a client lately had points in plenty.
     #[inline]
-    pub fn is_content(&mut self, Hash(client): Hash, now: Moment) -> bool {
+    pub fn is_content(&mut self, client: Hash, now: Moment) -> bool {
         if now.since(self.asked_anew) > CONTENT_FOR {
-            self.content.fill(0);
+            self.content.0.fill(0);
+            self.earned.0.fill(0);
             self.asked_anew = now;
         }
-        self.content[client as usize % CONTENT] == (client >> 48) as u16 | 1
+        self.content.has(client)
     }
 
     fn domain(&mut self, Hash(name): Hash, find: impl FnOnce() -> Hash) -> Hash {
@@ -632,12 +656,18 @@ impl Zones {
     /// answer from the cache, so that nothing here waits for memory: the client gets his point when the next one comes.
     pub fn vouch(&self, client: Hash, name: &[u8], vouching: &mut Vouching, now: Moment) {
         let key = self.earned_key(client, vouching.domain(self.name(name), || self.domain(&lowered(name))));
+        if vouching.earned.has(key) {
+            return;
+        }
         self.points.fetch(client);
         self.earned.fetch_all(key);
         let Some(Next { client, earned }) = vouching.next.replace(Next { client, earned: key }) else { return };
         match self.points.of(client, now) < PLENTY {
-            true => self.earn_once(client, earned, now),
-            false => vouching.content[client.0 as usize % CONTENT] = (client.0 >> 48) as u16 | 1,
+            true => {
+                self.earn_once(client, earned, now);
+                vouching.earned.note(earned);
+            }
+            false => vouching.content.note(client),
         }
     }
 
