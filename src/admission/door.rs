@@ -61,11 +61,16 @@ const RATION_SAMPLE: u64 = 4;
 const RATION_BURST: Duration = Duration::from_secs(1);
 /// The burst of an address under pressure: 16 KiB, a page with a hundred and fifty names on it.
 const ADDRESS_BURST: Duration = Duration::from_secs(16);
-/// Where strictly rationed, one answer in so many is not even sent truncated: what saves more than the rest exceeds.
-const SILENT: usize = 8;
+/// Where strictly rationed, one answer in so many is not even sent truncated: what saves more than the rest exceeds. Of
+/// strangers among forged ones it is one address in so many at a time, see [`SILENCE`].
+const SILENT: u64 = 8;
 /// Where nothing is owed, one stranger among forged ones in so many still hears nothing: the filter of known addresses takes
-/// a few in a hundred thousand for known, whose answers are longer than what they sent.
-const SELDOM: usize = 256;
+/// a few in a hundred thousand for known, whose answers are longer than what they sent. A multiple of [`SILENT`], so that
+/// nobody's turn of this kind comes right after one of that.
+const SELDOM: u64 = 32 * SILENT;
+/// A stranger's turn to hear nothing lasts so long, and then it is that of others. Stub resolvers ask again after one to five
+/// seconds, and are then told to come by TCP for certain: a throw for each packet would leave one in sixty-four unheard twice.
+const SILENCE: Duration = Duration::from_millis(750);
 
 /// Whom a packet says that it is from, with all that does not depend on when it is asked. It is good for as long as the rules
 /// under which it was made.
@@ -664,9 +669,9 @@ impl Door {
         let owes = first == First::Turned && self.books.0.trial.of(admitted.address).owes();
         let silent = match first {
             // Who is real among the forged comes by TCP if he hears anything, as he nearly always does.
-            First::Turned => self.one_in(if owes { SILENT } else { SELDOM }),
+            First::Turned => self.has_turn_of_silence(now, admitted.address, if owes { SILENT } else { SELDOM }),
             _ if !(admitted.strict && admitted.busy) => false,
-            _ => self.one_in(if level >= Level::Guard { self.limits.slip } else { SILENT }),
+            _ => self.one_in(if level >= Level::Guard { self.limits.slip } else { SILENT as usize }),
         };
         // What is saved beyond that makes up for those who are taken for known, of whom nobody keeps a tally.
         if silent && owes {
@@ -679,6 +684,12 @@ impl Door {
         };
         self.write(now, admitted.address, name, turned);
         parting
+    }
+
+    /// Whether a stranger belongs to the one in `count` who hear nothing now, which nobody knows of an address that he forges.
+    fn has_turn_of_silence(&self, now: Moment, address: IpAddr, count: u64) -> bool {
+        let turn = now.as_nanos() / SILENCE.as_nanos() as u64;
+        trial_key(&self.books.0.secret, address).0.wrapping_add(turn).is_multiple_of(count)
     }
 
     /// What the first answer to an address that was never seen before is to be.

@@ -724,6 +724,33 @@ fn new_customers_among_forged_addresses_are_told_to_come_by_tcp_and_hear_it() {
     assert!((1..all / 200).contains(&silent), "of {all} octets {silent} were left without a word");
 }
 
+/// Of two thousand new customers who ask between forged addresses for the first time, and those of them who hear nothing
+/// again after `pause`: how many heard nothing at first, and in the end.
+fn unheard(pause: Duration) -> (usize, usize) {
+    let mut door = door(&["0.0.0.0/0"], 0);
+    let at = |second| START + Duration::from_secs(second);
+    strangers(&mut door, at(0), 15_000, false, ip("192.0.2.77"));
+    let mut hears = |now, client: IpAddr| {
+        let admitted = judge(&mut door, now, client);
+        let Verdict::Admitted(proof) = admitted else { panic!("refused without pressure") };
+        door.part(now, &proof, b"\x01x\0", 50, 130, true) != Parting::Drop(Reason::StrangerRation)
+    };
+    let customers = (0..2000u64)
+        .map(|turn| (at(1) + Duration::from_micros(500 * turn), IpAddr::from([11, 0, (turn >> 8) as u8, turn as u8])));
+    let silent: Vec<_> = customers.filter(|&(now, client)| !hears(now, client)).collect();
+    let twice = silent.iter().filter(|&&(now, client)| !hears(now + pause, client)).count();
+    (silent.len(), twice)
+}
+
+#[test]
+fn a_new_customer_among_forged_addresses_who_hears_nothing_hears_something_when_he_asks_again() {
+    for seconds in 1..=5 {
+        let (silent, twice) = unheard(Duration::from_secs(seconds));
+        assert!((150..400).contains(&silent), "{silent} of 2000 heard nothing at first");
+        assert_eq!(twice, 0, "of {silent} who asked again after {seconds} s");
+    }
+}
+
 #[test]
 fn new_customers_are_served_whole_however_many_come_at_once() {
     let mut door = door(&["0.0.0.0/0"], 0);
