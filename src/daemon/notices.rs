@@ -15,6 +15,9 @@ const REPEAT: Duration = Duration::from_secs(60);
 /// At most one line about a clock or a signature that is off in this time: nothing changes until somebody acts.
 const REPEAT_CLOCK: Duration = Duration::from_secs(600);
 
+/// At most one line about a family without a route in this time: what is usual on many machines need not fill a log.
+const REPEAT_ROUTE: Duration = Duration::from_secs(3_600);
+
 /// What has been said.
 #[derive(Debug, Default)]
 pub struct Notices(Mutex<Said>);
@@ -23,6 +26,8 @@ pub struct Notices(Mutex<Said>);
 struct Said {
     primed: bool,
     unreachable: Option<Moment>,
+    /// IPv4 and IPv6.
+    no_route: [Option<Moment>; 2],
     clock_off: Option<Moment>,
 }
 
@@ -49,6 +54,15 @@ impl Notices {
                 );
             }
             (Notice::RootUnreachable { tries }, Loudness::Quiet) => debug!("no root server answers (tries: {tries})"),
+            (Notice::NoRoute { ipv6: false }, Loudness::Plain) => {
+                warn!(
+                    "this machine has no route to servers by IPv4: check the network, its packet filter, and [resolver] outgoing; trying on"
+                );
+            }
+            (Notice::NoRoute { ipv6: true }, Loudness::Plain) => {
+                info!("this machine has no route to servers by IPv6: they are asked by IPv4 while that is so");
+            }
+            (Notice::NoRoute { ipv6 }, Loudness::Quiet) => debug!("no route to a server (IPv6: {ipv6})"),
             (Notice::ClockOff { zone, seconds, at }, Loudness::Plain) => warn!("{}", clock_off(zone, *seconds, *at)),
             (Notice::ClockOff { zone, seconds, at }, Loudness::Quiet) => debug!("{}", clock_off(zone, *seconds, *at)),
         }
@@ -66,6 +80,14 @@ impl Notices {
                 let news = said.unreachable.is_none_or(|last| now.since(last) >= REPEAT);
                 if news {
                     said.unreachable = Some(now);
+                }
+                news
+            }
+            Notice::NoRoute { ipv6 } => {
+                let last = &mut said.no_route[usize::from(*ipv6)];
+                let news = last.is_none_or(|last| now.since(last) >= REPEAT_ROUTE);
+                if news {
+                    *last = Some(now);
                 }
                 news
             }

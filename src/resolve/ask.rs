@@ -16,7 +16,7 @@ use crate::clock::Moment;
 use crate::servers::{Candidate, Report, State, choose, choose_lame};
 use crate::wire::{Flags, Message, Name, Rcode, Rtype};
 
-use super::board::{Ask, AskKey, AskTransport, First, Held, LinkError, Reply, sleep_until};
+use super::board::{Ask, AskKey, AskTransport, First, Held, LinkError, Notice, Reply, sleep_until};
 use super::budget::{Whom, Work};
 use super::classify::{Asked, Reading, addresses, classify};
 use super::failure::{Failure, Limit, Useless};
@@ -36,6 +36,8 @@ const LONGEST_TIMEOUT: Duration = Duration::from_millis(1500);
 const TCP_AFTER: u8 = 3;
 /// Servers that seemed lame and are asked all the same, for one question, when nobody else is left.
 const LAME_TRIES: usize = 2;
+/// Servers of one family tried for one question where this machine has no way to them: to others it may have one.
+const MAX_ROUTELESS: u8 = 4;
 /// Silences upon a shortened name before the whole one is asked: some servers drop what they do not know.
 const SHORTENED_TRIES: u8 = 2;
 /// What comes later than this after it was asked for is not waited for: servers at two seconds are still heard.
@@ -128,6 +130,9 @@ struct Asking<'a> {
     timeouts: u8,
     /// There is an address of a family that is switched off.
     other_family: bool,
+    /// Packets asked for, one's own and those of others, and those of them that this machine had no way to send, by family.
+    tries: u8,
+    routeless: [u8; 2],
     /// Servers were passed over, since their network has borne enough for this question.
     spared: bool,
     /// Name servers that were looked for without a limit in the way, and whether one was.
@@ -227,6 +232,8 @@ impl<'a> Asking<'a> {
             resorts: SmallVec::new(),
             timeouts: 0,
             other_family: false,
+            tries: 0,
+            routeless: [0; 2],
             spared: false,
             looked_for: 0,
             hampered: false,
@@ -318,7 +325,9 @@ impl<'a> Asking<'a> {
         for (index, (candidate, done)) in candidates.iter_mut().zip(&self.done).enumerate() {
             candidate.report = self.cx.servers.report(candidate.server, self.zone_hash, self.work.claim, now);
             let network = Whom::around(candidate.server.ip());
-            if *done || candidate.asked >= MAX_TRIES || self.work.avoids(candidate.server) {
+            let routeless = self.routeless[usize::from(candidate.server.is_ipv6())];
+            if *done || routeless >= MAX_ROUTELESS || candidate.asked >= MAX_TRIES || self.work.avoids(candidate.server)
+            {
                 candidate.report.state = State::Done;
             } else if counts && !self.work.may_ask(network) {
                 candidate.report.state = State::Done;
@@ -335,12 +344,25 @@ impl<'a> Asking<'a> {
             }
         }
         self.candidates = candidates;
+        self.put_lost_families_last(now);
         let choice = choose(&self.candidates, self.cx.random())?;
         let candidate = self.candidates.get(choice.index)?;
         if choice.probe || candidate.report.doubtful {
             self.cx.servers.probing(candidate.server, now);
         }
         Some(choice.index)
+    }
+
+    /// Where this machine seems to have no way to servers of one family, those of the other go first.
+    fn put_lost_families_last(&mut self, now: Moment) {
+        let routes = self.cx.servers.routes();
+        let lost = |candidate: &Candidate| routes.is_lost(candidate.server.ip(), now);
+        let there =
+            |candidate: &Candidate| matches!(candidate.report.state, State::Usable | State::Busy) && !lost(candidate);
+        if self.candidates.iter().any(there) {
+            let last = self.candidates.iter_mut().filter(|candidate| lost(candidate));
+            last.for_each(|candidate| candidate.report.state = State::Done);
+        }
     }
 
     /// Do packets count toward whom they are sent to? The operator's own forwarders and stub servers bear what they bear.
@@ -423,6 +445,7 @@ impl<'a> Asking<'a> {
         if self.open.len() == MAX_OPEN {
             self.open.remove(0);
         }
+        self.tries = self.tries.saturating_add(1);
         self.open.push(Try { held, candidate: index, transport, since: now, joined: false, silent: false });
         Ok((now + timeout).min(self.work.deadline))
     }
@@ -443,6 +466,7 @@ impl<'a> Asking<'a> {
             AskTransport::Udp => self.candidates.get(candidate)?.report.timeout,
             AskTransport::Tcp => TCP_TIMEOUT,
         };
+        self.tries = self.tries.saturating_add(1);
         self.open.push(Try { held, candidate, transport, since, joined: true, silent: false });
         Some((since + timeout).min(self.work.deadline))
     }
@@ -538,6 +562,16 @@ impl<'a> Asking<'a> {
             Reply::Link(LinkError::Closed) if one.transport == AskTransport::Tcp && !self.closed[one.candidate] => {
                 self.closed[one.candidate] = true;
                 Ok(Next::Again(self.send(one.candidate, AskTransport::Tcp)?))
+            }
+            // Nothing was sent, so that it says nothing about the server either.
+            Reply::Link(LinkError::NoRoute) => {
+                self.done[one.candidate] = true;
+                self.routeless[usize::from(server.is_ipv6())] += 1;
+                if self.cx.servers.routes().lost(server.ip(), now) {
+                    self.cx.board.borrow_mut().notices.push_back(Notice::NoRoute { ipv6: server.is_ipv6() });
+                }
+                self.cx.conclude(self.work, || format!("this machine has no route to {server}"));
+                Ok(Next::Other)
             }
             Reply::Link(error) => {
                 if one.transport == AskTransport::Udp || self.last.is_none() {
@@ -671,6 +705,7 @@ impl<'a> Asking<'a> {
     fn failure(&self) -> Failure {
         let zone = self.cut.zone.clone();
         match self.last {
+            _ if self.has_no_route() => Failure::NoRoute { zone },
             _ if !self.may_ask() => Failure::limit(Limit::Zone),
             _ if self.is_busy() => Failure::Busy { zone },
             None if self.spared => Failure::limit(Limit::Network),
@@ -682,6 +717,12 @@ impl<'a> Asking<'a> {
             None if self.candidates.is_empty() => Failure::NoAddress { zone },
             None => Failure::Unreachable { zone },
         }
+    }
+
+    /// Was nobody asked, since this machine has no way to any of them?
+    fn has_no_route(&self) -> bool {
+        let [four, six] = self.routeless;
+        self.tries > 0 && self.tries == four + six
     }
 
     /// Nobody else can be asked: what is left is a server that answered from its cache.

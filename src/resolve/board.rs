@@ -43,8 +43,10 @@ pub enum AskTransport {
 pub enum LinkError {
     /// ICMP port unreachable, or TCP refused.
     Refused,
-    /// No route, network or host unreachable, or no address of that family here.
+    /// Network or host unreachable, as a router says.
     Unreachable,
+    /// Nothing was sent: this machine has no route there, no address of that family, or a packet filter in the way.
+    NoRoute,
     /// The connection ended before the response.
     Closed,
     /// No socket could be had: descriptors or ports are exhausted here.
@@ -159,6 +161,8 @@ pub enum Notice {
     Primed { servers: usize },
     /// No root server has answered, after so many attempts. It goes on trying.
     RootUnreachable { tries: u32 },
+    /// This machine has no way to any server of a family.
+    NoRoute { ipv6: bool },
     /// The keys of a trust anchor's zone do not validate because of the time: this machine's clock, which says `at`, or
     /// the signature, is off by so many seconds. Positive: the signature has ended; negative: it has not begun.
     ClockOff { zone: Name, seconds: i64, at: UnixTime },

@@ -87,6 +87,8 @@ pub enum Failure {
     Limit(Limit),
     /// No server of the zone has answered.
     Unreachable { zone: Name },
+    /// This machine has no way to any server of the zone.
+    NoRoute { zone: Name },
     /// The zone's servers bear no more questions just now.
     Busy { zone: Name },
     /// The zone is flooded, and this was not asked of it.
@@ -149,6 +151,7 @@ impl Failure {
         match self {
             Failure::Limit(Limit::Deadline)
             | Failure::Unreachable { .. }
+            | Failure::NoRoute { .. }
             | Failure::NoAddress { .. }
             | Failure::NoFamily { .. } => ede::NO_REACHABLE_AUTHORITY,
             Failure::Limit(_)
@@ -178,6 +181,8 @@ impl Failure {
     pub fn is_remembered(&self) -> bool {
         match self {
             Failure::Remembered { .. } | Failure::Busy { .. } | Failure::Flooded { .. } => false,
+            // Nobody was asked, and the way may be back at any moment.
+            Failure::NoRoute { .. } => false,
             failure => *failure != Failure::Limit(Limit::Sockets),
         }
     }
@@ -189,7 +194,10 @@ impl Failure {
             | Failure::Useless { zone, .. }
             | Failure::NoAddress { zone }
             | Failure::NoFamily { zone } => End::Failed(Some(zone.wire())),
-            Failure::Limit(Limit::Sockets) | Failure::Busy { .. } | Failure::Flooded { .. } => End::Dropped,
+            Failure::Limit(Limit::Sockets)
+            | Failure::NoRoute { .. }
+            | Failure::Busy { .. }
+            | Failure::Flooded { .. } => End::Dropped,
             _ => End::Failed(None),
         }
     }
@@ -198,7 +206,8 @@ impl Failure {
     pub fn leaves_stale(&self) -> bool {
         match self {
             Failure::Limit(_) | Failure::Unreachable { .. } | Failure::Busy { .. } | Failure::Useless { .. } => true,
-            Failure::NoAddress { .. } | Failure::NoFamily { .. } | Failure::Flooded { .. } => true,
+            Failure::NoAddress { .. } | Failure::NoFamily { .. } | Failure::NoRoute { .. } => true,
+            Failure::Flooded { .. } => true,
             Failure::Remembered { error, .. } => !is_of_validation(*error),
             Failure::AliasLoop { .. } | Failure::Bogus(_) | Failure::Sentinel(_) => false,
         }
@@ -230,6 +239,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::Limit(limit) => write!(f, "the question used up its budget of {limit}"),
             Failure::Unreachable { zone } => write!(f, "no server of {zone} answers"),
+            Failure::NoRoute { zone } => write!(f, "this machine has no route to any server of {zone}"),
             Failure::Busy { zone } => write!(f, "the servers of {zone} bear no more questions just now"),
             Failure::Flooded { zone, over: Over::Zone } => {
                 write!(f, "{zone} is flooded, and this leads there: names known to exist come first")

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use super::outage::Outage;
 use super::pace::{Busy, Claim, Pace, Paced};
+use super::routes::Routes;
 use crate::clock::Moment;
 use crate::memory::Slab;
 use crate::pack::{Fields, Pack, Passage};
@@ -112,6 +113,7 @@ pub struct Known {
 /// The table, shared by all shards.
 pub struct Servers {
     outage: Outage,
+    routes: Routes,
     sets: Slab<Mutex<[Option<Entry>; WAYS]>>,
     keys: (u64, u64),
 }
@@ -120,7 +122,12 @@ impl Servers {
     /// An empty table; `seed` keys its hashes and the client cookies.
     pub fn new(seed: &[u8; 32]) -> Servers {
         let word = |at: usize| seed.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes);
-        Servers { outage: Outage::default(), sets: Slab::new(SETS, Default::default), keys: (word(0), word(8)) }
+        Servers {
+            outage: Outage::default(),
+            routes: Routes::default(),
+            sets: Slab::new(SETS, Default::default),
+            keys: (word(0), word(8)),
+        }
     }
 
     /// Octets the table takes.
@@ -201,6 +208,7 @@ impl Servers {
     /// `server` has answered for `zone` after `rtt`.
     pub fn answered(&self, server: SocketAddr, zone: u64, rtt: Duration, now: Moment) {
         self.outage.answered(now);
+        self.routes.heard(server.ip());
         self.with(server, now, |entry| {
             let sample = rtt.as_micros() as f32;
             if entry.heard && entry.strikes == 0 {
@@ -300,6 +308,11 @@ impl Servers {
     /// Has `server` answered after `since`?
     pub fn heard_since(&self, server: SocketAddr, since: Moment) -> bool {
         self.there(server, |entry| entry.answered_at > since).unwrap_or(false)
+    }
+
+    /// Whether this machine has a way to servers at all.
+    pub fn routes(&self) -> &Routes {
+        &self.routes
     }
 
     /// Whether any server answers at all.

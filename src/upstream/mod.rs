@@ -93,7 +93,7 @@ impl Upstream {
             AskTransport::Tcp => {
                 let source = self.udp.source_for(server);
                 source
-                    .ok_or(LinkError::Unreachable)
+                    .ok_or(LinkError::NoRoute)
                     .and_then(|source| self.tcp.ask(now, key, server, source, packet, &mut self.counters))
             }
         };
@@ -168,7 +168,7 @@ fn link_error(error: &io::Error) -> LinkError {
             LinkError::Exhausted
         }
         Some(libc::ECONNRESET | libc::EPIPE | libc::ECONNABORTED) => LinkError::Closed,
-        // No route, no such address or family here, or a packet filter forbids it.
+        Some(libc::ENETUNREACH | libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT | libc::EPERM) => LinkError::NoRoute,
         _ => LinkError::Unreachable,
     }
 }

@@ -69,7 +69,7 @@ impl Sockets {
         if self.open.len() >= self.cap {
             return Err(LinkError::Exhausted);
         }
-        let source = self.source_for(server).ok_or(LinkError::Unreachable)?;
+        let source = self.source_for(server).ok_or(LinkError::NoRoute)?;
         let socket = self.bind(source, server, counters).map_err(|error| link_error(&error))?;
         socket.send(packet).map_err(|error| link_error(&error))?;
         self.watch.get_ref().add(socket.as_fd(), key.0).map_err(|error| link_error(&error))?;
@@ -132,7 +132,9 @@ impl Sockets {
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             Err(error) => {
                 self.open.remove(&key);
-                take(key, Err(link_error(&error)));
+                // What a router says of the way comes here; that there is none was known before.
+                let error = link_error(&error);
+                take(key, Err(if error == LinkError::NoRoute { LinkError::Unreachable } else { error }));
             }
         }
     }
@@ -263,10 +265,10 @@ mod tests {
 
         let mut only_v4 = sockets(&["127.0.0.1"], 10);
         let six = SocketAddr::from((Ipv6Addr::LOCALHOST, 53));
-        assert_eq!(only_v4.ask(AskKey(1), six, b"?", &mut counters), Err(LinkError::Unreachable));
+        assert_eq!(only_v4.ask(AskKey(1), six, b"?", &mut counters), Err(LinkError::NoRoute));
         // TEST-NET-1 is nobody's: this machine has no such address.
         let mut foreign = sockets(&["192.0.2.1"], 10);
-        assert_eq!(foreign.ask(AskKey(1), addr, b"?", &mut counters), Err(LinkError::Unreachable));
+        assert_eq!(foreign.ask(AskKey(1), addr, b"?", &mut counters), Err(LinkError::NoRoute));
     }
 
     #[tokio::test]

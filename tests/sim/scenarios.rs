@@ -60,6 +60,7 @@ scenarios! {
     a_long_ip6_arpa_name_takes_few_steps
     a_lossy_network_still_answers
     a_lossy_network_still_validates
+    a_machine_without_a_network_says_so_and_recovers_at_once
     a_name_of_forty_labels_takes_few_steps
     a_name_that_is_no_zone_can_be_suspended_too
     a_name_with_dots_and_odd_octets_in_its_labels
@@ -121,6 +122,7 @@ scenarios! {
     a_ttl_below_the_floor_is_lifted
     a_ttl_of_zero_is_not_kept
     a_ttl_with_the_top_bit_set_is_zero
+    a_way_that_comes_back_is_found_within_seconds
     a_wildcard_alias_leads_on
     a_wildcard_answer_without_its_proof_is_bogus
     a_wildcard_answers_for_the_name_asked
@@ -240,6 +242,7 @@ scenarios! {
     retransmissions_of_a_waiting_client_cause_no_packets
     servers_that_are_all_silent_are_servfail_before_the_deadline
     servers_with_ipv6_addresses_alone_are_reached
+    servers_without_a_route_cost_a_question_nothing
     sha1_counts_where_the_policy_says_so
     sha1_digests_make_a_zone_insecure_unless_they_count
     sha1_signatures_count_where_the_policy_says_so

@@ -222,6 +222,7 @@ fn link(word: &str) -> Result<LinkError, String> {
     match word {
         "refused" => Ok(LinkError::Refused),
         "unreachable" => Ok(LinkError::Unreachable),
+        "no-route" => Ok(LinkError::NoRoute),
         "closed" => Ok(LinkError::Closed),
         "exhausted" => Ok(LinkError::Exhausted),
         other => Err(format!("`{other}` is no link error")),

@@ -59,6 +59,8 @@ pub struct Server {
     pub down: bool,
     /// ICMP port unreachable instead of an answer.
     pub closed: bool,
+    /// Whoever asks has no route to its addresses of these families, IPv4 and IPv6.
+    pub no_route: [bool; 2],
     /// Only UDP is dropped.
     pub udp_silent: bool,
     pub tcp: TcpHabit,
@@ -98,6 +100,7 @@ impl Server {
             loss: 0.0,
             down: false,
             closed: false,
+            no_route: [false; 2],
             udp_silent: false,
             tcp: TcpHabit::Served,
             edns: EdnsHabit::Understood,
@@ -116,7 +119,11 @@ impl Server {
             ("rtt", time) => self.rtt = Some(text::duration(time)?),
             ("loss", share) => self.loss = share.parse().map_err(|_| format!("`{share}` is no share of 1"))?,
             ("down", "") => self.down = true,
-            ("up", "") => (self.down, self.closed, self.udp_silent) = (false, false, false),
+            ("up", "") => {
+                (self.down, self.closed, self.udp_silent, self.no_route) = (false, false, false, [false; 2]);
+            }
+            ("no-route", "ipv4") => self.no_route[0] = true,
+            ("no-route", "ipv6") => self.no_route[1] = true,
             ("closed", "") => self.closed = true,
             ("udp", "silent") => self.udp_silent = true,
             ("tcp", "served") => self.tcp = TcpHabit::Served,
@@ -163,6 +170,10 @@ impl Server {
         self.rules[at].hits += 1;
         let rule = self.rules[at].clone();
         self.play(&rule, query, transport, rtt, dice)
+    }
+
+    pub fn no_route_to(&self, address: IpAddr) -> bool {
+        self.no_route[usize::from(address.is_ipv6())]
     }
 
     fn turned_away(&self, transport: AskTransport, rtt: Duration) -> Option<Vec<Sent>> {

@@ -45,7 +45,8 @@ enum Event {
     Link { key: AskKey, error: u8 },
 }
 
-const LINKS: [LinkError; 4] = [LinkError::Refused, LinkError::Unreachable, LinkError::Closed, LinkError::Exhausted];
+const LINKS: [LinkError; 5] =
+    [LinkError::Refused, LinkError::Unreachable, LinkError::NoRoute, LinkError::Closed, LinkError::Exhausted];
 
 /// A packet to a server whose `Close` has not come yet.
 #[derive(Clone, Debug)]
@@ -210,12 +211,17 @@ impl World {
 
     /// Brings a query to its server, and the server's answer into the queue.
     fn carry(&mut self, key: AskKey, addr: SocketAddr, transport: AskTransport, packet: Vec<u8>) {
+        let at = self.servers.iter().position(|server| server.addresses.contains(&addr.ip()));
+        if at.is_some_and(|at| self.servers[at].no_route_to(addr.ip())) {
+            self.note(|| format!("  -> no route to {addr}"));
+            self.open.insert(key, OpenAsk { server: addr, packet });
+            return self.put(key, transport, Sent::Link { after: Duration::ZERO, error: LinkError::NoRoute });
+        }
         self.asks += 1;
         self.toward.entry(addr.ip()).or_default().0 += 1;
         if self.logging {
             self.queries.push(packet.clone());
         }
-        let at = self.servers.iter().position(|server| server.addresses.contains(&addr.ip()));
         let whom = at.map_or("nobody".to_string(), |at| self.servers[at].name.clone());
         self.note(|| format!("  -> {whom} {addr} {transport:?}: {}", summary(&packet)));
         let again = self.open.insert(key, OpenAsk { server: addr, packet: packet.clone() });

@@ -1,5 +1,7 @@
 //! Where a zone's name servers have no known address: looking for it, within the account of the question.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use super::{Asking, Silence, Who};
 use crate::resolve::descend::addresses_of;
 use crate::resolve::failure::{Failure, Limit};
@@ -24,8 +26,8 @@ impl Asking<'_> {
             let random = self.cx.random() as usize % self.unknown.len();
             let name = self.unknown.swap_remove(random);
             let before = self.candidates.len();
-            let types = [(Rtype::A, self.cx.plan.ipv4), (Rtype::AAAA, self.cx.plan.ipv6)];
-            for (rtype, _) in types.into_iter().filter(|(_, enabled)| *enabled) {
+            let types = self.families_to_look_for();
+            for (rtype, _) in types.into_iter().filter(|(_, wanted)| *wanted) {
                 let question = Question::new(name.clone(), rtype);
                 if self.work.is_within(&question) {
                     continue;
@@ -50,7 +52,8 @@ impl Asking<'_> {
                         self.flooded = Some(failure);
                         continue;
                     }
-                    Err(failure) if failure.is_limit() => {
+                    // Neither says anything of the name server.
+                    Err(failure) if failure.is_limit() || matches!(failure, Failure::NoRoute { .. }) => {
                         self.hampered = true;
                         continue;
                     }
@@ -62,6 +65,15 @@ impl Asking<'_> {
                 }
             }
         }
+    }
+
+    /// The types of addresses, and whether they are of use: those of a family to which this machine has no way are not, as long
+    /// as it has one to the other.
+    fn families_to_look_for(&self) -> [(Rtype, bool); 2] {
+        let (routes, now) = (self.cx.servers.routes(), self.cx.now().mono);
+        let [four, six] =
+            [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()].map(|any| routes.is_useless(any, now));
+        [(Rtype::A, self.cx.plan.ipv4 && (!four || six)), (Rtype::AAAA, self.cx.plan.ipv6 && (!six || four))]
     }
 
     /// Does without the name servers whose addresses are not known. `true`: somebody new can be asked.
