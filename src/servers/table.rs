@@ -232,6 +232,7 @@ impl Servers {
     /// Loss is not silence: a server that has answered something since is there, and of all that was lost together (a busy
     /// server, or one that limits its rate) only one counts.
     pub fn timed_out(&self, server: SocketAddr, zone: u64, sent: Moment, now: Moment) {
+        self.routes.silent(server.ip(), now);
         self.with(server, now, |entry| {
             entry.pace.silent(zone, sent, now);
             if entry.answered_at > sent {

@@ -61,6 +61,7 @@ scenarios! {
     a_lossy_network_still_answers
     a_lossy_network_still_validates
     a_machine_without_a_network_says_so_and_recovers_at_once
+    a_network_of_ipv6_that_is_silent_is_left_alone
     a_name_of_forty_labels_takes_few_steps
     a_name_that_is_no_zone_can_be_suspended_too
     a_name_with_dots_and_odd_octets_in_its_labels
