@@ -209,7 +209,7 @@ static SERVER: [Setting<Settings>; 15] = [
         },
         default: None,
         required: false,
-        doc: "How many of them one client may have: an IPv4 address or an IPv6 /64.",
+        doc: "How many of them one client may have: an IPv4 address or an IPv6 /64. Where three quarters of all places are taken it is a fourth of that, where nine tenths are, a sixteenth, but 8.",
         reason: "Half of what its prefix may have: enough for a carrier's address with thousands of customers behind it, \
                  and not all that its neighbours have.",
         example: "500",
@@ -225,7 +225,7 @@ static SERVER: [Setting<Settings>; 15] = [
         default: None,
         required: false,
         doc: "How many of them one prefix may have: an IPv4 /24 or an IPv6 /56. An IPv4 /20 or IPv6 /48 may have a quarter of \
-              tcp_connections, an IPv4 /16 or IPv6 /32 three quarters, if that is more.",
+              tcp_connections, an IPv4 /16 or IPv6 /32 three quarters, if that is more. It shrinks with the places that are left as tcp_connections_per_client does.",
         reason: "A tenth of all, so that no single network can close TCP to the others (RFC 7766 §6.2.2).",
         example: "1000",
     },

@@ -34,6 +34,8 @@ const WIDE_PART: usize = 4;
 /// An IPv4 /16 or IPv6 /32, as networks with a number of their own are given, leaves one in so many places to others: an IPv6
 /// /32 is 65,536 of /48.
 const LEFT_PART: usize = 4;
+/// So many one client and one network may have, however few places are left.
+const FEWEST: usize = 8;
 /// A prefix: its bits and its length.
 type Prefix = (IpAddr, u8);
 
@@ -61,11 +63,15 @@ impl Caps {
             return Ok((Place { caps: Arc::clone(self), within: None }, None));
         }
         let within = prefixes(client);
+        let scarcity = self.scarcity();
         let mut prefixes = self.prefixes();
-        let full = within
-            .iter()
-            .zip(self.most)
-            .find_map(|(prefix, (most, full))| (prefixes.get(prefix).copied().unwrap_or(0) >= most).then_some(full));
+        let full = within.iter().zip(self.most).find_map(|(prefix, (most, full))| {
+            let most = match full {
+                Full::Client | Full::Prefix => most.min((most / scarcity).max(FEWEST)),
+                Full::Wide | Full::Total => most,
+            };
+            (prefixes.get(prefix).copied().unwrap_or(0) >= most).then_some(full)
+        });
         match full {
             Some(full) if mode == Mode::Enforce => {
                 drop(prefixes);
@@ -87,6 +93,16 @@ impl Caps {
             50..75 => 4,
             75..90 => 16,
             _ => 64,
+        }
+    }
+
+    /// How many times fewer than usual one client and one network may have: twenty clients with all that is theirs would take all
+    /// places.
+    fn scarcity(&self) -> usize {
+        match self.open() * 100 / self.total.max(1) {
+            0..75 => 1,
+            75..90 => 4,
+            _ => 16,
         }
     }
 
@@ -155,6 +171,18 @@ mod tests {
         drop(first);
         assert_eq!(caps.open(), 3);
         assert!(caps.enter(ip("192.0.2.7"), Mode::Enforce).is_ok());
+    }
+
+    #[test]
+    fn a_few_clients_do_not_take_all_places_together() {
+        let caps = Caps::new(1_000, 50, 100);
+        let mut held = Vec::new();
+        // Each in a network of its own.
+        for host in 0..20u8 {
+            held.extend((0..50).filter_map(|_| caps.enter(IpAddr::from([10, host, 1, 1]), Mode::Enforce).ok()));
+        }
+        assert!((750..850).contains(&held.len()), "{} held", held.len());
+        assert!(caps.enter(ip("10.99.0.1"), Mode::Enforce).is_ok(), "a customer");
     }
 
     #[test]
