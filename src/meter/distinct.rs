@@ -28,9 +28,10 @@ struct Entry {
 
 /// A count lower than this is not worth keeping over a restart: it is made again in a moment.
 const WORTH_KEEPING: u32 = 8;
-/// What was counted is taken in again up to so many spans later: who is behind an address seldom changes in an hour, but
-/// addresses are given to others in the end.
-const KEPT_FOR: u32 = 15;
+/// What was counted is taken in again up to so many spans later: who is behind an address seldom changes in an hour or two, and
+/// floods are as long, but addresses are given to others in the end.
+const KEPT_FOR: u32 = 120;
+const KEPT_SPANS: i32 = KEPT_FOR as i32;
 
 /// Estimates of distinct counts for a fixed number of keys, within 15 % (one standard deviation). A key that is noted
 /// takes the place of the one of four that has shown least lately, and of several the one that has been silent longest.
@@ -82,7 +83,11 @@ impl Distinct {
         let epoch = self.epoch(now);
         let tag = tag(key);
         let entry = self.line(key).iter().find(|entry| entry.head.load(Ordering::Relaxed) >> 32 == tag);
-        entry.map_or(0, |entry| entry.shown(entry.since(epoch).map_or(epoch, |since| since + 1)))
+        entry.map_or(0, |entry| match entry.age(epoch) {
+            ..=0 => entry.shown(epoch),
+            1..=KEPT_SPANS => entry.carried(),
+            _ => 0,
+        })
     }
 
     /// Writes the counts that are worth it, a record at a time.
@@ -150,8 +155,13 @@ impl Distinct {
                         .compare_exchange(head, tag << 32 | epoch, Ordering::Relaxed, Ordering::Relaxed)
                         .is_ok()
                 {
-                    let last = if known.wrapping_add(1) == epoch { entry.counts.load(Ordering::Relaxed) } else { 0 };
-                    entry.begin(last & 0xffff_ffff);
+                    let last = match age(epoch, known) {
+                        // It falls by half at most in a span in which something was noted.
+                        1 => entry.current().max(entry.carried() / 2),
+                        ..=KEPT_SPANS => entry.carried(),
+                        _ => 0,
+                    };
+                    entry.begin(u64::from(last));
                 }
                 return entry;
             }
@@ -186,10 +196,20 @@ impl Entry {
         }
     }
 
-    /// The span before this one, or the last one in which something was noted, if that is not long ago.
-    fn since(&self, epoch: u64) -> Option<u64> {
-        let known = self.head.load(Ordering::Relaxed) & 0xffff_ffff;
-        (2..=u64::from(KEPT_FOR)).contains(&(epoch.wrapping_sub(known) & 0xffff_ffff)).then_some(known)
+    /// How many spans ago it was that something was noted.
+    fn age(&self, epoch: u64) -> i32 {
+        age(epoch, self.head.load(Ordering::Relaxed) & 0xffff_ffff)
+    }
+
+    fn current(&self) -> u32 {
+        self.counts.load(Ordering::Relaxed) as u32
+    }
+
+    /// What counts after the span in which something was noted last. A crowd is there all the same in a flood, in which nothing is
+    /// noted because it is not to be, or little.
+    fn carried(&self) -> u32 {
+        let before = (self.counts.load(Ordering::Relaxed) >> 32) as u32;
+        before.max(self.current())
     }
 
     fn begin(&self, before: u64) {
@@ -296,12 +316,29 @@ mod tests {
         (0..100).for_each(|item| distinct.note(key, secret.octets(0, &[item]), start));
         let counted = distinct.count(key, start);
         let lately = |spans: u32| distinct.count_lately(key, start + SPAN * spans);
-        assert_eq!([0, 1, 2, 15].map(lately), [counted; 4]);
-        assert_eq!((lately(16), distinct.count(key, start + 2 * SPAN)), (0, 0));
+        assert_eq!([0, 1, 2, 15, 120].map(lately), [counted; 5]);
+        assert_eq!((lately(121), distinct.count(key, start + 2 * SPAN)), (0, 0));
     }
 
     #[test]
-    fn counts_are_known_after_a_restart_that_took_no_hour() {
+    fn a_crowd_that_is_counted_for_a_moment_between_is_there_all_the_same() {
+        let secret = Secret::new(&[3; 32]);
+        let distinct = Distinct::new(64, SPAN);
+        let key = secret.word(1);
+        let start = Moment::from_nanos(1);
+        (0..100).for_each(|item| distinct.note(key, secret.octets(0, &[item]), start));
+        let counted = distinct.count(key, start);
+        let lately = |spans: u32| distinct.count_lately(key, start + SPAN * spans);
+        distinct.note(key, secret.octets(0, &[1]), start + SPAN * 5);
+        assert_eq!([5, 6, 60].map(lately), [counted; 3]);
+        for (span, left) in [(60, counted), (61, counted / 2), (62, counted / 4)] {
+            distinct.note(key, secret.octets(0, &[1]), start + SPAN * span);
+            assert_eq!(lately(span), left, "it ebbs away where others are there");
+        }
+    }
+
+    #[test]
+    fn counts_are_known_after_a_restart_that_took_an_hour() {
         let secret = Secret::new(&[3; 32]);
         let at = |second: u64| {
             let moment = Moment::from_nanos(second * 1_000_000_000);
@@ -336,7 +373,8 @@ mod tests {
             after.note(key, secret.octets(7, &item), at(11).mono);
         }
         assert_eq!(count(11), count(10));
-        assert_eq!(restarted(3_600).count(many, at(10).mono), 0);
+        assert!(restarted(3_600).count(many, at(10).mono) > 600);
+        assert_eq!(restarted(7_300).count(many, at(10).mono), 0);
     }
 
     #[test]
