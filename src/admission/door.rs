@@ -221,6 +221,8 @@ pub struct Door {
     bars: Bars,
     /// Passes count.
     passing: bool,
+    /// What a round of them costs is little beside a burst.
+    passable: bool,
     pen: Pen,
     loud: Loudest,
     good: GoodCookies,
@@ -263,9 +265,12 @@ impl Door {
             [] => Secrets::new(books.0.cookie_secret, &[]),
             [first, others @ ..] => Secrets::new(*first, others),
         });
+        let ladder = Ladder::new(&limits);
+        let burst_nanos = u64::try_from(burst.as_nanos()).unwrap_or(u64::MAX);
+        let passable = ladder.dearest(LIGHT_SAMPLE, Level::Guard) <= burst_nanos / 4;
         Door {
             ranges: Ranges::new(&policy.allow, policy.class_prefixes()),
-            ladder: Ladder::new(&limits),
+            ladder,
             classes: policy.classes.iter().map(class).chain([exempt]).collect(),
             cookies,
             answers: both(burst),
@@ -276,12 +281,13 @@ impl Door {
             controller: Controller::new(limits.calm, &limits.levels),
             passes: Passes::new(books.0.passes),
             bars: Bars::default(),
-            passing: true,
+            passing: passable,
+            passable,
             pen: Pen::default(),
             loud: Loudest::default(),
             good: GoodCookies::default(),
             vouching: Vouching::default(),
-            burst: u64::try_from(burst.as_nanos()).unwrap_or(u64::MAX),
+            burst: burst_nanos,
             swept: Moment::ZERO,
             dice: books.0.seed | 1,
             tally: Tally::default(),
@@ -300,7 +306,7 @@ impl Door {
         self.swept = old.swept;
         self.pen = old.pen;
         self.good = old.good;
-        self.passing = old.passing;
+        self.passing = old.passing && self.passable;
         self.controller = old.controller;
         self.controller.set_rules(self.limits.calm, &self.limits.levels);
     }
@@ -330,7 +336,7 @@ impl Door {
         let level = self.controller.feel(now, pressure);
         // In a flood in the names of those who were served before, each of them is looked at.
         let doubted = level >= Level::Guard && self.books.0.acquaintances.verdict(now) == Strangers::Forged;
-        self.passing = level < Level::Closed && !doubted;
+        self.passing = self.passable && level < Level::Closed && !doubted;
         level
     }
 

@@ -11,7 +11,7 @@ pub const RUNGS: usize = 8;
 /// Prices are kept in 2⁻¹⁰ ns.
 const FRACTION: u32 = 10;
 /// Shares that there are in place of one are counted in such parts, a power of two for what is set by default.
-const SHARE: u64 = 128;
+const SHARE: u64 = 1_024;
 
 /// What the keys of an account of work differ by from those of the account of answers: no bit that a key has its place by is
 /// the same by more than chance.
@@ -127,6 +127,22 @@ impl Ladder {
             ration: ration_key(secret, Book::Ration, address),
             ..Keys::of(secret, address)
         }
+    }
+
+    /// What so many units cost at most, in nanoseconds of the account of an address, up to a level of pressure.
+    pub fn dearest(&self, units: usize, level: Level) -> u64 {
+        let of = |rungs: &Rungs| {
+            let accounts =
+                Accounts { keys: [Hash(0); RUNGS], rungs: &rungs.rungs[..rungs.count], lenience: &self.lenience };
+            let levels = [Level::Open, Level::Watch, Level::Guard, Level::Closed];
+            levels
+                .into_iter()
+                .filter(|one| *one <= level)
+                .map(|one| accounts.price(0, units, 1, one))
+                .max()
+                .unwrap_or(0)
+        };
+        of(&self.v4).max(of(&self.v6))
     }
 
     #[inline]

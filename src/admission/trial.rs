@@ -105,6 +105,8 @@ pub struct Trial {
     /// When the last one that told anything was.
     judged: AtomicU64,
     verdict: AtomicU8,
+    /// When there was no room in the ration the last time, in nanoseconds, while they were found to be forged.
+    exceeded: AtomicU64,
     /// Octets beyond what came in that went to strangers before they were found to be forged, less what silence has saved since.
     debt: AtomicI64,
 }
@@ -122,6 +124,7 @@ impl Trial {
             end: AtomicU64::new(0),
             judged: AtomicU64::new(0),
             verdict: AtomicU8::new(Strangers::Unjudged as u8),
+            exceeded: AtomicU64::new(0),
             debt: AtomicI64::new(0),
         }
     }
@@ -147,11 +150,12 @@ impl Trial {
     /// all of them for it.
     pub fn first(&self, stranger: Hash, now: Moment, within: impl FnOnce() -> bool) -> First {
         let verdict = self.verdict(now);
-        let (most, otherwise) = match verdict {
-            Strangers::Forged => (SAMPLE, First::Turned),
-            _ if within() => return First::Whole,
-            Strangers::Real => (SPOT_CHECK, First::Whole),
-            Strangers::Unjudged => (SAMPLE, First::Doubted),
+        let (most, otherwise) = match (verdict, within()) {
+            (Strangers::Forged, within) if self.has_ebbed(now, within) => return First::Whole,
+            (Strangers::Forged, _) => (SAMPLE, First::Turned),
+            (_, true) => return First::Whole,
+            (Strangers::Real, false) => (SPOT_CHECK, First::Whole),
+            (Strangers::Unjudged, false) => (SAMPLE, First::Doubted),
         };
         if self.asked.load(Ordering::Relaxed) >= most || self.asked_addresses.has(stranger, now) {
             return otherwise;
@@ -164,6 +168,15 @@ impl Trial {
         // Whoever is first begins the window.
         let _ = self.end.compare_exchange(0, end, Ordering::Relaxed, Ordering::Relaxed);
         First::Asked
+    }
+
+    /// Whether those who are found to be forged have long been so few that there was room for all, so that nothing is gained by
+    /// putting them to the test any more.
+    fn has_ebbed(&self, now: Moment, within: bool) -> bool {
+        if !within {
+            self.exceeded.store(now.as_nanos(), Ordering::Relaxed);
+        }
+        within && now.since(Moment::from_nanos(self.exceeded.load(Ordering::Relaxed))) > FORGET
     }
 
     /// A stranger was sent so many octets more than came from him, whether or not there was room in the ration for it.
@@ -212,6 +225,9 @@ impl Trial {
             return;
         }
         if come.saturating_mul(4) < asked {
+            if self.verdict.load(Ordering::Relaxed) != Strangers::Forged as u8 {
+                self.exceeded.fetch_max(end, Ordering::Relaxed);
+            }
             self.verdict.store(Strangers::Forged as u8, Ordering::Relaxed);
         } else if come.saturating_mul(2) >= asked {
             self.verdict.store(Strangers::Real as u8, Ordering::Relaxed);

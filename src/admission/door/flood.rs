@@ -133,6 +133,8 @@ impl Door {
         let most = match standing {
             Standing::Learned => places.all,
             Standing::Trusted => places.all / 10 * 7,
+            // Who cannot be forged has some to which no forged address comes.
+            Standing::Unknown if admitted.proven => places.all / 10 * 6,
             Standing::Unknown => places.all / 10 * 4,
         };
         // As if one more came: whoever is alone leaves half of the room.

@@ -145,9 +145,11 @@ impl Door {
         if self.plain.take(network, now, price(excess, ration)).is_ok() {
             return false;
         }
-        // Carriers put thousands of customers behind one address: small answers to those are what they asked for.
+        // Carriers put thousands of customers behind one address: small answers to those are what they asked for. How many
+        // they seem to be, whoever forges their address can make up: that somebody comes from there by TCP, he cannot.
         // In a flood nobody is sent more for that.
-        let shares = match self.limits.crowds && excess < SAME_ANSWER && level < Level::Guard {
+        let crowd = self.limits.crowds && excess < SAME_ANSWER && level < Level::Guard;
+        let shares = match crowd && inner.has_come(admitted.address, now) {
             true => u64::from(inner.crowd(address, false, now)),
             false => 1,
         };

@@ -181,7 +181,8 @@ pub static LIMITS: [Setting<Settings>; 37] = [
         doc: "Of those that are turned away one in so many gets a short answer: TC=1 or BADCOOKIE, or REFUSED where the \
               address is proven; the others get silence. 0: all do.",
         reason: "One in two: a client whose address somebody else forges comes through by TCP at its first or second try, \
-                 and a victim gets half of what the forger sent at most.",
+                 and a victim gets half of what the forger sent at most. Where kernel_filter thins out his packets out of all \
+                 that come in his name, it takes him more.",
         example: "2",
     },
     Setting {
@@ -200,8 +201,9 @@ pub static LIMITS: [Setting<Settings>; 37] = [
         default: None,
         required: false,
         doc: "How many octets a second an unproven IPv4 /24 or IPv6 /56 may get beyond what it sent. Under pressure \
-              \"guard\" and \"closed\" an eighth of it ([level.guard] ration). An address beyond half its share has a quarter of it \
-              for itself without pressure, and none of it where it asks for more than that; under pressure it has nothing.",
+              \"guard\" and \"closed\" strangers have an eighth of it ([level.guard] ration). An address beyond half its share has a quarter of it \
+              for itself without pressure, and none of it where it asks for more than that; under pressure it has nothing. An address behind which many clients seem to be, and from which \
+              somebody has come by TCP or with a cookie, has as much for each of its shares without pressure.",
         reason: "2 Mbit/s harm nobody, and are more than a busy office gets by UDP.",
         example: r#""256KiB""#,
     },
