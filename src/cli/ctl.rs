@@ -155,6 +155,7 @@ fn status(value: &Value) -> String {
             _ => "few",
         }
     );
+    held_back(&mut out, value["kernel_filter"].as_array().map_or(&[][..], Vec::as_slice));
     let (learned, prefetch) = (&value["learned"], &value["prefetch"]);
     let _ = writeln!(
         out,
@@ -282,6 +283,25 @@ fn zones(out: &mut String, zones: &[Value]) {
     }
 }
 
+/// Whose packets the kernel drops before they are seen here.
+fn held_back(out: &mut String, sources: &[Value]) {
+    for one in sources {
+        let _ = writeln!(
+            out,
+            "the kernel drops packets of {} for {}: of some {} a second {} % are let through, of those with a cookie {} %, and \
+             all with one of {} good cookies ({})\n  change: a DNS cookie or TCP; or kernel_filter = false, and all are read \
+             here",
+            text(&one["source"]),
+            span(&one["since"]),
+            one["packets"],
+            one["passes"],
+            one["cookies_pass"],
+            one["good_cookies"],
+            text(&one["setting"])
+        );
+    }
+}
+
 fn explanation(value: &Value) -> String {
     let mut out = String::new();
     let list = |key: &str| value[key].as_array().map_or(&[][..], Vec::as_slice);
@@ -308,6 +328,9 @@ fn explanation(value: &Value) -> String {
                 let _ = writeln!(out, "share used {title}: {answers}; upstream: {upstream}");
             }
             standing(&mut out, value);
+            if !value["kernel_filter"].is_null() {
+                held_back(&mut out, std::slice::from_ref(&value["kernel_filter"]));
+            }
             servers(&mut out, list("servers"));
         }
         None => {

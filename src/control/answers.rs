@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{Told, Word};
+use super::{Sifted, Told, Word};
 use crate::admission::{
     Action, Decision, Level, Mode, Paid, Policy, Reason, Signal, TRUSTED, ToldZone, Why, zone_above,
 };
 use crate::clock::Moment;
 use crate::engine::DropReason;
-use crate::meter::Load;
+use crate::meter::{Load, source_of};
 use crate::resolve::{Limit, StaleWhy};
 use crate::servers::Known;
 use crate::text::units::{write_duration, write_part};
@@ -134,6 +134,7 @@ impl Told {
             },
             "refusals_kept": self.shared.books.decisions().kept(),
             "limited_servers": self.shared.servers.limited(SHOWN, now).iter().map(server).collect::<Vec<_>>(),
+            "kernel_filter": self.sifted().iter().take(SHOWN).map(|one| sifted(one, now)).collect::<Vec<_>>(),
             "flooded": self.shared.books.zones().list(SHOWN, now).iter().map(|zone| told(zone, now)).collect::<Vec<_>>(),
             "shards": words.iter().enumerate().map(shard).collect::<Vec<_>>(),
         })
@@ -166,6 +167,8 @@ impl Told {
             "unproven": used(&account.unproven),
             "proven": used(&account.proven),
             "upstream": {"unproven": worked(&account.work[0]), "proven": worked(&account.work[1])},
+            "kernel_filter": self.sifted().iter().find(|one| one.source == source_of(address.to_canonical()))
+                .map(|one| sifted(one, now)),
             "refusals": reasons(&found, &policy, now),
             "last": last(&found, now),
             "servers": self.shared.servers.at(address.to_canonical(), now).iter().map(server).collect::<Vec<_>>(),
@@ -218,6 +221,19 @@ fn server(known: &Known) -> Value {
         "quota": known.pace.quota.map(whole),
         "silences": known.silences, "left_alone": known.left_alone,
         "setting": "limits.servers",
+    })
+}
+
+/// A source of whose packets the kernel drops a part.
+fn sifted(one: &Sifted, now: Moment) -> Value {
+    let percent = |part: f32| (f64::from(part) * 1000.0).round() / 10.0;
+    let length = if one.source.is_ipv4() { 32 } else { 64 };
+    json!({
+        "source": format!("{}/{length}", one.source),
+        "packets": one.rate.round(),
+        "passes": percent(one.passes), "cookies_pass": percent(one.cookies_pass), "good_cookies": one.spared,
+        "since": seconds(now, one.since),
+        "setting": "limits.kernel_filter",
     })
 }
 
@@ -401,6 +417,36 @@ mod tests {
         assert!(victim["flooded"].is_number() && victim["quota"] == 500.0, "{zone:#}");
         let exempt = told.answer("explain 2.0.0.127.bl.example", mono);
         assert_eq!(exempt["exempt"]["zone"], "bl.example.");
+    }
+
+    #[test]
+    fn of_whom_the_kernel_drops_how_much_is_told() {
+        let policy = Policy { allow: vec!["10.0.0.0/8".parse().expect("a prefix")], ..Policy::default() };
+        let told = Told::new(Shared::new(&crate::cache::Policy::default(), [4; 32]), policy, 2, Moment::from_nanos(1));
+        let start = Moment::from_nanos(1_000_000_000);
+        let sifted = |source: &str, passes, rate| Sifted {
+            source: source.parse().expect("an address"),
+            passes,
+            cookies_pass: 1.0,
+            spared: 1,
+            rate,
+            since: start,
+        };
+        told.sifts(0, vec![sifted("10.0.0.1", 0.02, 300_000.0), sifted("2001:db8::", 0.1, 50_000.0)]);
+        told.sifts(1, vec![sifted("10.0.0.1", 0.1, 100_000.0)]);
+        let later = start + Duration::from_secs(7);
+        let client = told.answer("explain 10.0.0.1", later);
+        let both = json!({
+            "source": "10.0.0.1/32", "packets": 400_000.0, "passes": 4.0, "cookies_pass": 100.0, "good_cookies": 2,
+            "since": 7.0, "setting": "limits.kernel_filter",
+        });
+        assert_eq!(client["kernel_filter"], both);
+        assert_eq!(told.answer("explain 2001:db8::77", later)["kernel_filter"]["source"], "2001:db8::/64");
+        assert_eq!(told.answer("explain 10.0.0.2", later)["kernel_filter"], Value::Null);
+        let status = told.answer("status", later);
+        assert_eq!((&status["kernel_filter"][0], status["kernel_filter"].as_array().map(Vec::len)), (&both, Some(2)));
+        told.sifts(0, Vec::new());
+        assert_eq!(told.answer("explain 10.0.0.1", later)["kernel_filter"]["passes"], 10.0);
     }
 
     #[test]

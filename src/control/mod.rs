@@ -6,6 +6,7 @@
 mod answers;
 mod socket;
 
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 pub use socket::{Socket, ask};
@@ -23,6 +24,21 @@ pub struct Word {
     pub since: Moment,
     /// What called for it.
     pub cause: Option<Signal>,
+}
+
+/// A source of whose packets the kernel drops a part before a shard sees them, on that shard's word.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Sifted {
+    /// An IPv4 address, or an IPv6 one that stands for its /64.
+    pub source: IpAddr,
+    /// The part that passes of packets without a cookie, 0 to 1, and of those with one.
+    pub passes: f32,
+    pub cookies_pass: f32,
+    /// So many good cookies pass in any case.
+    pub spared: usize,
+    /// How many packets a second it sends this shard.
+    pub rate: f64,
+    pub since: Moment,
 }
 
 /// Reads the configuration again, or only tries to.
@@ -43,6 +59,8 @@ pub struct Told {
     shared: Shared,
     policy: Mutex<Policy>,
     shards: Vec<Mutex<Word>>,
+    /// By shard.
+    sifted: Vec<Mutex<Vec<Sifted>>>,
     start: Moment,
     reload: Option<Reload>,
     /// What is counted at the sockets.
@@ -60,6 +78,7 @@ impl Told {
             shared,
             policy: Mutex::new(policy),
             shards: (0..shards).map(|_| Mutex::default()).collect(),
+            sifted: (0..shards).map(|_| Mutex::default()).collect(),
             start,
             reload: None,
             sockets: None,
@@ -90,6 +109,13 @@ impl Told {
         }
     }
 
+    /// Whose packets the kernel thins out for a shard.
+    pub fn sifts(&self, shard: usize, sifted: Vec<Sifted>) {
+        if let Some(place) = self.sifted.get(shard) {
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = sifted;
+        }
+    }
+
     /// A snapshot has been written, or could not be.
     pub fn kept(&self, kept: Option<Kept>, when: Moment) {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((kept, when));
@@ -112,6 +138,27 @@ impl Told {
 
     fn words(&self) -> Vec<Word> {
         self.shards.iter().map(|word| *word.lock().unwrap_or_else(PoisonError::into_inner)).collect()
+    }
+
+    /// The same of all shards together, most packets first; what passes is what passes of them all.
+    fn sifted(&self) -> Vec<Sifted> {
+        let mut all: Vec<Sifted> = Vec::new();
+        for place in &self.sifted {
+            for one in place.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                let Some(sum) = all.iter_mut().find(|sum| sum.source == one.source) else {
+                    all.push(*one);
+                    continue;
+                };
+                let weight = (one.rate / (sum.rate + one.rate).max(1.0)) as f32;
+                sum.passes += (one.passes - sum.passes) * weight;
+                sum.cookies_pass += (one.cookies_pass - sum.cookies_pass) * weight;
+                sum.spared += one.spared;
+                sum.rate += one.rate;
+                sum.since = sum.since.min(one.since);
+            }
+        }
+        all.sort_by(|a, b| b.rate.total_cmp(&a.rate));
+        all
     }
 
     fn policy(&self) -> Policy {

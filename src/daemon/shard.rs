@@ -25,7 +25,7 @@ use super::orders::{Order, Orders};
 use super::overflow::Overflow;
 use super::sample::Sample;
 use super::seat::Seat;
-use super::sieve::Sieve;
+use super::sieve::{Sieve, Window};
 use super::strain::{Felt, Strain};
 use crate::admission::{Door, Level, Pressure};
 use crate::clock::{Moment, Now};
@@ -48,6 +48,9 @@ const READ: usize = 16;
 const STREAMED: usize = 128;
 /// Sources that are thinned out are looked at this often, whatever arrives.
 const SIFT: Duration = Duration::from_millis(100);
+/// Busy for less of the time than this, a shard lets more through of those. A quarter more then stays below the mark of watch,
+/// unless that was set lower, and nobody else notices.
+const EASY: f32 = 0.5;
 /// How long questions in flight may take to finish once no more are taken.
 pub const DRAIN_LIMIT: Duration = Duration::from_millis(2_500);
 /// How long connections may take to have the last replies written after that.
@@ -313,8 +316,12 @@ impl Shard {
         let Some(Felt { pressure, span }) = self.strain.take(now.mono, lost, clock::thread_cpu, look) else {
             return;
         };
+        let ease =
+            self.level.get() == Level::Open && !pressure.backlog && pressure.dropped == 0.0 && pressure.busy < EASY;
+        let window = Window { now: now.mono, span, ease };
+        let sifted = !self.sieve.is_empty();
         let thinned = match self.engine.may_filter() {
-            true => self.sieve.sift(&self.engine.take_loud(), &self.engine.take_good_cookies(), span),
+            true => self.sieve.sift(&self.engine.take_loud(), &self.engine.take_good_cookies(), window),
             false => self.sieve.clear(),
         };
         if let Some(thinned) = thinned {
@@ -332,6 +339,9 @@ impl Shard {
                     Some(Overflow::begin(before, &self.counters))
                 }),
             };
+        }
+        if sifted || !self.sieve.is_empty() {
+            self.told.sifts(self.number, self.sieve.sifted());
         }
         let memory = self.headroom.part().max(Pressure::of_a_pool(self.desk.fullness()));
         let pressure = Pressure { memory, ..pressure };

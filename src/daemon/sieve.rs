@@ -1,10 +1,16 @@
 //! Which sources are thinned out before they reach a socket's queue: those that the door turns away far more often than
 //! it could ever serve them. They keep their share, and enough passes to tell when they are done.
+//!
+//! Where somebody asks in the name of a customer, of the customer's own packets as many are held back as of those, since
+//! nothing tells one from the other. So no more is held back than the load calls for: at first hardly anything passes, and
+//! then more and more as long as there is time to spare.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::clock::Moment;
+use crate::control::Sifted;
 use crate::meter::source_of;
 use crate::net::filter::{MOST, SPARED, Thinned, cookie_end};
 
@@ -24,6 +30,14 @@ const LOOK: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_millis(100);
 /// Of whoever sends fewer a second, as what passes shows, nothing is held back any more: his flood is over.
 const DONE: f64 = 5_000.0;
+/// With time to spare so much more is let through after each look.
+const EASE: f32 = 1.25;
+/// That long after the load has called for less.
+const RELIEF: Duration = Duration::from_secs(2);
+/// Where the load called for less, so much of what passed then is let through, and so much more of it with each look: a
+/// tenth in ten seconds.
+const CAREFUL: f32 = 0.7;
+const DARING: f32 = 1.002;
 /// He has to be done for so long; whoever comes back is believed half as soon each time, down to the other.
 const PATIENCE: Duration = LOOK;
 const LONGEST_PATIENCE: Duration = Duration::from_secs(5);
@@ -37,6 +51,17 @@ const MEMORY: Duration = Duration::from_secs(20);
 pub struct Sieve {
     kept: HashMap<IpAddr, Kept>,
     thinned: usize,
+    /// For how long the load has not called for less.
+    relieved: Duration,
+}
+
+/// A time that is over, and how it was.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    pub now: Moment,
+    pub span: Duration,
+    /// There was time to spare.
+    pub ease: bool,
 }
 
 /// What packets end with, as the filter sees them.
@@ -51,10 +76,15 @@ enum End {
 }
 
 /// What is kept of a source.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Kept {
     /// The parts of its packets that are let through, of those without a cookie and of those with one; none is held back: 1.
     parts: [f32; 2],
+    /// More of them has been too much before.
+    ceilings: [f32; 2],
+    /// How many a second it sends, at the last look, and since when it is thinned out.
+    sends: f64,
+    since: Moment,
     /// The last octets of its good cookies, and for how long each was not shown.
     spared: Vec<(u32, Duration)>,
     /// Who has them asks too much as well: none is spared.
@@ -71,6 +101,25 @@ struct Kept {
 }
 
 impl Kept {
+    /// Turned away so many times a second, although it had these parts before.
+    fn new(now: Moment, rate: f64, ceilings: [f32; 2], patience: Duration) -> Kept {
+        Kept {
+            // What its packets end with nobody has looked at yet: those with a cookie pass until then.
+            parts: [(THROUGH / rate) as f32, 1.0],
+            ceilings,
+            sends: rate,
+            since: now,
+            spared: Vec::new(),
+            spares_nobody: false,
+            seen: [0; 3],
+            seen_before: [0; 3],
+            turned: 0,
+            looked: Duration::ZERO,
+            quiet: Duration::ZERO,
+            patience,
+        }
+    }
+
     fn is_free(&self) -> bool {
         self.parts == [1.0; 2]
     }
@@ -117,16 +166,19 @@ impl Kept {
             }
             End::Plain | End::Cookie => {
                 let part = &mut self.parts[end as usize];
+                self.ceilings[end as usize] = *part * CAREFUL;
                 *part = (*part * (THROUGH / rate) as f32).max(LEAST);
             }
         }
     }
 
-    /// A window of `span` in which it was turned away `turned` times is over; whether that changes anything.
-    fn look(&mut self, turned: u32, span: Duration) -> bool {
+    /// A window of `span` in which it was turned away `turned` times is over; whether that changes anything, and whether it was
+    /// too much.
+    fn look(&mut self, turned: u32, span: Duration, ease: bool) -> (bool, bool) {
         let before = (self.parts, self.spares_nobody);
         let rate = f64::from(turned) / span.as_secs_f64().max(1e-3);
-        if rate > MORE {
+        let pressed = rate > MORE;
+        if pressed {
             self.thin(rate);
         }
         self.spared.iter_mut().for_each(|(_, unused)| *unused += span);
@@ -135,16 +187,17 @@ impl Kept {
         self.turned = self.turned.saturating_add(turned);
         self.looked += span.min(LONGEST);
         if self.looked >= LOOK {
-            self.judge(before.0);
+            self.judge(before.0, ease);
         }
-        (self.parts, self.spares_nobody) != before
+        ((self.parts, self.spares_nobody) != before, pressed)
     }
 
     /// Whether it goes on, and has its share, by what passed with these parts let through.
-    fn judge(&mut self, parts: [f32; 2]) {
+    fn judge(&mut self, parts: [f32; 2], ease: bool) {
         let seconds = self.looked.as_secs_f64();
         let [plain, cookies, spared] = self.seen_before.map(|seen| f64::from(seen) / seconds);
         let sent = plain / f64::from(parts[0]) + cookies / f64::from(parts[1]) + spared;
+        self.sends = sent;
         if sent < DONE {
             self.quiet += self.looked;
             if self.quiet >= self.patience {
@@ -157,6 +210,11 @@ impl Kept {
             if has_room {
                 // It goes on, and what is let through does not come to its share.
                 self.parts = self.parts.map(|part| (part * 2.0).min(1.0));
+            } else if ease {
+                for (part, ceiling) in self.parts.iter_mut().zip(&mut self.ceilings) {
+                    *ceiling = (*ceiling * DARING).min(1.0);
+                    *part = (*part * EASE).min(ceiling.max(*part));
+                }
             }
         }
         (self.seen_before, self.turned, self.looked) = ([0; 3], 0, Duration::ZERO);
@@ -178,9 +236,27 @@ impl Sieve {
         self.kept.iter().filter(|(_, kept)| !kept.is_free()).map(|(source, _)| *source).collect()
     }
 
-    /// Takes how often each source was turned away within `span`, and what good cookies ended with; the filters that follow,
+    /// What is held back of whom, to be told.
+    pub fn sifted(&self) -> Vec<Sifted> {
+        let thinned = self.kept.iter().filter(|(_, kept)| !kept.is_free());
+        let one = |(source, kept): (&IpAddr, &Kept)| Sifted {
+            source: *source,
+            passes: kept.parts[0],
+            cookies_pass: kept.parts[1],
+            spared: kept.spared.len(),
+            rate: kept.sends,
+            since: kept.since,
+        };
+        thinned.map(one).collect()
+    }
+
+    /// Takes how often each source was turned away within a window, and what good cookies ended with; the filters that follow,
     /// if they changed.
-    pub fn sift(&mut self, turned: &[(IpAddr, u32)], good: &[(IpAddr, u32)], span: Duration) -> Option<Vec<Thinned>> {
+    pub fn sift(&mut self, turned: &[(IpAddr, u32)], good: &[(IpAddr, u32)], window: Window) -> Option<Vec<Thinned>> {
+        let Window { now, span, ease } = window;
+        self.relieved = self.relieved.saturating_add(span);
+        let ease = ease && self.relieved >= RELIEF;
+        let mut pressed = false;
         let seconds = span.as_secs_f64().max(1e-3);
         let mut times: HashMap<IpAddr, u32> = HashMap::new();
         for (source, turned) in turned {
@@ -195,7 +271,9 @@ impl Sieve {
                 kept.quiet += span;
                 return kept.quiet < MEMORY;
             }
-            changed |= kept.look(times.remove(source).unwrap_or(0), span);
+            let (changes, too_much) = kept.look(times.remove(source).unwrap_or(0), span, ease);
+            changed |= changes;
+            pressed |= too_much;
             true
         });
         self.thinned = self.kept.values().filter(|kept| !kept.is_free()).count();
@@ -203,12 +281,16 @@ impl Sieve {
         let mut loud: Vec<(IpAddr, f64)> = rates.filter(|(_, rate)| *rate > LOUD).collect();
         loud.sort_by(|a, b| b.1.total_cmp(&a.1));
         for (source, rate) in loud.into_iter().take(MOST.saturating_sub(self.thinned)) {
-            changed = true;
+            (changed, pressed) = (true, true);
             self.thinned += 1;
-            let again = self.kept.get(&source).map(|kept| (kept.patience * 2).min(LONGEST_PATIENCE));
-            // What its packets end with nobody has looked at yet: those with a cookie pass until then.
-            let parts = [(THROUGH / rate) as f32, 1.0];
-            self.kept.insert(source, Kept { parts, patience: again.unwrap_or(PATIENCE), ..Kept::default() });
+            let (patience, ceilings) = match self.kept.get(&source) {
+                Some(kept) => ((kept.patience * 2).min(LONGEST_PATIENCE), [CAREFUL, 1.0]),
+                None => (PATIENCE, [1.0; 2]),
+            };
+            self.kept.insert(source, Kept::new(now, rate, ceilings, patience));
+        }
+        if pressed {
+            self.relieved = Duration::ZERO;
         }
         let thinned = |(source, kept): (&IpAddr, &Kept)| Thinned {
             source: *source,
@@ -237,6 +319,8 @@ mod tests {
     use super::*;
 
     const SPAN: Duration = Duration::from_millis(50);
+    const PRESSED: Window = Window { now: Moment::ZERO, span: SPAN, ease: false };
+    const CALM: Window = Window { ease: true, ..PRESSED };
     const PLAIN: &[u8] = &[7; 40];
 
     fn with_cookie(end: u32) -> Vec<u8> {
@@ -252,15 +336,15 @@ mod tests {
         let part = sieve.kept.get(&source).map_or(1.0, |kept| kept.parts[0]);
         let passed = (count as f32 * part) as u32;
         (0..passed).for_each(|_| sieve.saw(source, PLAIN));
-        sieve.sift(&[(source, passed.saturating_sub(share))], &[], SPAN)
+        sieve.sift(&[(source, passed.saturating_sub(share))], &[], PRESSED)
     }
 
     #[test]
     fn who_is_loud_is_thinned_out() {
         let mut sieve = Sieve::default();
-        assert_eq!(sieve.sift(&[(source(1), 900)], &[], SPAN), None, "18,000 a second are the door's business");
+        assert_eq!(sieve.sift(&[(source(1), 900)], &[], PRESSED), None, "18,000 a second are the door's business");
         // 400,000 a second: one in fifty passes.
-        let thinned = sieve.sift(&[(source(1), 900), (source(2), 20_000)], &[], SPAN).expect("a filter");
+        let thinned = sieve.sift(&[(source(1), 900), (source(2), 20_000)], &[], PRESSED).expect("a filter");
         assert_eq!(thinned, [Thinned { source: source(2), part: 0.02, cookies: 1.0, spared: Vec::new() }]);
         for _ in 0..20 {
             assert_eq!(window(&mut sieve, source(2), 20_000, 50), None, "still the same");
@@ -272,11 +356,11 @@ mod tests {
     #[test]
     fn who_stopped_comes_back_at_once_whatever_others_do() {
         let mut sieve = Sieve::default();
-        sieve.sift(&[(source(1), 20_000), (source(2), 100_000)], &[], SPAN).expect("a filter");
+        sieve.sift(&[(source(1), 20_000), (source(2), 100_000)], &[], PRESSED).expect("a filter");
         let back = (1..200).find(|_| {
             // The other goes on, and the kernel drops some two million packets a second of it.
             (0..500).for_each(|_| sieve.saw(source(2), PLAIN));
-            let thinned = sieve.sift(&[(source(2), 400)], &[], SPAN);
+            let thinned = sieve.sift(&[(source(2), 400)], &[], PRESSED);
             thinned.is_some_and(|thinned| thinned.iter().all(|thinned| thinned.source == source(2)))
         });
         assert!(back.is_some_and(|windows| SPAN * windows <= Duration::from_millis(300)), "{back:?} windows");
@@ -286,7 +370,7 @@ mod tests {
     #[test]
     fn who_asks_like_others_again_comes_back_too() {
         let mut sieve = Sieve::default();
-        sieve.sift(&[(source(1), 20_000)], &[], SPAN).expect("a filter");
+        sieve.sift(&[(source(1), 20_000)], &[], PRESSED).expect("a filter");
         let back = (1..200).find(|_| window(&mut sieve, source(1), 50, 50).is_some());
         assert!(back.is_some_and(|windows| SPAN * windows <= Duration::from_millis(300)), "{back:?} windows");
         assert!(sieve.is_empty());
@@ -297,20 +381,20 @@ mod tests {
         let mut sieve = Sieve::default();
         let pauses: Vec<Duration> = (0..8)
             .map(|_| {
-                sieve.sift(&[(source(1), 20_000)], &[], SPAN).expect("a filter");
-                let back = (1..200).find(|_| sieve.sift(&[], &[], SPAN).is_some());
+                sieve.sift(&[(source(1), 20_000)], &[], PRESSED).expect("a filter");
+                let back = (1..200).find(|_| sieve.sift(&[], &[], PRESSED).is_some());
                 SPAN * back.expect("it comes back")
             })
             .collect();
         assert!(pauses[0] <= Duration::from_millis(200) && pauses[7] >= Duration::from_secs(5), "{pauses:?}");
-        (0..500).for_each(|_| assert_eq!(sieve.sift(&[], &[], SPAN), None));
+        (0..500).for_each(|_| assert_eq!(sieve.sift(&[], &[], PRESSED), None));
         assert!(sieve.kept.is_empty(), "and then it is forgotten");
     }
 
     #[test]
     fn a_flood_that_the_kernel_holds_back_is_not_let_in_to_see_whether_it_goes_on() {
         let mut sieve = Sieve::default();
-        sieve.sift(&[(source(1), 20_000)], &[], SPAN).expect("a filter");
+        sieve.sift(&[(source(1), 20_000)], &[], PRESSED).expect("a filter");
         for _ in 0..20 * 60 {
             // 300,000 a second, of which 4,000 are its share.
             window(&mut sieve, source(1), 15_000, 200);
@@ -319,22 +403,74 @@ mod tests {
         }
     }
 
+    /// A flood of so many a second, on a machine that has time to spare for so many; the part that passes after each second.
+    fn weather(sieve: &mut Sieve, rate: u32, spare: u32, seconds: usize) -> Vec<f32> {
+        let part = |sieve: &Sieve| sieve.kept.get(&source(1)).map_or(1.0, |kept| kept.parts[0]);
+        let mut parts = Vec::new();
+        for window in 0..seconds * 20 {
+            let passed = (rate as f32 * part(sieve)) as u32 / 20;
+            (0..passed).for_each(|_| sieve.saw(source(1), PLAIN));
+            // With less than two thirds of the time spent it is calm, and with three quarters of it everybody is held to a share.
+            match passed * 20 {
+                passing if passing * 3 < spare * 2 => sieve.sift(&[], &[], CALM),
+                passing if passing * 4 < spare * 3 => sieve.sift(&[], &[], PRESSED),
+                _ => sieve.sift(&[(source(1), passed.saturating_sub(20))], &[], PRESSED),
+            };
+            if window % 20 == 19 {
+                parts.push(part(sieve));
+            }
+        }
+        parts
+    }
+
+    #[test]
+    fn no_more_is_held_back_than_the_load_calls_for() {
+        // Of 100,000 a second in a customer's name half can be looked at: so much of what he sends is heard as well.
+        let mut sieve = Sieve::default();
+        let parts = weather(&mut sieve, 100_000, 60_000, 30);
+        assert!(parts[0] < 0.1 && parts[6..].iter().all(|part| (0.3..0.45).contains(part)), "{parts:?}");
+        let turns = parts.windows(2).filter(|pair| pair[1] < pair[0]).count();
+        assert!(turns <= 1, "it does not go up and down all the time: {parts:?}");
+        // The same with far more of them, and then with fewer again: it follows.
+        let parts = weather(&mut sieve, 1_000_000, 60_000, 30);
+        assert!(parts[20..].iter().all(|part| (0.01..0.05).contains(part)), "{parts:?}");
+        let parts = weather(&mut sieve, 40_000, 120_000, 60);
+        assert!(parts[59] > 0.06, "{parts:?}");
+        // Where there is time for all of them nobody is held back for long.
+        let mut sieve = Sieve::default();
+        let parts = weather(&mut sieve, 100_000, 300_000, 20);
+        assert!(parts[19] == 1.0 && sieve.is_empty(), "{parts:?}");
+    }
+
+    #[test]
+    fn what_is_held_back_can_be_told() {
+        let mut sieve = Sieve::default();
+        assert!(sieve.sifted().is_empty());
+        let began = Window { now: Moment::from_nanos(7), ..PRESSED };
+        sieve.sift(&[(source(1), 20_000)], &[], began).expect("a filter");
+        (0..8).for_each(|_| drop(window(&mut sieve, source(1), 20_000, 50)));
+        let [told] = &sieve.sifted()[..] else { panic!("one") };
+        assert_eq!((told.source, told.since, told.cookies_pass), (source(1), Moment::from_nanos(7), 1.0));
+        assert!((told.passes - 0.02).abs() < 1e-4 && (told.rate / 400_000.0 - 1.0).abs() < 0.01, "{told:?}");
+    }
+
     #[test]
     fn who_invents_cookies_is_thinned_out_and_who_has_good_ones_is_not() {
         let mut sieve = Sieve::default();
-        sieve.sift(&[(source(1), 20_000)], &[], SPAN).expect("a filter");
+        sieve.sift(&[(source(1), 20_000)], &[], PRESSED).expect("a filter");
         // All of them end with what looks like a cookie; a customer at the same address has a good one.
         let pass = |sieve: &mut Sieve, turned: u32| {
             (0..20_000).for_each(|number| sieve.saw(source(1), &with_cookie(number)));
             sieve.saw(source(1), &with_cookie(0xcafe_cafe));
-            sieve.sift(&[(source(1), turned)], &[(source(1), 0xcafe_cafe)], SPAN).expect("a filter").remove(0)
+            sieve.sift(&[(source(1), turned)], &[(source(1), 0xcafe_cafe)], PRESSED).expect("a filter").remove(0)
         };
         let first = pass(&mut sieve, 20_000);
         assert!((first.cookies - 0.02).abs() < 1e-4, "{first:?}");
         assert_eq!(first.spared, [0xcafe_cafe]);
         // Now he asks too much as well, with that one.
         (0..20_000).for_each(|_| sieve.saw(source(1), &with_cookie(0xcafe_cafe)));
-        let then = sieve.sift(&[(source(1), 19_000)], &[(source(1), 0xcafe_cafe)], SPAN).expect("a filter").remove(0);
+        let then =
+            sieve.sift(&[(source(1), 19_000)], &[(source(1), 0xcafe_cafe)], PRESSED).expect("a filter").remove(0);
         assert!(then.spared.is_empty(), "{then:?}");
         assert!(pass(&mut sieve, 2_000).spared.is_empty());
     }
@@ -342,11 +478,11 @@ mod tests {
     #[test]
     fn so_many_cookies_are_spared_and_those_that_are_used_stay() {
         let mut sieve = Sieve::default();
-        sieve.sift(&[(source(1), 20_000)], &[], SPAN).expect("a filter");
+        sieve.sift(&[(source(1), 20_000)], &[], PRESSED).expect("a filter");
         let good = |ends: std::ops::Range<u32>| ends.map(|end| (source(1), end)).collect::<Vec<_>>();
         let spared = |sieve: &mut Sieve, ends| {
             (0..500).for_each(|_| sieve.saw(source(1), PLAIN));
-            sieve.sift(&[(source(1), 500)], &good(ends), SPAN);
+            sieve.sift(&[(source(1), 500)], &good(ends), PRESSED);
             let mut spared: Vec<u32> = sieve.kept[&source(1)].spared.iter().map(|(end, _)| *end).collect();
             spared.sort_unstable();
             spared
@@ -360,7 +496,7 @@ mod tests {
     fn there_is_room_for_so_many_and_the_loudest_have_it() {
         let mut sieve = Sieve::default();
         let turned: Vec<_> = (0..200).map(|last| (source(last), 2_000 + u32::from(last))).collect();
-        let thinned = sieve.sift(&turned, &[], SPAN).expect("a filter");
+        let thinned = sieve.sift(&turned, &[], PRESSED).expect("a filter");
         assert_eq!(thinned.len(), MOST);
         assert!(thinned.iter().all(|thinned| thinned.source >= source(200 - 32)));
     }
