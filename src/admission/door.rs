@@ -524,7 +524,12 @@ impl Door {
             admitted.stranger = !self.books.0.known.renew(key, now) && !self.books.0.has_come(admitted.address, now);
             return Ok(());
         }
-        let first = match self.books.0.known.has(key, now) {
+        // Whoever is believed is remembered, however long it lasts.
+        let known = match self.books.0.acquaintances.of(admitted.address).is_doubted(now) {
+            true => self.books.0.known.has(key, now),
+            false => self.books.0.known.renew(key, now),
+        };
+        let first = match known {
             true => self.acquaintance(now, admitted, level),
             false if self.books.0.has_come(admitted.address, now) => First::Whole,
             false => First::Turned,

@@ -119,3 +119,45 @@ fn new_customers_are_served_again_once_hardly_anything_is_forged() {
     }
     assert_eq!(whole[1], 15, "of 15 after some seconds; {} of 15 before", whole[0]);
 }
+
+#[test]
+fn strangers_may_be_given_nothing() {
+    let mut policy = policy(&["0.0.0.0/0"]);
+    policy.limits.stranger_rate = 0;
+    let mut door = Door::new(&policy);
+    assert!(door.accept(START, CROWD, Level::Open), "was here");
+    pressed(&mut door, START, Level::Guard);
+    for number in 0..20_000u32 {
+        let stranger = IpAddr::from((0x3000_0000 | number).to_be_bytes());
+        assert!(!is_admitted(judge(&mut door, START + MS * number, stranger)), "after {number} ms");
+    }
+    assert!(is_admitted(judge(&mut door, START + MS * 20_000, CROWD)));
+}
+
+#[test]
+fn customers_stay_known_however_long_a_flood_lasts() {
+    let mut policy = policy(&["0.0.0.0/0"]);
+    policy.limits.stranger_rate = 100;
+    let mut door = Door::new(&policy);
+    let customers: Vec<IpAddr> =
+        (0..200u32).map(|number| IpAddr::from((0x0a00_0000 | number << 8).to_be_bytes())).collect();
+    for (number, customer) in (0u32..).zip(&customers) {
+        meet(&mut door, START + MS * 20 * number, *customer);
+    }
+    // Four hours, in which twice as many strangers ask as may.
+    let mut lost = 0;
+    for second in 10..4 * 3_600u32 {
+        let now = START + Duration::from_secs(1) * second;
+        pressed(&mut door, now, Level::Guard);
+        for turn in 0..200u32 {
+            let number = (second * 200 + turn).wrapping_mul(2_654_435_761);
+            judge(&mut door, now + MS * 5 * turn, IpAddr::from((0x3000_0000 | number >> 6).to_be_bytes()));
+            if turn == 100 {
+                // Each of them asks every three minutes or so.
+                let customer = customers[second as usize % customers.len()];
+                lost += u32::from(!is_admitted(judge(&mut door, now + MS * 5 * turn, customer)));
+            }
+        }
+    }
+    assert!(lost < 15, "{lost} of {} of customers' questions were turned away", 4 * 3_600);
+}
