@@ -141,8 +141,11 @@ impl Measures {
         let levels = &limits.levels;
         let [watch, guard, closed] = levels.each(|level| level.tcp_idle);
         Measures {
-            stranger_price: levels
-                .all(|level| 1_000_000_000 / level.strangers.of(u64::from(limits.stranger_rate)).max(1)),
+            stranger_price: levels.all(|level| {
+                // Of nothing no part is one.
+                let rate = level.strangers.of(u64::from(limits.stranger_rate)).max(u64::from(limits.stranger_rate > 0));
+                1_000_000_000_u64.checked_div(rate).unwrap_or(u64::MAX)
+            }),
             stranger_ration: levels.all(|level| level.ration.of(limits.ration)),
             tcp_idle: [Part::WHOLE, watch, guard, closed],
         }

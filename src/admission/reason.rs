@@ -202,7 +202,6 @@ impl Reason {
                 Some("share")
             }
             Reason::Stranger => Some("strangers"),
-            Reason::Ration if level >= Level::Guard => Some("ration"),
             Reason::IdleEarly if level > Level::Open => Some("tcp_idle"),
             _ => None,
         }
@@ -285,7 +284,11 @@ impl Reason {
                  raise [limits] client_rate and client_burst"
             }
             Reason::CookieRequired => "let it send DNS cookies, or set require_cookie = \"off\" in its class",
-            Reason::Ration | Reason::AddressRation | Reason::StrangerRation | Reason::SameAnswer => {
+            Reason::Ration => {
+                "it proves itself with a DNS cookie or by TCP; or raise this setting, and for addresses not served lately the \
+                 part of it that is left to them under pressure ([level.guard] and [level.closed] ration)"
+            }
+            Reason::AddressRation | Reason::StrangerRation | Reason::SameAnswer => {
                 "it proves itself with a DNS cookie or by TCP; or raise this setting"
             }
             Reason::ZoneFlood | Reason::ZoneClient => {

@@ -84,12 +84,19 @@ fn affordable(reading: &mut Reading) {
     let share = usize::try_from(limits.levels.closed.share.0).unwrap_or(usize::MAX).max(1);
     let whole = |cost: usize| cost.saturating_mul(1_000_000).div_ceil(share);
     // Half of the burst is for work upstream; one unit of a miss was paid as an answer.
+    // What nothing decides on nobody has to afford.
     let costs = [
-        ("limits.miss_cost", "a name that is not in the cache", whole(2 * limits.miss_cost.saturating_sub(1))),
-        ("limits.tcp_accept_cost", "a connection", whole(limits.tcp_accept_cost)),
+        (
+            "limits.miss_cost",
+            limits.recursion,
+            "a name that is not in the cache",
+            whole(2 * limits.miss_cost.saturating_sub(1)),
+        ),
+        ("limits.tcp_accept_cost", limits.clients, "a connection", whole(limits.tcp_accept_cost)),
     ];
+    let costs = costs.into_iter().filter(|(_, mode, ..)| *mode != Mode::Off);
     let mut problems = Vec::new();
-    for (key, what, least) in costs {
+    for (key, _, what, least) in costs {
         // A burst below its rate has been spoken of.
         let spoken_of = burst < limits.client_rate as usize;
         if burst >= least || spoken_of || [key, BURST].iter().any(|key| reading.broken(key)) {
@@ -365,6 +372,16 @@ exempt = true
         };
         assert_eq!(access.classes, [offices, probes]);
         assert_eq!(good(&print::effective(&s)), s);
+    }
+
+    #[test]
+    fn what_is_switched_off_needs_no_burst() {
+        let small = "client_rate = \"10/s\"\nclient_burst = 40\n";
+        assert!(sole(&format!("[limits]\n{small}")).contains("nobody could have a name"));
+        good(&format!("[limits]\n{small}recursion = \"off\""));
+        let dear = "[limits]\ntcp_accept_cost = 1001\n";
+        assert!(sole(dear).contains("nobody could have a connection"));
+        good(&format!("{dear}clients = \"off\""));
     }
 
     #[test]

@@ -169,7 +169,8 @@ pub static LIMITS: [Setting<Settings>; 37] = [
         default: None,
         required: false,
         doc: "How many questions of such addresses are answered a second, all together, under pressure \"guard\", and less of \
-              it when \"closed\" ([level.closed] strangers). On each shard the same account is used.",
+              it when \"closed\" ([level.closed] strangers). On each shard the same account is used. 0: each of them is told \
+              to prove itself.",
         reason: "Far more than new clients come to a large network in a second.",
         example: r#""20000/s""#,
     },
@@ -181,8 +182,8 @@ pub static LIMITS: [Setting<Settings>; 37] = [
         doc: "Of those that are turned away one in so many gets a short answer: TC=1 or BADCOOKIE, or REFUSED where the \
               address is proven; the others get silence. 0: all do.",
         reason: "One in two: a client whose address somebody else forges comes through by TCP at its first or second try, \
-                 and a victim gets half of what the forger sent at most. Where kernel_filter thins out his packets out of all \
-                 that come in his name, it takes him more.",
+                 and a victim gets half of what the forger sent at most. Where kernel_filter has to thin out all that comes in \
+                 his name, his packets are among them, and it takes him more.",
         example: "2",
     },
     Setting {
@@ -424,10 +425,11 @@ pub static LIMITS: [Setting<Settings>; 37] = [
         shape: Shape::Flag(|s| &mut s.engine.access.limits.kernel_filter),
         default: None,
         required: false,
-        doc: "Have the kernel drop most packets of sources that are turned away more than 20,000 times a second, before \
-              they are queued. They keep their share, and queries with a DNS cookie that was found good pass. It is no limit of its own but carries out \
+        doc: "Have the kernel drop packets of sources that are turned away more than 20,000 times a second, before they are \
+              queued: at first most of them, and then no more than keeps the server busy for half of its time. They keep \
+              their share, and queries with a DNS cookie that was found good pass. It is no limit of its own but carries out \
               what clients decides: where that is \"observe\" or \"off\", the kernel drops nothing for it. Where the system \
-              cannot, nothing is lost but time.",
+              cannot, nothing is lost but time. `maeslant ctl status` and `explain ADDRESS` tell of whom it drops how much.",
         reason: "A packet that is read to be refused costs almost as much as one that is answered.",
         example: "true",
     },
