@@ -1,7 +1,7 @@
 //! Who may fill the caches: where one is nearly full, what is new of one registrable domain, and what is new of all large
-//! sets together, has its share and no more; and what is asked for once does not enter where too much is new
-//! ([`Turnover`]). moka keeps what is asked for often, but remembers how often for no longer than ten times as many
-//! questions as there are entries; large sets make those few.
+//! sets together, has its share and no more, unless it is asked for again and again; and what is asked for once does not
+//! enter where too much is new ([`Turnover`]). moka keeps what is asked for often, but remembers how often for no longer than
+//! ten times as many questions as there are entries; large sets make those few.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
@@ -67,8 +67,8 @@ impl Shares {
         self.mode.store(mode as u8, Ordering::Relaxed);
     }
 
-    /// Charges what is new to its shares. `false`: it is not kept, for there is little room, and a share is used up or it
-    /// has not been asked for often enough.
+    /// Charges what is new to its shares if it is kept. `false`: it is not, for there is little room, and a share is used up or
+    /// it has not been asked for often enough.
     pub fn may_keep<K, V: Send + Sync + 'static>(
         &self,
         store: &Moka<K, V, std::hash::BuildHasherDefault<AsIs>>,
@@ -82,29 +82,31 @@ impl Shares {
         }
         self.accounts.sweep(now);
         let domain = self.secret.octets(u64::from(new.kind), registrable_domain(new.owner.wire()));
-        let mut within = self.charge(domain, new.weight, capacity / DOMAIN, now);
-        if new.weight >= LARGE_OCTETS {
-            within &= self.charge(self.secret.word(u64::from(new.kind)), new.weight, capacity / LARGE, now);
-        }
-        if store.weighted_size() < capacity - capacity / ROOM {
-            return true;
-        }
-        let why = match within {
-            false => &self.turned_away,
-            true if self.turnover.may_enter(new.kind, new.key, new.weight, capacity, now) => return true,
-            true => &self.seldom,
+        let large = (new.weight >= LARGE_OCTETS).then(|| (self.secret.word(u64::from(new.kind)), capacity / LARGE));
+        let prices = [Some((domain, capacity / DOMAIN)), large].map(|account| {
+            let (key, share) = account?;
+            Some((key, WITHIN.mul_f64(new.weight as f64 / share.max(1) as f64).min(WITHIN)))
+        });
+        let spent = |key| Duration::from_nanos(self.accounts.read(key, now).0);
+        let within = prices.iter().flatten().all(|(key, price)| spent(*key) + *price <= WITHIN);
+        let room = store.weighted_size() < capacity - capacity / ROOM;
+        let why = match room || self.turnover.may_enter(new, capacity, within, now) {
+            true => None,
+            false if within => Some(&self.seldom),
+            false => Some(&self.turned_away),
         };
         let observe = mode == Mode::Observe as u8;
-        if observe { &self.observed } else { why }.fetch_add(1, Ordering::Relaxed);
-        observe
-    }
-
-    /// `false`: there was too little left.
-    fn charge(&self, key: crate::meter::Hash, weight: usize, share: u64, now: Moment) -> bool {
-        let price = WITHIN.mul_f64(weight as f64 / share.max(1) as f64).min(WITHIN);
-        let spent = Duration::from_nanos(self.accounts.read(key, now).0);
-        self.accounts.charge(key, now, price, WITHIN);
-        spent + price <= WITHIN
+        if let Some(why) = why {
+            if observe { &self.observed } else { why }.fetch_add(1, Ordering::Relaxed);
+        }
+        let kept = why.is_none() || observe;
+        // What is not kept takes nothing from the share of others of its domain.
+        if kept {
+            for (key, price) in prices.into_iter().flatten() {
+                self.accounts.charge(key, now, price, WITHIN);
+            }
+        }
+        kept
     }
 
     /// What was not kept since it had not been asked for often enough, and too much was new.

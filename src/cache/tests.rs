@@ -217,3 +217,33 @@ fn a_range_in_use_outlives_a_flood_of_others() {
     }
     assert!(ranges.len() > 10 && ranges.len() < 100, "{}", ranges.len());
 }
+
+/// Names without end of one domain, twenty a second in a full cache; two of three that are asked for again, and a real one a second
+/// that is asked for once.
+#[test]
+fn names_made_up_of_a_domain_leave_room_for_real_ones_of_it() {
+    let cache = Cache::new(&Policy { memory: 16 << 20, ..Policy::default() }, &[7; 32]);
+    let keep = |owner: &str, second: u64, part: u64| {
+        let now = Moment::from_nanos(second * 1_000_000_000 + part * 1_000_000);
+        let set = RrSet::new(name(owner), Rtype::A, 60, Rank::AuthoritativeAnswer, now, [[192, 0, 2, 1].as_slice()]);
+        cache.keep(set, now);
+        cache.rrset(&name(owner), Rtype::A, now).is_some()
+    };
+    let (mut once, mut often) = (0, 0);
+    for turn in 0..900u64 {
+        let second = 1_000_000 + turn;
+        for number in 0..100 {
+            keep(&format!("w{turn}x{number}.site{}.com", (turn * 100 + number) % 20_000), second, number);
+        }
+        for number in 0..20 {
+            keep(&format!("r{turn}x{number}.victim.com"), second, 100 + number * 20);
+        }
+        if turn >= 600 {
+            once += u32::from(keep(&format!("real{turn}.victim.com"), second, 550));
+            let popular = format!("popular{}.victim.com", turn / 50);
+            often += u32::from((0..2).fold(false, |_, again| keep(&popular, second, 600 + again)));
+        }
+    }
+    assert!(once >= 20, "{once} of 300 real names asked for once were kept");
+    assert!(often >= 200, "a name asked for twice a second was there {often} seconds of 300");
+}

@@ -10,6 +10,7 @@
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::shares::New;
 use crate::clock::Moment;
 use crate::memory::Slab;
 
@@ -44,13 +45,16 @@ impl Turnover {
         Turnover { counts, noted: AtomicU32::new(0), entered: Default::default() }
     }
 
-    /// May something enter a full cache, of this number and so many octets? It is counted whether it may or not.
-    pub fn may_enter(&self, kind: u8, key: u128, weight: usize, capacity: u64, now: Moment) -> bool {
+    /// May something enter a full cache, of this number, `capacity` octets large? It is counted whether it may or not. Whose share
+    /// is used up, what is not `within` it, must have been asked for as often as anything.
+    pub fn may_enter(&self, new: &New<'_>, capacity: u64, within: bool, now: Moment) -> bool {
+        let New { kind, key, weight, .. } = *new;
         let Some(entered) = self.entered.get(usize::from(kind)) else { return true };
         let (times, now) = (self.note(key), now.as_nanos());
         let hold = HOLD.as_nanos() as u64;
         let ahead = entered.load(Ordering::Relaxed).saturating_sub(now).min(hold);
-        if u64::from(times) < (1 + ahead / (hold / STEPS)).min(MOST) {
+        let least = if within { (1 + ahead / (hold / STEPS)).min(MOST) } else { MOST };
+        if u64::from(times) < least {
             return false;
         }
         let price = HOLD.mul_f64((weight as f64 / capacity.max(1) as f64).min(1.0)).as_nanos() as u64;
@@ -84,6 +88,10 @@ impl Turnover {
 mod tests {
     use super::*;
 
+    fn enter(turnover: &Turnover, kind: u8, key: u128, weight: usize, capacity: u64, now: Moment) -> bool {
+        turnover.may_enter(&New { kind, key, owner: &crate::wire::Name::root(), weight }, capacity, true, now)
+    }
+
     /// Keys as they come from a keyed hash.
     fn key(number: u128) -> u128 {
         (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).rotate_left(64)
@@ -99,7 +107,7 @@ mod tests {
         for ms in 0..60_000u64 {
             let now = Moment::from_nanos((from + ms) * 1_000_000);
             for _ in 0..times {
-                let may = turnover.may_enter(0, key(u128::from(from + ms)), 400, CAPACITY, now);
+                let may = enter(turnover, 0, key(u128::from(from + ms)), 400, CAPACITY, now);
                 entered += u32::from(may && ms >= 50_000);
             }
         }
@@ -112,7 +120,7 @@ mod tests {
         for second in 0..600u64 {
             let now = Moment::from_nanos(second * 1_000_000_000);
             let may =
-                (0..200).all(|number| turnover.may_enter(0, key((second * 200 + number).into()), 400, CAPACITY, now));
+                (0..200).all(|number| enter(&turnover, 0, key((second * 200 + number).into()), 400, CAPACITY, now));
             assert!(may, "{second}");
         }
     }
@@ -134,10 +142,10 @@ mod tests {
         let mut asked = 0;
         for ms in 60_000..90_000u64 {
             let now = Moment::from_nanos(ms * 1_000_000);
-            turnover.may_enter(0, key(ms.into()), 400, CAPACITY, now);
+            enter(&turnover, 0, key(ms.into()), 400, CAPACITY, now);
             if ms % 1_000 == 0 {
                 asked += 1;
-                if turnover.may_enter(0, key(1 << 40), 400, CAPACITY, now) {
+                if enter(&turnover, 0, key(1 << 40), 400, CAPACITY, now) {
                     break;
                 }
             }
@@ -150,9 +158,9 @@ mod tests {
         let turnover = Turnover::new(1 << 20);
         let now = Moment::from_nanos(1);
         let full = |kind| {
-            (0..1_000).any(|number| !turnover.may_enter(kind, key(number << 8 | u128::from(kind)), 4_000, 40_000, now))
+            (0..1_000).any(|number| !enter(&turnover, kind, key(number << 8 | u128::from(kind)), 4_000, 40_000, now))
         };
         assert_eq!([0, 3].map(full), [true, false]);
-        assert!(turnover.may_enter(1, key(1 << 50), 4_000, 40_000, now));
+        assert!(enter(&turnover, 1, key(1 << 50), 4_000, 40_000, now));
     }
 }
