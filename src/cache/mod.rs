@@ -58,6 +58,9 @@ const ZONES_WITH_RANGES: usize = 8;
 /// A zone needs no more octets for its ranges than this: some 8,000 of them.
 const MOST_OF_A_ZONE: usize = 4 << 20;
 
+/// Types that hosts have: what is kept of them ends where their name does.
+const COMMON_TYPES: [Rtype; 5] = [Rtype::A, Rtype::AAAA, Rtype::HTTPS, Rtype::MX, Rtype::TXT];
+
 /// How much is kept, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -448,31 +451,43 @@ impl Cache {
         None
     }
 
-    /// Keeps a negative answer for `name`: of one type, or of all for NXDOMAIN.
+    /// Keeps a negative answer for `name`: of one type, or of all for NXDOMAIN. What was there before is ended by it even where
+    /// it has no time itself, or no share is left for it: otherwise that would be given where nobody can be asked (RFC 8767).
     pub fn keep_negative(&self, name: &Name, rtype: Rtype, negative: Negative) -> Arc<Negative> {
-        let rtype = if negative.rcode == Rcode::NXDOMAIN { EVERY_TYPE } else { rtype };
+        let (asked, every) = (rtype, negative.rcode == Rcode::NXDOMAIN);
+        let rtype = if every { EVERY_TYPE } else { rtype };
         let negative = Arc::new(negative);
-        if negative.ttl > 0 {
-            let key = self.key(1, name, rtype);
-            if rtype == EVERY_TYPE {
-                self.traces.leave(key);
-            }
-            let old = self.negatives.get(&key);
-            let new = New { kind: 1, key, owner: name, weight: weigh_negative(&negative) };
-            if old.is_none() && !self.shares.may_keep(&self.negatives, self.capacity[1], &new, negative.stored) {
-                return negative;
-            }
-            if negative.security == Security::Unchecked
-                && let Some(old) = old
-                && old.security > Security::Unchecked
-                && self.stands(old.security, old.stored)
-                && old.ttl_at(negative.stored).is_some()
-            {
-                return negative;
-            }
-            self.negatives.insert(key, Arc::clone(&negative));
+        let ends = || self.has_any(name, asked, every);
+        if negative.ttl == 0 && !ends() {
+            return negative;
         }
+        let key = self.key(1, name, rtype);
+        if every {
+            self.traces.leave(key);
+        }
+        let old = self.negatives.get(&key);
+        let new = New { kind: 1, key, owner: name, weight: weigh_negative(&negative) };
+        if old.is_none() && !self.shares.may_keep(&self.negatives, self.capacity[1], &new, negative.stored) && !ends() {
+            return negative;
+        }
+        if negative.security == Security::Unchecked
+            && let Some(old) = old
+            && old.security > Security::Unchecked
+            && self.stands(old.security, old.stored)
+            && old.ttl_at(negative.stored).is_some()
+        {
+            return negative;
+        }
+        self.negatives.insert(key, Arc::clone(&negative));
         negative
+    }
+
+    /// Is anything kept of a name, its time over or not, by the asked type, as an alias, or, for `every` one, by those that are
+    /// common?
+    fn has_any(&self, name: &Name, rtype: Rtype, every: bool) -> bool {
+        let common: &[Rtype] = if every { &COMMON_TYPES } else { &[] };
+        let mut types = [rtype, Rtype::CNAME].into_iter().chain(common.iter().copied());
+        types.any(|rtype| self.kept(self.key(0, name, rtype), name.wire(), rtype).is_some())
     }
 
     /// The failure that still holds for a question.

@@ -247,3 +247,41 @@ fn names_made_up_of_a_domain_leave_room_for_real_ones_of_it() {
     assert!(once >= 20, "{once} of 300 real names asked for once were kept");
     assert!(often >= 200, "a name asked for twice a second was there {often} seconds of 300");
 }
+
+#[test]
+fn what_a_name_had_is_over_with_it_whatever_becomes_of_the_news() {
+    let gone = |ttl, stored| Negative {
+        rcode: Rcode::NXDOMAIN,
+        soa: None,
+        proof: Arc::new([]),
+        security: Security::Insecure,
+        ttl,
+        stored,
+    };
+    let is_over = |cache: &Cache| {
+        let old = cache.last_rrset(&name("old.example.com"), Rtype::AAAA, Security::Unchecked).map(|old| old.stored());
+        let news = cache.last_negative(&name("old.example.com"), Rtype::AAAA, Security::Insecure, Reach::default());
+        old.is_none_or(|old| news.is_some_and(|news| news.stored > old))
+    };
+    let old =
+        || RrSet::new(name("old.example.com"), Rtype::AAAA, 60, Rank::AuthoritativeAnswer, at(0), [[1; 16].as_slice()]);
+    // They have no time.
+    let cache = cache();
+    cache.keep(old(), at(0));
+    cache.keep_negative(&name("old.example.com"), Rtype::A, gone(0, at(100)));
+    assert!(is_over(&cache));
+    assert_eq!(cache.negative(&name("old.example.com"), Rtype::A, Security::Insecure, Reach::default(), at(100)), None);
+    // There is no room for what is new.
+    let cache = Cache::new(&Policy { memory: 4 << 20, ..Policy::default() }, &[7; 32]);
+    cache.keep(old(), at(0));
+    for number in 0..10_000 {
+        let owner = name(&format!("n{number}.other{}.com", number % 900));
+        cache.keep_negative(&owner, Rtype::A, gone(3_600, at(1)));
+    }
+    for number in 0..10_000 {
+        cache.keep_negative(&name(&format!("r{number}.example.com")), Rtype::A, gone(3_600, at(2)));
+    }
+    assert!(cache.shares.turned_away() + cache.shares.seldom() > 0);
+    cache.keep_negative(&name("old.example.com"), Rtype::A, gone(3_600, at(100)));
+    assert!(is_over(&cache));
+}

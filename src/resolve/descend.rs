@@ -325,14 +325,14 @@ pub(super) fn keep(cx: &Cx, raw: Raw) -> Found {
         Reading::Negative(negative) => Found::Negative(keep_negative(cx, &raw.name, raw.rtype, negative)),
         // Asking a zone never ends with one of these.
         Reading::Recursive(_) | Reading::Referral(_) | Reading::Lame | Reading::Error(_) | Reading::Excessive => {
-            let nothing = NegativeReading {
+            Found::Negative(Arc::new(Negative {
                 rcode: Rcode::NOERROR,
                 soa: None,
-                proof: Vec::new(),
+                proof: Arc::default(),
                 security: Security::Unchecked,
                 ttl: 0,
-            };
-            Found::Negative(keep_negative(cx, &raw.name, raw.rtype, nothing))
+                stored: cx.now().age,
+            }))
         }
     }
 }

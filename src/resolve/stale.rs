@@ -149,7 +149,9 @@ fn last(cx: &Cx, name: &Name, rtype: Rtype, wanted: Security, now: Now) -> Optio
     let sets = [cache.last_rrset(name, rtype, wanted), alias, dname];
     let newest = sets.iter().flatten().max_by_key(|set| set.stored());
     if let Some(negative) = negative.filter(|negative| newest.is_none_or(|set| set.stored() < negative.stored)) {
-        if !usable(negative.stored + Duration::from_secs(u64::from(negative.ttl))) || !denies(&negative, now.unix) {
+        // What had no time is not given again; it has ended what was before it.
+        let usable = negative.ttl > 0 && usable(negative.stored + Duration::from_secs(u64::from(negative.ttl)));
+        if !usable || !denies(&negative, now.unix) {
             return None;
         }
         return Some((Known::Negative(Arc::new(revived(&negative, now.age, ttl))), negative.stored));

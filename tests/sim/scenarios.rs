@@ -272,6 +272,7 @@ scenarios! {
     stale_servfail_of_the_servers_does_not_replace_an_answer
     stale_what_is_bogus_now_is_not_covered_up
     stale_what_is_gone_is_not_brought_back
+    stale_what_is_gone_with_no_time_is_not_brought_back
     ten_aliases_over_two_zones_still_resolve_when_nothing_is_cached
     that_there_is_no_ds_is_proven
     the_case_of_the_question_is_kept_from_the_cache
