@@ -504,7 +504,9 @@ impl<'a> Asking<'a> {
         let Some(candidate) = self.candidates.get(one.candidate) else { return };
         let (server, after) = (candidate.server, now.since(one.since));
         if !one.joined {
-            self.cx.servers.timed_out(server, self.zone_hash, one.since, now);
+            if self.cx.servers.timed_out(server, self.zone_hash, one.since, now) {
+                self.cx.board.borrow_mut().write_off(one.held.key);
+            }
             self.count(Count::Silent, one.since);
         }
         self.cx.board.borrow_mut().counters.timeouts += 1;
@@ -535,7 +537,7 @@ impl<'a> Asking<'a> {
                 self.work.response(octets, records, &self.toward(server))?;
                 let rtt = now.since(one.since);
                 if one.transport == AskTransport::Udp && !one.joined {
-                    self.cx.servers.answered(server, self.zone_hash, rtt, now);
+                    self.cx.servers.answered(server, rtt, now);
                     self.count(Count::Heard, one.since);
                     if one.silent {
                         self.cx.servers.late(server, one.since, now);
@@ -600,6 +602,9 @@ impl<'a> Asking<'a> {
         let rcode = message.rcode();
         if message.flags.has(Flags::TC) && one.transport == AskTransport::Udp {
             self.cx.board.borrow_mut().counters.truncated += 1;
+            if rcode != Rcode::REFUSED {
+                self.cx.servers.serves(server, self.zone_hash, self.cx.now().mono);
+            }
             self.cx.conclude(self.work, || format!("{server}: truncated: asking by TCP"));
             return self.by_tcp(one);
         }
@@ -681,8 +686,9 @@ impl<'a> Asking<'a> {
                 Ok(Next::Other)
             }
             reading => {
+                self.cx.servers.serves(server, self.zone_hash, now);
                 if self.resorts.contains(&one.candidate) {
-                    self.cx.servers.serves(server, self.zone_hash, now);
+                    self.cx.servers.lame_no_more(server, self.zone_hash, now);
                 }
                 Ok(Next::Heard(Box::new(self.heard(server, reading, message))))
             }

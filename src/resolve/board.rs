@@ -128,6 +128,8 @@ pub(super) struct Slot {
     pub replied_at: Moment,
     watchers: SmallVec<[TaskId; 2]>,
     holders: u32,
+    /// Its server is taken to be at work on it.
+    counts: bool,
 }
 
 /// The meeting place of resolutions and the engine.
@@ -283,6 +285,7 @@ impl Board {
             replied_at: Moment::ZERO,
             watchers: SmallVec::new(),
             holders: 1,
+            counts: true,
         });
         self.outbox.push_back(key);
         self.in_flight += 1;
@@ -298,7 +301,9 @@ impl Board {
         }
         let index = key.0 as u32;
         let Some(slot) = self.slots.get_mut(index as usize).and_then(|entry| entry.1.take()) else { return };
-        self.servers.closed(slot.ask.server);
+        if slot.counts {
+            self.servers.closed(slot.ask.server);
+        }
         let interest = Interest::of(&slot.ask);
         if self.by_interest.get(&interest) == Some(&key) {
             self.by_interest.remove(&interest);
@@ -308,6 +313,15 @@ impl Board {
             self.closed.push_back(key);
         }
         self.free.push(index);
+    }
+
+    /// Takes it that the server of an ask has dropped it, and is not at work on it; it is waited for all the same.
+    pub(super) fn write_off(&mut self, key: AskKey) {
+        let Some(slot) = self.slot_mut(key) else { return };
+        if std::mem::take(&mut slot.counts) {
+            let server = slot.ask.server;
+            self.servers.closed(server);
+        }
     }
 
     pub(super) fn slot_mut(&mut self, key: AskKey) -> Option<&mut Slot> {

@@ -5,7 +5,7 @@
 //! packets are enough to react, however slow they come (BIND's fetches-per-server looks after a hundred answers, and takes
 //! one step then). What is lost at any rate does not show that a server bears no more, be it a line that loses packets or a
 //! server that is silent upon some types: a quota begins only where more than usual is asked, and is lifted where losses stay
-//! the same although less is asked. What is asked for a zone of which a server has answered nothing lately does not count
+//! the same although less is asked. What is asked for a zone of which a server has said nothing lately does not count
 //! at all, or whoever delegates a zone to somebody else's server could have that one left alone.
 
 use crate::clock::Moment;
@@ -22,6 +22,8 @@ const LOSSY: f32 = 0.4;
 const LOSSY_WITHIN: f32 = 0.1;
 /// So many looks in a row must show it: a moment in which this machine or the line stood still is none.
 const DWELL: u8 = 3;
+/// What is lost of familiar zones stands for so many times as much at most.
+const MOST_UNFAMILIAR: f32 = 8.0;
 /// What a server has answered at best counts a little less with each look, for what it bears.
 const FADE: f32 = 0.95;
 /// A quota begins where so many times as many packets a second are sent as is usual, and at least so many.
@@ -41,8 +43,6 @@ const PROVEN_AFTER: u64 = 16;
 const FEWER: f32 = 0.7;
 const LIFTED_FOR: u64 = 240;
 const DOUBLINGS: u8 = 6;
-/// A server has answered for a zone lately: within one to two of these, in looks.
-const LATELY: u64 = 120;
 /// A quota ends after so many looks without losses.
 const CALM: u32 = 40;
 /// What is kept of a quota for those who come last, when others want it all.
@@ -83,6 +83,9 @@ pub struct Pace {
     heard: u32,
     lost: u32,
     late: u32,
+    /// Answers that say something of the zone, and those of them for zones of which it had said something before.
+    useful: u32,
+    familiar: u32,
     tick: u64,
     /// The last look before which it has answered.
     answered: u64,
@@ -91,6 +94,9 @@ pub struct Pace {
     losses: f32,
     /// Of those answered: what had seemed lost.
     lates: f32,
+    /// Useful answers a second, and those for familiar zones.
+    useful_rate: f32,
+    familiar_rate: f32,
     /// The most that was answered lately.
     best: f32,
     /// Looks in a row that show that it bears no more.
@@ -113,9 +119,6 @@ pub struct Pace {
     /// Until this look there is no quota, and how often it has been lifted in a row.
     lifted: u64,
     lifts: u8,
-    /// Zones that it has answered for, as bits: lately, and before that; and since which look.
-    zones: [u128; 2],
-    zones_since: u64,
     /// When what was taken out of the quota is earned back, of the whole and of the rest, in nanoseconds.
     whole: u64,
     rest: u64,
@@ -170,27 +173,30 @@ impl Pace {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// It has answered, for a zone of this number.
-    pub fn answered(&mut self, zone: u64, now: Moment) {
+    /// It has answered.
+    pub fn answered(&mut self, now: Moment) {
         self.look(now);
         self.heard += 1;
-        if self.tick >= self.zones_since + LATELY {
-            let missed = self.tick >= self.zones_since + 2 * LATELY;
-            self.zones = [0, if missed { 0 } else { self.zones[0] }];
-            self.zones_since = self.tick;
-        }
-        self.zones[0] |= 1 << (zone % 128);
     }
 
-    /// It has not, so far, what was sent then.
-    pub fn silent(&mut self, zone: u64, sent: Moment, now: Moment) {
+    /// It has said something of a zone, of which it had before or not.
+    pub fn useful(&mut self, familiar: bool) {
+        self.useful += 1;
+        self.familiar += u32::from(familiar);
+    }
+
+    /// Is most of what it says lately of familiar zones? Then what it does not answer for others is none of its zones.
+    pub fn is_familiar(&self) -> bool {
+        self.familiar_rate >= 0.5 * self.useful_rate
+    }
+
+    /// It has not, so far, what was sent then, for a zone that it is known to serve or not.
+    pub fn silent(&mut self, serves: bool, sent: Moment, now: Moment) {
         self.look(now);
-        let known =
-            self.tick < self.zones_since + 2 * LATELY && (self.zones[0] | self.zones[1]) >> (zone % 128) & 1 == 1;
         match self.is_before(self.since, sent) {
-            true => self.blamed = self.blamed.saturating_add(known.into()),
+            true => self.blamed = self.blamed.saturating_add(serves.into()),
             false if self.is_before(self.cut_at(), sent) => {}
-            false => self.lost += u32::from(known),
+            false => self.lost += u32::from(serves),
         }
     }
 
@@ -261,12 +267,16 @@ impl Pace {
         let seconds = ticks as f32 * (TICK as f32 / 1e9);
         let keep = (-seconds / MEMORY).exp();
         self.answers = self.answers * keep + self.heard as f32 / seconds * (1.0 - keep);
-        self.losses = self.losses * keep + self.lost as f32 / seconds * (1.0 - keep);
-        self.lates = self.lates * keep + self.late as f32 / seconds * (1.0 - keep);
+        self.useful_rate = self.useful_rate * keep + self.useful as f32 / seconds * (1.0 - keep);
+        self.familiar_rate = self.familiar_rate * keep + self.familiar as f32 / seconds * (1.0 - keep);
+        // Of zones that are not familiar yet as many are lost as of the others.
+        let all = (self.useful_rate / self.familiar_rate.max(1.0)).clamp(1.0, MOST_UNFAMILIAR);
+        self.losses = self.losses * keep + all * self.lost as f32 / seconds * (1.0 - keep);
+        self.lates = self.lates * keep + all * self.late as f32 / seconds * (1.0 - keep);
         if self.quota == 0.0 {
             self.blamed = self.blamed.saturating_add(self.lost.saturating_sub(self.late).min(u16::MAX.into()) as u16);
         }
-        (self.heard, self.lost, self.late) = (0, 0, 0);
+        (self.heard, self.lost, self.late, self.useful, self.familiar) = (0, 0, 0, 0, 0);
         self.good = self.good.saturating_add(ticks.min(u64::from(CALM)) as u32);
         if self.quota > 0.0 {
             self.follow();
@@ -374,7 +384,7 @@ mod tests {
                 self.tokens = (self.tokens + self.capacity / 1_000.0).min(self.capacity / 20.0 + 1.0);
                 while self.late.front().is_some_and(|at| *at <= self.now) {
                     self.late.pop_front();
-                    self.pace.silent(1, Moment::from_nanos(self.now - TIMEOUT), now);
+                    self.pace.silent(true, Moment::from_nanos(self.now - TIMEOUT), now);
                     self.pace.closed();
                 }
                 for (number, (claim, rate)) in rates.iter().enumerate() {
@@ -387,7 +397,7 @@ mod tests {
                         self.chance = (self.chance + 0.618_034) % 1.0;
                         if self.tokens >= 1.0 && self.chance >= self.loss {
                             self.tokens -= 1.0;
-                            self.pace.answered(1, now);
+                            self.pace.answered(now);
                             self.pace.closed();
                             answered += 1;
                         } else {
@@ -443,7 +453,7 @@ mod tests {
     fn late(wait: u64, rate: u64) -> (u32, bool) {
         let (mut pace, mut limited, mut open) = (Pace::default(), 0, VecDeque::new());
         let at = |ms: u64| Moment::from_nanos((1_000_000 + ms) * 1_000_000);
-        pace.answered(1, at(0));
+        pace.answered(at(0));
         for ms in 0..8_000 {
             for _ in ms * rate / 1_000..(ms + 1) * rate / 1_000 {
                 if pace.busy(Claim::Last, true, at(ms)).is_none() {
@@ -453,11 +463,11 @@ mod tests {
             }
             open.iter()
                 .filter(|sent| **sent + TIMEOUT / 1_000_000 == ms)
-                .for_each(|sent| pace.silent(1, at(*sent), at(ms)));
+                .for_each(|sent| pace.silent(true, at(*sent), at(ms)));
             while open.front().is_some_and(|sent| sent + wait <= ms) {
                 let sent = open.pop_front().unwrap_or(ms);
                 pace.closed();
-                pace.answered(1, at(ms));
+                pace.answered(at(ms));
                 if wait >= TIMEOUT / 1_000_000 {
                     pace.late(at(sent));
                 }
@@ -472,22 +482,6 @@ mod tests {
         for (wait, rate) in [(500, 60), (900, 60), (900, 500), (1_400, 200)] {
             let (quarters, still) = late(wait, rate);
             assert!(quarters <= 6 && !still, "{wait} ms late at {rate}/s: limited for {quarters} quarters of a second");
-        }
-    }
-
-    #[test]
-    fn what_a_server_is_asked_in_vain_for_others_zones_does_not_count() {
-        let mut pace = Pace::default();
-        for ms in 0..20_000u64 {
-            let now = Moment::from_nanos(1_000_000_000_000 + ms * 1_000_000);
-            assert_eq!(pace.busy(Claim::Last, true, now), None, "{ms}");
-            pace.opened(Claim::Last, now);
-            if ms % 20 == 0 {
-                pace.answered(1, now)
-            } else {
-                pace.silent(2, now, now)
-            }
-            pace.closed();
         }
     }
 

@@ -13,6 +13,7 @@ use super::pace::{Busy, Claim, Pace, Paced};
 use super::routes::Routes;
 use crate::clock::Moment;
 use crate::memory::Slab;
+use crate::meter::{Hash, Seen};
 use crate::pack::{Fields, Pack, Passage};
 
 /// Sets of [`WAYS`] servers: 32,768 in all, several times what an ISP's resolver meets in an hour.
@@ -38,6 +39,11 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(2);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// A server left alone is probed at most this often, where a zone has no better one.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// A server is known to serve a zone for one to two of these since it answered for it. Longer than a flood needs to make most
+/// of its answers fail, and shorter than somebody needs to move a zone away and leave it delegated.
+const SERVES_FOR: Duration = Duration::from_secs(15 * 60);
+/// Octets to remember that by, one a server and zone: an ISP's resolver meets fewer in that time.
+const SERVED: usize = 1 << 20;
 /// Who has answered within this time is there.
 const ALIVE_FOR: Duration = Duration::from_secs(10);
 
@@ -114,6 +120,8 @@ pub struct Known {
 pub struct Servers {
     outage: Outage,
     routes: Routes,
+    /// Which zones servers have answered for.
+    served: Seen,
     sets: Slab<Mutex<[Option<Entry>; WAYS]>>,
     keys: (u64, u64),
 }
@@ -125,6 +133,7 @@ impl Servers {
         Servers {
             outage: Outage::default(),
             routes: Routes::default(),
+            served: Seen::rolling(SERVED, SERVES_FOR),
             sets: Slab::new(SETS, Default::default),
             keys: (word(0), word(8)),
         }
@@ -132,7 +141,7 @@ impl Servers {
 
     /// Octets the table takes.
     pub const fn memory() -> usize {
-        SETS * size_of::<Mutex<[Option<Entry>; WAYS]>>()
+        SETS * size_of::<Mutex<[Option<Entry>; WAYS]>>() + SERVED
     }
 
     fn hash(&self, domain: u8, server: SocketAddr) -> u64 {
@@ -169,7 +178,7 @@ impl Servers {
     /// What is known of `server`, of which `zone` (a hash of its name) is to be asked.
     pub fn report(&self, server: SocketAddr, zone: u64, claim: Claim, now: Moment) -> Report {
         self.with(server, now, |entry| {
-            let alive = entry.answered_at != Moment::ZERO && now.since(entry.answered_at) < ALIVE_FOR;
+            let alive = entry.is_alive(now);
             let mut doubtful = false;
             entry.pace.excuse(self.outage.restored());
             let lame = entry.lame.iter().any(|&(z, until)| z == zone && until > now);
@@ -205,8 +214,8 @@ impl Servers {
         cookie
     }
 
-    /// `server` has answered for `zone` after `rtt`.
-    pub fn answered(&self, server: SocketAddr, zone: u64, rtt: Duration, now: Moment) {
+    /// `server` has answered after `rtt`, whatever it said.
+    pub fn answered(&self, server: SocketAddr, rtt: Duration, now: Moment) {
         self.outage.answered(now);
         self.routes.heard(server.ip());
         self.with(server, now, |entry| {
@@ -220,7 +229,7 @@ impl Servers {
             }
             entry.heard = true;
             entry.strikes = 0;
-            entry.pace.answered(zone, now);
+            entry.pace.answered(now);
             entry.answered_at = now;
             entry.alone_until = Moment::ZERO;
             entry.probe_at = Moment::ZERO;
@@ -231,17 +240,22 @@ impl Servers {
     ///
     /// Loss is not silence: a server that has answered something since is there, and of all that was lost together (a busy
     /// server, or one that limits its rate) only one counts.
-    pub fn timed_out(&self, server: SocketAddr, zone: u64, sent: Moment, now: Moment) {
+    ///
+    /// `true`: the server is there, and has said nothing of that zone lately, so that it has dropped it rather than that it is at
+    /// work on it.
+    pub fn timed_out(&self, server: SocketAddr, zone: u64, sent: Moment, now: Moment) -> bool {
         self.routes.silent(server.ip(), now);
+        let serves = self.served.has(self.service(server, zone), now);
         self.with(server, now, |entry| {
-            entry.pace.silent(zone, sent, now);
+            entry.pace.silent(serves, sent, now);
+            let dropped = !serves && entry.is_alive(now) && entry.pace.is_familiar();
             if entry.answered_at > sent {
-                return;
+                return dropped;
             }
             if entry.struck_at > sent {
                 // Still silent: no reason to count, nor to probe soon.
                 entry.probe_at = now + PROBE_EVERY;
-                return;
+                return dropped;
             }
             entry.struck_at = now;
             entry.strikes = entry.strikes.saturating_add(1);
@@ -258,7 +272,8 @@ impl Servers {
                 entry.alone_until = now + alone;
                 entry.probe_at = now + PROBE_EVERY;
             }
-        });
+            dropped
+        })
     }
 
     /// What was sent to `server` then and seemed lost was late.
@@ -331,8 +346,21 @@ impl Servers {
         });
     }
 
-    /// `server` has answered for `zone`, whatever it seemed.
+    fn service(&self, server: SocketAddr, zone: u64) -> Hash {
+        Hash(zone.rotate_left(32) ^ self.hash(2, server))
+    }
+
+    /// `server` has said something of `zone`: what it loses of it from now on counts. Of a zone that somebody has delegated to
+    /// another's server, which says nothing of it, nothing does.
     pub fn serves(&self, server: SocketAddr, zone: u64, now: Moment) {
+        let service = self.service(server, zone);
+        let familiar = self.served.has(service, now);
+        self.served.note(service, now);
+        self.with(server, now, |entry| entry.pace.useful(familiar));
+    }
+
+    /// `server` has answered for `zone`, although it seemed lame.
+    pub fn lame_no_more(&self, server: SocketAddr, zone: u64, now: Moment) {
         self.with(server, now, |entry| {
             entry.lame.iter_mut().filter(|(z, _)| *z == zone).for_each(|slot| *slot = (0, Moment::ZERO));
         });
@@ -406,6 +434,10 @@ impl Entry {
             server_cookie: SmallVec::new(),
             pace: Pace::default(),
         }
+    }
+
+    fn is_alive(&self, now: Moment) -> bool {
+        self.answered_at != Moment::ZERO && now.since(self.answered_at) < ALIVE_FOR
     }
 
     fn tell(&mut self, now: Moment) -> Known {
@@ -482,7 +514,7 @@ mod tests {
             servers.timed_out(server(1), 7, at(n), at(n));
         }
         assert_eq!(servers.report(server(1), 7, Claim::First, at(10)).state, State::BackOff);
-        servers.answered(server(1), 7, Duration::from_millis(20), at(20));
+        servers.answered(server(1), Duration::from_millis(20), at(20));
         let report = servers.report(server(1), 7, Claim::First, at(20));
         assert_eq!((report.state, report.rtt), (State::Usable, Some(Duration::from_millis(20))));
     }
@@ -495,7 +527,7 @@ mod tests {
         }
         assert_eq!(servers.report(server(1), 7, Claim::First, at(101)).state, State::Usable);
         for n in 1..50 {
-            servers.answered(server(1), 7, Duration::from_millis(1), at(1000 * n + 1));
+            servers.answered(server(1), Duration::from_millis(1), at(1000 * n + 1));
             servers.timed_out(server(1), 7, at(1000 * n), at(1000 * n + 100));
         }
         let report = servers.report(server(1), 7, Claim::First, at(50_000));
@@ -525,7 +557,7 @@ mod tests {
         assert_eq!((report.state, report.doubtful), (State::Usable, true));
         servers.probing(server(1), at(30_000));
         assert_eq!(servers.report(server(1), 7, Claim::First, at(30_001)).state, State::BackOff);
-        servers.answered(server(1), 7, Duration::from_millis(20), at(30_020));
+        servers.answered(server(1), Duration::from_millis(20), at(30_020));
         let report = servers.report(server(1), 7, Claim::First, at(30_021));
         assert_eq!((report.state, report.doubtful), (State::Usable, false));
     }
@@ -553,7 +585,7 @@ mod tests {
     #[test]
     fn what_is_known_of_a_server_is_known_after_a_restart() {
         let (before, after) = (Servers::new(&[1; 32]), Servers::new(&[1; 32]));
-        before.answered(server(1), 7, Duration::from_millis(80), at(1000));
+        before.answered(server(1), Duration::from_millis(80), at(1000));
         for n in 0..11 {
             before.timed_out(server(2), 7, at(1000 + n), at(1000 + n));
         }
@@ -571,11 +603,47 @@ mod tests {
         assert_eq!(after.report(server(3), 7, Claim::First, at(10_000)).rtt, None);
     }
 
+    /// A provider's server answers everybody, 200 a second for a hundred zones, and says nothing of zones that it does not
+    /// serve; a thousand of those are delegated to it, and asked for ten times as often in all.
+    #[test]
+    fn zones_that_others_delegate_to_a_server_in_vain_take_nothing_from_those_it_serves() {
+        let servers = Servers::new(&[7; 32]);
+        let zone = |number: u64| (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+        let (mut open, mut busy) = (std::collections::VecDeque::new(), 0);
+        for ms in 0..60_000u64 {
+            let now = at(1_000_000 + ms);
+            while let Some((zone, sent)) = open.pop_front_if(|(_, sent)| *sent + 400 <= ms) {
+                servers.timed_out(server(1), zone, at(1_000_000 + sent), now);
+                servers.closed(server(1));
+            }
+            if ms % 5 == 0 {
+                let claim = if ms % 10 == 0 { Claim::First } else { Claim::Last };
+                let zone = zone(ms / 5 % 100);
+                if servers.report(server(1), zone, claim, now).busy.is_none() {
+                    servers.opened(server(1), claim, now);
+                    servers.answered(server(1), Duration::from_millis(5), now);
+                    servers.serves(server(1), zone, now);
+                    servers.closed(server(1));
+                } else {
+                    busy += 1;
+                }
+            }
+            for number in 0..if ms < 20_000 { 0 } else { 2 } {
+                let zone = zone(1_000 + (ms * 2 + number) % 1_000);
+                if servers.report(server(1), zone, Claim::Last, now).busy.is_none() {
+                    servers.opened(server(1), Claim::Last, now);
+                    open.push_back((zone, ms));
+                }
+            }
+        }
+        assert_eq!((busy, servers.limited(1, at(1_060_000))), (0, vec![]));
+    }
+
     #[test]
     fn the_table_does_not_grow() {
         let servers = Servers::new(&[1; 32]);
         for n in 0..200_000u32 {
-            servers.answered(SocketAddr::from((n.to_be_bytes(), 53)), 7, Duration::from_millis(1), at(u64::from(n)));
+            servers.answered(SocketAddr::from((n.to_be_bytes(), 53)), Duration::from_millis(1), at(u64::from(n)));
         }
         assert!(Servers::memory() < 12 << 20, "{}", Servers::memory());
     }

@@ -413,7 +413,7 @@ impl Internet {
             }
         };
         // By TCP nobody else can answer.
-        let forged = if transport == AskTransport::Tcp { responses.len() - 1 } else { 0 };
+        let forged = if transport == AskTransport::Tcp { responses.len().saturating_sub(1) } else { 0 };
         for response in responses.into_iter().skip(forged) {
             self.order += 1;
             self.heap.push(Reverse((self.now + rtt.as_nanos() as u64, self.order, key, response)));

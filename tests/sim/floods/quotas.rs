@@ -76,3 +76,39 @@ fn without_its_quota_a_providers_server_is_pushed_over() {
     assert!(net.came(HOSTED)[11..20].iter().sum::<u32>() / 9 > 2_000, "{story}");
     assert!(net.engine.counters().door.observed[Reason::ServerQuota as usize] > 1_000, "{story}");
 }
+
+/// A provider's server that bears everything, and says nothing of zones that it does not serve: some hundred of those are
+/// delegated to it.
+#[test]
+fn zones_delegated_to_a_server_in_vain_take_nothing_from_those_it_serves() {
+    let mut net = Internet::new(34, |_| {});
+    net.zone(HOSTED, Servers::alive(1e6), exists, 30);
+    for number in 0..1_000 {
+        net.hostile(&format!("{HOSTED}in-vain{number}.net"), |_, _| Vec::new(), std::time::Duration::from_millis(20));
+    }
+    let mut streams = [
+        Stream { rate: 100, span: (0, 40), ask: &mut |dice| (customer(dice), popular(dice)) },
+        // Nothing is known of these clients, who ask for names that nobody has asked for.
+        Stream {
+            rate: 100,
+            span: (0, 40),
+            ask: &mut |dice| {
+                let client = Ipv4Addr::from(0x0a00_1000 | dice.below(2_000) as u32);
+                (client, format!("real{}.{HOSTED}{}.net", random_label(dice), dice.below(400)))
+            },
+        },
+        Stream {
+            rate: 300,
+            span: (10, 40),
+            ask: &mut |dice| {
+                let bot = Ipv4Addr::from(0x0a40_0000 | dice.below(2_000) as u32);
+                (bot, format!("{}.{HOSTED}in-vain{}.net", random_label(dice), dice.below(1_000)))
+            },
+        },
+    ];
+    play(&mut net, 34, 40, &mut streams, |_| {});
+    let (before, during) = (net.sum(1, 0, 10), net.sum(1, 10, 40));
+    let story = format!("{before:?}\n{during:?}\n{:?}", net.engine.counters());
+    assert_eq!(before.success(), 1.0, "{story}");
+    assert!(during.success() >= 0.99, "{story}");
+}
