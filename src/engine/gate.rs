@@ -158,10 +158,13 @@ impl Engine {
         }
         let name = question.name.wire();
         let payer = self.door.payer(now.mono, admitted);
-        let ticket = payer.as_ref().map_or(Some(Ticket::default()), |payer| {
-            let (ticket, verdict) = self.shared.books.zones().judge_for(now.mono, payer, name, question.rtype);
-            (verdict.is_ok() || payer.observe).then_some(ticket)
-        })?;
+        let ticket = match &payer {
+            None => self.door.uncounted(now.mono, admitted, name, question.rtype),
+            Some(payer) => {
+                let (ticket, verdict) = self.shared.books.zones().judge_for(now.mono, payer, name, question.rtype);
+                (verdict.is_ok() || payer.observe).then_some(ticket)?
+            }
+        };
         self.door.recurse(now.mono, admitted, name).ok()?;
         Some((ticket, payer))
     }

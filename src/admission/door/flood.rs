@@ -52,7 +52,7 @@ impl Door {
     /// Asks leave to ask a zone, on behalf of a client, for records of a name in lower-case wire form. Whoever asks says what
     /// became of a question that may not be asked, by [`note_not_asked`](Self::note_not_asked).
     pub fn ask_zone(&mut self, now: Moment, admitted: &Admitted, name: &[u8], rtype: Rtype) -> Result<Ticket, Refused> {
-        let Some(payer) = self.payer(now, admitted) else { return Ok(Ticket::default()) };
+        let Some(payer) = self.payer(now, admitted) else { return Ok(self.uncounted(now, admitted, name, rtype)) };
         let (ticket, verdict) = self.books.0.zones.judge_for(now, &payer, name, rtype);
         if ticket.observed {
             self.observe(now, admitted, name, Reason::ZoneClient);
@@ -66,6 +66,17 @@ impl Door {
         Err(refused)
     }
 
+    /// The ticket of a question for which [nobody pays](Self::payer): servers and places for questions in flight still go to
+    /// names that exist first.
+    pub fn uncounted(&self, now: Moment, admitted: &Admitted, name: &[u8], rtype: Rtype) -> Ticket {
+        let trusted = admitted.exempt || self.is_ordinary(now, admitted);
+        self.books.0.zones.uncounted(self.client(admitted.address), trusted, name, rtype, now)
+    }
+
+    fn is_ordinary(&self, now: Moment, admitted: &Admitted) -> bool {
+        self.books.0.names(admitted.keys.address, now) >= ORDINARY
+    }
+
     /// Who pays for what is asked on behalf of a client, and for what that leads to. None: nobody, no zone's quota holds
     /// for it.
     pub fn payer(&self, now: Moment, admitted: &Admitted) -> Option<Payer> {
@@ -73,8 +84,7 @@ impl Door {
             return None;
         }
         let inner = &self.books.0;
-        let address = admitted.keys.address;
-        let ordinary = inner.names(address, now) >= ORDINARY;
+        let ordinary = self.is_ordinary(now, admitted);
         let client = self.client(admitted.address);
         let payer = if admitted.proven { proven_payer(&inner.secret, client) } else { client };
         let who = Who { client, payer, weight: admitted.weight, ordinary };
@@ -197,7 +207,7 @@ impl Door {
         let zones = &self.books.0.zones;
         // What was begun ends, whatever holds by now.
         zones.end(ticket, name, end, now);
-        if self.limits.zones != Mode::Off && end == End::Found {
+        if end == End::Found {
             waited.filter(|one| !one.exempt).for_each(|one| zones.earn(self.client(one.address), name, now));
         }
     }

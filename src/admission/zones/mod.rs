@@ -361,6 +361,18 @@ impl Zones {
         self.judge(now, &payer.marks, name, USUAL_TYPES.contains(&rtype.0), &payer.who)
     }
 
+    /// The ticket of a question that counts in no zone's account, by a client who is trusted for something else than his points
+    /// or not.
+    pub fn uncounted(&self, client: Hash, trusted: bool, name: &[u8], rtype: Rtype, now: Moment) -> Ticket {
+        let usual = USUAL_TYPES.contains(&rtype.0);
+        let standing = match usual && self.is_learned(name, now) {
+            true => Standing::Learned,
+            false if trusted || usual && self.points.of(client, now) >= TRUSTED => Standing::Trusted,
+            false => Standing::Unknown,
+        };
+        Ticket { standing, ..Ticket::default() }
+    }
+
     fn judge(&self, now: Moment, marks: &Marks, name: &[u8], usual: bool, who: &Who) -> (Ticket, Result<(), Refused>) {
         self.pairs.sweep(now);
         if zone_above(&self.exempt.read().unwrap_or_else(PoisonError::into_inner), name).is_some() {

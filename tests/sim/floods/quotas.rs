@@ -77,6 +77,45 @@ fn without_its_quota_a_providers_server_is_pushed_over() {
     assert!(net.engine.counters().door.observed[Reason::ServerQuota as usize] > 1_000, "{story}");
 }
 
+/// Where zones have no accounts, a server is still asked no more than it bears, and for names that exist first.
+#[test]
+fn a_servers_quota_holds_without_the_zones_accounts() {
+    let mut net = Internet::new(33, |policy| {
+        policy.access.limits.zones = Mode::Off;
+        policy.resolve.stale.serve = Mode::Off;
+    });
+    net.zone("bank.com", Servers::alive(500.0), exists, 3);
+    let mut streams = [
+        Stream { rate: 200, span: (0, 30), ask: &mut |dice| (customer(dice), popular(dice)) },
+        Stream {
+            rate: 20,
+            span: (0, 30),
+            ask: &mut |dice| (customer(dice), format!("real{}x.bank.com", dice.below(20))),
+        },
+        Stream {
+            rate: 5,
+            span: (10, 30),
+            ask: &mut |dice| (customer(dice), format!("realf{}x.bank.com", random_label(dice))),
+        },
+        Stream {
+            rate: 2_000,
+            span: (10, 30),
+            ask: &mut |dice| {
+                let bot = Ipv4Addr::from(0x0a40_0000 | dice.below(2_000) as u32);
+                (bot, format!("{}.bank.com", random_label(dice)))
+            },
+        },
+    ];
+    play(&mut net, 33, 30, &mut streams, |_| {});
+    let [people, known, new] = [0, 1, 2].map(|stream| net.sum(stream, 14, 30));
+    let came = &net.came("bank.com")[14..30];
+    let story = format!("{people:?}\n{known:?}\n{new:?}\n{came:?}\n{:?}", net.engine.counters());
+    assert!(people.success() >= 0.995, "{story}");
+    assert!(known.success() >= 0.97, "{story}");
+    assert!(new.success() >= 0.8, "{story}");
+    assert!(came.iter().all(|count| *count <= 700), "{story}");
+}
+
 /// A provider's server that bears everything, and says nothing of zones that it does not serve: some hundred of those are
 /// delegated to it.
 #[test]
