@@ -1,7 +1,7 @@
 //! What attackers try at the door: to be taken for somebody else, for many, or for known.
 
 use super::*;
-use crate::wire::Rtype;
+use crate::wire::{Name, Rtype};
 
 const START: Moment = Moment::from_nanos(1_000_000_000_000);
 
@@ -438,4 +438,38 @@ fn whoever_comes_from_a_whole_ipv6_network_leaves_room_to_know_others() {
         books.account_of(&policy, *customer, now).known
     });
     assert_eq!(known.count(), 1_000);
+}
+
+/// Everybody has names for the asking below a company's public suffix, and all of them exist.
+#[test]
+fn names_made_up_below_a_companys_suffix_make_none_forgotten() {
+    for zones in [Mode::Enforce, Mode::Off] {
+        let mut policy = policy(&["10.0.0.0/8"]);
+        policy.limits.zones = zones;
+        let mut sizes = Sizes::small();
+        sizes.zones.learned = 1 << 17;
+        let books = Books::new(&sizes, &[1; 32]);
+        let mut door = Door::beside(&policy, &books);
+        let mut now = START;
+        let mut find = |name: &str| {
+            now = now + Duration::from_millis(1);
+            let name = Name::parse(name).expect("a name");
+            let proof = admitted(&mut door, now, &plain(ip("10.0.0.1")));
+            let ticket = door.ask_zone(now, &proof, name.wire(), Rtype::A).expect("no flood");
+            books.zones().begin(&ticket);
+            door.end(now, &ticket, name.wire(), End::Found, std::iter::empty());
+            now
+        };
+        let real = |number: u32| format!("host{number}.site{}.com", number % 1_000);
+        (0..5_000).for_each(|number| _ = find(&real(number)));
+        let mut now = START;
+        (0..150_000u32)
+            .for_each(|number| now = find(&format!("www.{:x}.vercel.app", number.wrapping_mul(0x9e37_79b9))));
+        let is_learned = |number: &u32| {
+            let name = Name::parse(&real(*number)).expect("a name");
+            books.zones().is_learned(name.wire(), now)
+        };
+        let kept = (0..5_000).filter(is_learned).count();
+        assert_eq!(kept, 5_000, "with `zones` {zones:?}");
+    }
 }

@@ -202,6 +202,7 @@ enum Kind {
     Pattern = 20,
     Floods = 21,
     Finds = 22,
+    List = 23,
 }
 
 /// A question on its way to a zone.
@@ -496,38 +497,48 @@ impl Zones {
 
     /// Counts a question for a name never seen in the accounts on the way to it.
     fn count(&self, ticket: &mut Ticket, suffixes: &Suffixes, name: &[u8], hash: Hash, marks: &Marks, now: Moment) {
-        // Lists of addresses and reverse zones are asked for numbers without end, most of which are not there.
-        let tenths = if suffixes.numbers { 1 } else { 10 };
+        let tenths = if self.is_on_a_list(suffixes, name, now) { 1 } else { 10 };
         let mut all: SmallVec<[(&[u8], Hash); 6]> = SmallVec::new();
         all.extend(suffixes.within(name).map(|zone| (zone, self.zone(zone))));
         for (depth, (zone, key)) in all.iter().enumerate() {
             let child = all.get(depth + 1);
-            if depth == 0 {
-                let known = child.is_some_and(|(domain, _)| self.learned.has(self.name(domain), now));
-                if !known {
-                    let place = self.accounts.claim(*key, zone, now);
-                    if let Some(account) = self.accounts.at(place) {
-                        account.look(marks, now);
-                        if !self.is_flooded_itself(child) {
-                            account.ask(tenths, ticket.vouched, hash.0, child.map_or(hash.0, |(_, key)| key.0));
-                        }
-                    }
-                    ticket.public = Some(place);
-                }
+            let public = depth == 0;
+            if public && child.is_some_and(|(domain, _)| self.learned.has(self.name(domain), now)) {
                 continue;
             }
             let place = self.accounts.claim(*key, zone, now);
             let Some(account) = self.accounts.at(place) else { break };
             account.look(marks, now);
+            let room = ticket.places.len() + 1 < ticket.places.inline_size();
+            let deeper = public || room && account.asking() >= DEEPER;
             // What is asked of a flooded zone is its own affair, and hides no flood of the zone around it.
             if !self.is_flooded_itself(child) {
-                account.ask(tenths, ticket.vouched, hash.0, child.map_or(hash.0, |(_, key)| key.0));
+                // Only where somebody looks at the zone below is what is asked of it that one's affair.
+                let below = child.filter(|_| deeper).map_or(hash, |(_, key)| *key);
+                account.ask(tenths, ticket.vouched, hash.0, below.0);
+            }
+            if public {
+                ticket.public = Some(place);
+                continue;
             }
             ticket.places.push(place);
-            if account.asking() < DEEPER || ticket.places.len() == ticket.places.inline_size() {
+            if !deeper {
                 break;
             }
         }
+    }
+
+    /// Is a name one of the numbers without end, most of which are not there, that reverse zones and lists of addresses are asked
+    /// for? A list is what has had such a name lately: numbers in front of something else that is made up are no excuse.
+    fn is_on_a_list(&self, suffixes: &Suffixes, name: &[u8], now: Moment) -> bool {
+        suffixes.list.is_some_and(|start| {
+            let list = name.get(usize::from(start)..).unwrap_or(&[]);
+            list.ends_with(b"\x04arpa\0") || self.learned.has(self.list_key(list), now)
+        })
+    }
+
+    fn list_key(&self, list: &[u8]) -> Hash {
+        self.secret.name(Kind::List as u64, list)
     }
 
     fn is_flooded_itself(&self, zone: Option<&(&[u8], Hash)>) -> bool {
@@ -619,14 +630,20 @@ impl Zones {
     }
 
     fn learn(&self, ticket: &Ticket, suffixes: &Suffixes, name: &[u8], now: Moment) {
-        // Of names right below a public suffix it is that one's.
-        let account = ticket.places.first().or(ticket.public.as_ref()).and_then(|place| self.accounts.at(*place));
+        // Names right below a public suffix are that one's.
+        let owner = suffixes.owner(name).or_else(|| suffixes.within(name).next());
         let may = ticket.standing == Standing::Learned
-            || account.is_none_or(|account| account.learn(LEARN_RATE, LEARN_BURST, now));
+            || owner.is_none_or(|owner| {
+                let place = self.accounts.claim(self.zone(owner), owner, now);
+                self.accounts.at(place).is_none_or(|account| account.learn(LEARN_RATE, LEARN_BURST, now))
+            });
         if may {
             self.learned.note(self.name(name), now);
             if let Some(domain) = suffixes.within(name).nth(1) {
                 self.learned.note(self.name(domain), now);
+            }
+            if let Some(list) = suffixes.list.and_then(|start| name.get(usize::from(start)..)) {
+                self.learned.note(self.list_key(list), now);
             }
         }
     }
@@ -648,7 +665,7 @@ impl Zones {
         vouching.domain(self.secret.pair(hash, Kind::Zone as u64), || {
             let name = lowered(name);
             let suffixes = self.suffixes(&name);
-            self.zone(suffixes.within(&name).nth(usize::from(!suffixes.private)).unwrap_or(&name))
+            self.zone(suffixes.owner(&name).unwrap_or(&name))
         })
     }
 

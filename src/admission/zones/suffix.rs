@@ -1,5 +1,6 @@
 //! The suffixes of a name at which accounts are kept: the public suffix, the registrable domain, and what is below.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use psl::{List, Psl};
@@ -9,6 +10,9 @@ use crate::wire::Name;
 
 /// Suffixes below the registrable domain that are looked at.
 const DEEPER: usize = 3;
+/// In the reverse tree of IPv6 (RFC 3596 §2.5) an account each of what a registry gives, /32, of a site, /48, and of a network,
+/// /64, as labels above which such a name is: `ip6.arpa` has two.
+const NIBBLES: [usize; 3] = [2 + 8, 2 + 12, 2 + 16];
 
 /// Where in the wire form of a name its suffixes begin, the shortest first: the public suffix (`com`, `co.uk`, a
 /// top-level domain that nobody knows), the registrable domain, and up to three below it. The name itself is not
@@ -16,8 +20,8 @@ const DEEPER: usize = 3;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Suffixes {
     starts: SmallVec<[u8; 8]>,
-    /// The name consists of numbers, as reverse look-ups and DNS lists have them.
-    pub numbers: bool,
+    /// Where the rest of a name begins that consists of numbers but for that, as reverse look-ups and names on DNS lists do.
+    pub list: Option<u8>,
     /// The public suffix is that of a company, below which everybody has names for the asking, and some have all of them.
     pub private: bool,
 }
@@ -117,17 +121,30 @@ impl Suffixes {
         let listed = listed.map_or(labels.len(), |at| at + 1);
         let public = rules.labels(name, &labels, listed).unwrap_or(listed).max(1);
         let mut suffixes = Suffixes::default();
-        for start in labels.iter().skip(1).rev().skip(public - 1).take(2 + DEEPER) {
-            suffixes.starts.push(*start);
+        let above: SmallVec<[u8; 32]> = labels.iter().skip(1).rev().copied().collect();
+        if public == 2 && name.ends_with(b"\x03ip6\x04arpa\0") {
+            let lengths = [public].into_iter().chain(NIBBLES);
+            suffixes.starts.extend(lengths.filter_map(|length| above.get(length - 1).copied()));
+        } else {
+            suffixes.starts.extend(above.into_iter().skip(public - 1).take(2 + DEEPER));
         }
-        suffixes.private = found.typ == Some(psl::Type::Private);
-        suffixes.numbers = is_numbers(labels.iter().map(text));
+        suffixes.private = match public.cmp(&listed) {
+            Ordering::Equal => found.typ == Some(psl::Type::Private),
+            above_or_below => above_or_below == Ordering::Greater,
+        };
+        suffixes.list = numbers(labels.iter().map(text)).and_then(|count| labels.get(count).copied());
         suffixes
     }
 
     /// The suffixes of `name`, which these are of, the shortest first.
     pub fn within<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         self.offsets().filter_map(|start| name.get(start..))
+    }
+
+    /// What whoever has `name` could make up more names in at no cost: its registrable domain, or the public suffix of a company
+    /// that has them all.
+    pub fn owner<'a>(&'a self, name: &'a [u8]) -> Option<&'a [u8]> {
+        self.within(name).nth(usize::from(!self.private))
     }
 
     /// Where they begin, the shortest first.
@@ -159,51 +176,70 @@ pub fn registrable_domain(name: &[u8]) -> &[u8] {
     start.and_then(|start| name.get(start..)).unwrap_or(name)
 }
 
-/// Two numbers of up to three digits, or eight single hexadecimal digits, at the beginning.
-fn is_numbers<'a>(labels: impl Iterator<Item = &'a [u8]> + Clone) -> bool {
+/// How many labels at the beginning are numbers: at least two of up to three digits, or eight hexadecimal digits.
+fn numbers<'a>(labels: impl Iterator<Item = &'a [u8]> + Clone) -> Option<usize> {
     let decimal = |label: &&[u8]| label.len() <= 3 && label.iter().all(u8::is_ascii_digit);
     let nibble = |label: &&[u8]| label.len() == 1 && label.iter().all(u8::is_ascii_hexdigit);
-    labels.clone().take_while(decimal).count() >= 2 || labels.take_while(nibble).count() >= 8
+    let (decimals, nibbles) = (labels.clone().take_while(decimal).count(), labels.take_while(nibble).count());
+    if nibbles >= 8 { Some(nibbles.max(decimals)) } else { Some(decimals).filter(|count| *count >= 2) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn suffixes(text: &str) -> (Vec<String>, bool) {
+    fn suffixes(text: &str) -> (Vec<String>, Option<String>) {
         let name = Name::parse(text).expect("a name");
         let suffixes = Suffixes::of(name.wire(), &SuffixRules::default());
         let text = |suffix: &[u8]| Name::from_wire(suffix).expect("a name").to_string();
-        (suffixes.within(name.wire()).map(text).collect(), suffixes.numbers)
+        let list = suffixes.list.map(|start| text(&name.wire()[usize::from(start)..]));
+        (suffixes.within(name.wire()).map(text).collect(), list)
     }
 
     #[test]
     fn suffixes_run_from_the_public_one_down_to_the_parent() {
-        for (name, expected, numbers) in [
-            ("www.example.com", &["com.", "example.com."][..], false),
-            ("a.b.example.co.uk", &["co.uk.", "example.co.uk.", "b.example.co.uk."], false),
-            ("example.com", &["com."], false),
-            ("com", &[], false),
-            (".", &[], false),
-            ("host.corp", &["corp."], false),
-            ("x.y.someone.github.io", &["github.io.", "someone.github.io.", "y.someone.github.io."], false),
+        for (name, expected, list) in [
+            ("www.example.com", &["com.", "example.com."][..], None),
+            ("a.b.example.co.uk", &["co.uk.", "example.co.uk.", "b.example.co.uk."], None),
+            ("example.com", &["com."], None),
+            ("com", &[], None),
+            (".", &[], None),
+            ("host.corp", &["corp."], None),
+            ("x.y.someone.github.io", &["github.io.", "someone.github.io.", "y.someone.github.io."], None),
             (
                 "a.b.c.d.e.f.example.com",
                 &["com.", "example.com.", "f.example.com.", "e.f.example.com.", "d.e.f.example.com."],
-                false,
+                None,
             ),
             (
                 "4.3.2.1.list.example.org",
                 &["org.", "example.org.", "list.example.org.", "1.list.example.org.", "2.1.list.example.org."],
-                true,
+                Some("list.example.org."),
             ),
             (
                 "9.2.0.192.in-addr.arpa",
                 &["in-addr.arpa.", "192.in-addr.arpa.", "0.192.in-addr.arpa.", "2.0.192.in-addr.arpa."],
-                true,
+                Some("in-addr.arpa."),
             ),
+            (
+                "1.2.random.example.org",
+                &["org.", "example.org.", "random.example.org.", "2.random.example.org."],
+                Some("random.example.org."),
+            ),
+            (
+                "1.2.3.4.5.6.7.8.9.a.b.c.d.e.f.0.1.1.1.1.1.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa",
+                &[
+                    "ip6.arpa.",
+                    "8.b.d.0.1.0.0.2.ip6.arpa.",
+                    "1.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa.",
+                    "1.1.1.1.1.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa.",
+                ],
+                Some("ip6.arpa."),
+            ),
+            ("0.1.0.0.2.ip6.arpa", &["ip6.arpa."], Some("ip6.arpa.")),
         ] {
-            assert_eq!(suffixes(name), (expected.iter().map(|s| (*s).to_owned()).collect(), numbers), "{name}");
+            let (expected, list) = (expected.iter().map(|s| (*s).to_owned()).collect(), list.map(str::to_owned));
+            assert_eq!(suffixes(name), (expected, list), "{name}");
         }
     }
 

@@ -55,6 +55,38 @@ fn a_larger_flood_of_a_suffix_below_it_hides_no_flood_of_a_zone() {
     assert!(hidden.refused() >= 0.9, "{} {story}", hidden.refused());
 }
 
+/// A flood of so many names a second is refused.
+fn refused(seed: u64, zone: &str, rate: u64, name: &dyn Fn(&mut Dice) -> String) {
+    let mut net = Internet::new(seed, |_| {});
+    net.zone(zone, Servers::alive(1e6), exists, 30);
+    let mut streams = [Stream { rate, span: (4, 20), ask: &mut |dice| (bot(dice), name(dice)) }];
+    play(&mut net, seed, 20, &mut streams, |_| {});
+    let flood = net.sum(0, 8, 20);
+    let story = format!("{flood:?} {:?} {:?}", net.flooded(), net.engine.counters());
+    assert!(flood.refused() >= 0.9, "{} like {} {story}", flood.refused(), name(&mut Dice::new(seed)));
+}
+
+#[test]
+fn however_deep_in_a_zone_it_is_a_flood_is_seen() {
+    for (seed, suffix) in (41..).zip(["c", "b.c", "a.b.c", "d.a.b.c", "g.f.e.d.a.b.c"]) {
+        refused(seed, "bank.com", 2_000, &|dice| format!("{}.{suffix}.bank.com", random_label(dice)));
+    }
+}
+
+#[test]
+fn numbers_in_front_of_what_is_made_up_hide_no_flood() {
+    refused(46, "bank.com", 450, &|dice| format!("1.2.{}.bank.com", random_label(dice)));
+    refused(47, "bank.com", 450, &|dice| format!("1.2.3.4.{}.www.bank.com", random_label(dice)));
+}
+
+#[test]
+fn a_flood_of_the_reverse_tree_of_one_site_is_its_sites() {
+    refused(48, "ip6.arpa", 3_000, &|dice| {
+        let nibbles: String = (0..20).map(|_| format!("{:x}.", dice.below(16))).collect();
+        format!("{nibbles}1.0.0.0.8.b.d.0.0.0.a.2.ip6.arpa")
+    });
+}
+
 #[test]
 fn a_few_names_that_exist_hide_no_flood() {
     let mut net = Internet::new(33, |_| {});
