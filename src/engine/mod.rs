@@ -696,7 +696,7 @@ fn claim(standing: Standing) -> Claim {
     match standing {
         Standing::Learned => Claim::First,
         Standing::Trusted => Claim::Second,
-        Standing::Unknown => Claim::Last,
+        Standing::Likely | Standing::Unknown => Claim::Last,
     }
 }
 

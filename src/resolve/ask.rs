@@ -312,7 +312,7 @@ impl<'a> Asking<'a> {
     }
 
     fn report(&self, server: SocketAddr) -> Report {
-        self.cx.servers.report(server, self.zone_hash, self.work.claim, self.cx.now().mono)
+        self.cx.servers.report(server, self.zone_hash, self.claim(), self.cx.now().mono)
     }
 
     fn choose(&mut self) -> Option<usize> {
@@ -320,10 +320,10 @@ impl<'a> Asking<'a> {
             return None;
         }
         let now = self.cx.now().mono;
-        let (counts, spares) = (self.counts(), self.spares());
+        let (counts, spares, claim) = (self.counts(), self.spares(), self.claim());
         let mut candidates = std::mem::take(&mut self.candidates);
         for (index, (candidate, done)) in candidates.iter_mut().zip(&self.done).enumerate() {
-            candidate.report = self.cx.servers.report(candidate.server, self.zone_hash, self.work.claim, now);
+            candidate.report = self.cx.servers.report(candidate.server, self.zone_hash, claim, now);
             let network = Whom::around(candidate.server.ip());
             let routeless = self.routeless[usize::from(candidate.server.is_ipv6())];
             if *done || routeless >= MAX_ROUTELESS || candidate.asked >= MAX_TRIES || self.work.avoids(candidate.server)
@@ -338,8 +338,7 @@ impl<'a> Asking<'a> {
             } else if candidate.report.state == State::Lame && self.resorts.contains(&index) {
                 candidate.report.state = State::Usable;
             }
-            let busy = candidate.report.busy.is_some_and(|busy| !self.has_waited(busy));
-            if busy && spares && candidate.report.state == State::Usable {
+            if candidate.report.busy.is_some() && spares && candidate.report.state == State::Usable {
                 candidate.report.state = State::Busy;
             }
         }
@@ -433,7 +432,8 @@ impl<'a> Asking<'a> {
         let (server, busy) = (candidate.server, candidate.report.busy.is_some());
         self.work.packet(&self.toward(server))?;
         self.note_busy(busy);
-        let key = self.cx.board.borrow_mut().ask(ask, self.work.claim);
+        let claim = self.claim();
+        let key = self.cx.board.borrow_mut().ask(ask, claim);
         let held = Held::new(&self.cx.board, key);
         self.cx.trace(self.work, || TraceStep::Ask {
             server,
@@ -632,9 +632,9 @@ impl<'a> Asking<'a> {
     }
 
     fn refresh(&mut self, index: usize) {
+        let claim = self.claim();
         if let Some(candidate) = self.candidates.get_mut(index) {
-            candidate.report =
-                self.cx.servers.report(candidate.server, self.zone_hash, self.work.claim, self.cx.now().mono);
+            candidate.report = self.cx.servers.report(candidate.server, self.zone_hash, claim, self.cx.now().mono);
         }
     }
 

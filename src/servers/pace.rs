@@ -45,18 +45,23 @@ const LIFTED_FOR: u64 = 240;
 const DOUBLINGS: u8 = 6;
 /// A quota ends after so many looks without losses.
 const CALM: u32 = 40;
-/// What is kept of a quota for those who come last, when others want it all.
+/// What is kept of a quota for names never seen, when those that are known want it all.
 const REST: f32 = 0.1;
+/// So much more than a quota, as a part of it, is asked for those who have waited: it may be a mistake, and grows by what is
+/// answered then.
+const SLIP: f32 = 0.2;
 /// Seconds of a quota that may be asked at once, by claim.
-const AHEAD: [f32; 3] = [0.3, 0.2, 0.1];
+const AHEAD: [f32; 4] = [0.3, 0.3, 0.2, 0.1];
 /// Packets awaited from a server at once, by claim: one that answers has 2,000 at 20 ms a hundred thousand a second; of
 /// one that has not answered yet nobody knows what it bears.
-const IN_FLIGHT: [u32; 3] = [4_000, 3_000, 2_000];
-const IN_FLIGHT_UNHEARD: [u32; 3] = [512, 384, 256];
+const IN_FLIGHT: [u32; 4] = [4_000, 4_000, 3_000, 2_000];
+const IN_FLIGHT_UNHEARD: [u32; 4] = [512, 512, 384, 256];
 
 /// Whose packets go first where a server bears few.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub enum Claim {
+    /// For those of the next that have waited for room as long as is worth it.
+    Overdue,
     /// For names that are known to exist, and for whatever this server itself wants to know.
     #[default]
     First,
@@ -64,6 +69,17 @@ pub enum Claim {
     Second,
     /// For all others.
     Last,
+}
+
+/// Of a quota.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// What is there for all.
+    Whole,
+    /// What is kept for names never seen.
+    Rest,
+    /// What is beyond it.
+    Slip,
 }
 
 /// Why a server is not asked although it answers.
@@ -122,6 +138,8 @@ pub struct Pace {
     /// When what was taken out of the quota is earned back, of the whole and of the rest, in nanoseconds.
     whole: u64,
     rest: u64,
+    /// The same of what is beyond it.
+    slip: u64,
 }
 
 /// What is told of a server's pace, in packets a second.
@@ -142,7 +160,7 @@ impl Pace {
         let most = if heard { IN_FLIGHT } else { IN_FLIGHT_UNHEARD }[claim as usize];
         if self.in_flight >= most {
             Some(Busy::InFlight)
-        } else if self.quota > 0.0 && !self.has_room(claim, now) {
+        } else if !self.has_room(claim, now) {
             Some(Busy::Rate)
         } else {
             None
@@ -150,8 +168,29 @@ impl Pace {
     }
 
     fn has_room(&self, claim: Claim, now: Moment) -> bool {
-        room(self.whole, self.quota * (1.0 - REST), AHEAD[claim as usize], now)
-            || room(self.rest, self.quota * REST, AHEAD[0], now)
+        self.quota == 0.0 || self.part(claim, now).is_some()
+    }
+
+    /// The part of the quota that has room for a claim.
+    fn part(&self, claim: Claim, now: Moment) -> Option<Part> {
+        let parts = match claim {
+            Claim::Overdue => [Part::Whole, Part::Slip],
+            Claim::First => [Part::Whole, Part::Whole],
+            Claim::Second | Claim::Last => [Part::Whole, Part::Rest],
+        };
+        parts.into_iter().find(|part| {
+            let (account, rate) = self.account(*part);
+            room(account, rate, AHEAD[claim as usize], now)
+        })
+    }
+
+    /// When what was taken out of a part is earned back, and how many a second that has.
+    fn account(&self, part: Part) -> (u64, f32) {
+        match part {
+            Part::Whole => (self.whole, self.quota * (1.0 - REST)),
+            Part::Rest => (self.rest, self.quota * REST),
+            Part::Slip => (self.slip, self.quota * SLIP),
+        }
     }
 
     /// A packet goes to it.
@@ -159,12 +198,14 @@ impl Pace {
         self.look(now);
         self.in_flight = self.in_flight.saturating_add(1);
         if self.quota > 0.0 {
-            let whole = self.quota * (1.0 - REST);
-            let from_rest = !room(self.whole, whole, AHEAD[claim as usize], now)
-                && room(self.rest, self.quota * REST, AHEAD[0], now);
-            let (account, rate) =
-                if from_rest { (&mut self.rest, self.quota * REST) } else { (&mut self.whole, whole) };
-            *account = (*account).max(now.as_nanos()).saturating_add(price(rate));
+            let part = self.part(claim, now).unwrap_or(Part::Whole);
+            let (account, rate) = self.account(part);
+            let earned = account.max(now.as_nanos()).saturating_add(price(rate));
+            *match part {
+                Part::Whole => &mut self.whole,
+                Part::Rest => &mut self.rest,
+                Part::Slip => &mut self.slip,
+            } = earned;
         }
     }
 
@@ -294,7 +335,7 @@ impl Pace {
         if self.warm >= DWELL {
             self.warm = 0;
             self.quota = self.best.max(LEAST);
-            (self.since, self.proven, self.lossy) = (tick, tick + PROVEN_AFTER, self.part());
+            (self.since, self.proven, self.lossy) = (tick, tick + PROVEN_AFTER, self.lossy_part());
             self.judge_anew();
         } else if !bears_no_more {
             self.habit = sent + (self.habit - sent) * (-seconds / HABIT).exp();
@@ -302,7 +343,7 @@ impl Pace {
     }
 
     /// The part of its packets that is lost.
-    fn part(&self) -> f32 {
+    fn lossy_part(&self) -> f32 {
         self.lost() / (self.answers + self.lost()).max(1.0)
     }
 
@@ -315,7 +356,7 @@ impl Pace {
         if due {
             self.proven = u64::MAX;
         }
-        if due && losing && self.part() > FEWER * self.lossy {
+        if due && losing && self.lossy_part() > FEWER * self.lossy {
             (self.quota, self.lifted) = (0.0, self.tick + (LIFTED_FOR << self.lifts));
             self.lifts = (self.lifts + 1).min(DOUBLINGS);
             return;

@@ -143,6 +143,7 @@ impl Door {
         let most = match standing {
             Standing::Learned => places.all,
             Standing::Trusted => places.all / 10 * 7,
+            Standing::Likely => places.all / 10 * 6,
             // Who cannot be forged has some to which no forged address comes.
             Standing::Unknown if admitted.proven => places.all / 10 * 6,
             Standing::Unknown => places.all / 10 * 4,

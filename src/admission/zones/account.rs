@@ -118,6 +118,8 @@ pub enum Standing {
     Learned,
     /// Never seen, asked by somebody whose questions lead to names that exist.
     Trusted,
+    /// Never seen, but for numbers like names that exist, asked by somebody else.
+    Likely,
     /// Never seen, asked by somebody of whom that is not known, or who has asked for too many that do not exist.
     Unknown,
 }
@@ -492,14 +494,17 @@ impl Account {
         self.quota.set(next.clamp(LEAST, most));
     }
 
-    /// May a question be asked of the flooded zone? Those that stand better leave the last of it to themselves.
-    pub fn take(&self, standing: Standing, now: Moment) -> bool {
+    /// May a question be asked of the flooded zone? Those that stand better leave the last of it to themselves, and among equals
+    /// those whose client has used less of his own account, of which `used` is the part.
+    pub fn take(&self, standing: Standing, used: f32, now: Moment) -> bool {
         let quota = self.quota.get().max(LEAST);
         let unseen = (quota * UNSEEN).max(LEAST_UNSEEN);
+        let used = used.clamp(0.0, 1.0);
         let whole = |kept: f32| take(&self.whole, quota * (1.0 - UNSEEN), 1.0 - kept, now);
         match standing {
-            Standing::Learned => whole(0.0),
-            Standing::Trusted => whole(0.3) || take(&self.rest, unseen, 1.0, now),
+            Standing::Learned => whole(0.2 * used),
+            Standing::Trusted => whole(0.3 + 0.2 * used) || take(&self.rest, unseen, 1.0 - 0.2 * used, now),
+            Standing::Likely => whole(0.5 + 0.2 * used) || take(&self.rest, unseen, 0.8 - 0.15 * used, now),
             // Where little is asked for, a tenth of the quota would be all of it: half a tenth of what is asked, then.
             Standing::Unknown => {
                 take(&self.rest, unseen.min((UNSEEN * 0.5 * self.asking()).max(LEAST_UNSEEN)), 0.6, now)

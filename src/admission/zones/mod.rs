@@ -46,15 +46,18 @@ pub const TRUSTED: u32 = 2;
 const PLENTY: u32 = 4 * TRUSTED;
 /// A suffix is looked at below one that is asked so often for names never seen, a second.
 const DEEPER: f32 = 20.0;
-/// Names never seen that may be waited for in one zone at once, by whom nothing is known and by who is trusted. At a
-/// round trip of 100 ms that is 5,000 and 10,000 a second.
-const IN_FLIGHT: [u32; 2] = [1_000, 500];
+/// Names never seen that may be waited for in one zone at once, by who is trusted, for names like some that exist, and by others.
+/// At a round trip of 100 ms the least is 5,000 a second.
+const IN_FLIGHT: [u32; 3] = [1_000, 750, 500];
 /// What a name costs that does not exist, of the account that a client has with a flooded zone, and of the one that he has
 /// with all of them: one a minute.
 const PRICE: Duration = Duration::from_secs(60);
 /// What a question costs of both before its answer is known, or where the name exists but has no such records: stubs ask for
 /// A, AAAA and HTTPS of a name at once, most of which have only the first.
 const HELD: Duration = Duration::from_secs(15);
+/// What a question for a learned name costs of an account of its own: more than sixty at once, and one in four seconds after
+/// that, go after those of others.
+const LEARNED_PRICE: Duration = Duration::from_secs(4);
 /// There is room for a pattern of names for so many clients.
 const CLIENTS_A_PATTERN: usize = 16;
 /// Such an account holds four such names.
@@ -203,6 +206,7 @@ enum Kind {
     Floods = 21,
     Finds = 22,
     List = 23,
+    Learned = 24,
 }
 
 /// A question on its way to a zone.
@@ -385,7 +389,11 @@ impl Zones {
         // There are more types than random names are long: those that nobody asks for are as good as names never seen.
         if usual && self.learned.has(hash, now) {
             let flooded = self.flooded(&suffixes, name, marks, now);
-            let over = flooded.filter(|(account, _)| !account.take(Standing::Learned, now));
+            let over = flooded.filter(|(account, zone)| {
+                let pays = marks.clients == Mode::Enforce;
+                let used = if pays { self.charge_learned(who, zone, now) } else { 0.0 };
+                !account.take(Standing::Learned, used, now)
+            });
             return (
                 ticket,
                 over.map_or(Ok(()), |(account, zone)| Err(refusal(account, zone, name, Over::Zone, Standing::Learned))),
@@ -400,29 +408,36 @@ impl Zones {
             domain.filter(|_| usual).map(|zone| self.finds_key(who.payer, self.zone(&name[name.len() - zone..])));
         ticket.finds = finds.map(|Hash(finds)| finds);
         ticket.vouched = finds.is_some_and(|finds| self.pairs.read(finds, now).0 >= IN_VAIN.as_nanos() as u64);
-        let trusted = likely || usual && (who.ordinary || self.points.of(who.client, now) >= TRUSTED);
-        ticket.standing = if trusted || ticket.vouched { Standing::Trusted } else { Standing::Unknown };
+        let known = usual && (who.ordinary || self.points.of(who.client, now) >= TRUSTED);
+        let by_name = if likely { Standing::Likely } else { Standing::Unknown };
+        ticket.standing = if known { Standing::Trusted } else { by_name };
         self.count(&mut ticket, &suffixes, name, hash, marks, now);
         if let Some((account, zone)) = self.flooded(&suffixes, name, marks, now) {
             let vouched = ticket.vouched && account.bears_vouched();
-            if !vouched && !trusted {
-                ticket.standing = Standing::Unknown;
+            if vouched {
+                ticket.standing = Standing::Trusted;
             }
             let pays = marks.clients != Mode::Off && !vouched;
-            let ahead = pays && self.charge(&mut ticket, who.payer, who.weight, zone, now);
+            let used = if pays { self.charge(&mut ticket, who.payer, who.weight, zone, now) } else { 0.0 };
+            let ahead = used + PRICE.div_duration_f32(ALLOWANCE) / who.weight.max(1) as f32 > 1.0 + f32::EPSILON;
             // Whoever lives behind the same address as a bot has the names that are likely to exist all the same.
             let held = ahead && !likely && marks.clients == Mode::Enforce;
             ticket.observed = ahead && marks.clients != Mode::Enforce;
-            if held {
-                ticket.standing = Standing::Unknown;
+            if ahead && marks.clients == Mode::Enforce {
+                ticket.standing = by_name;
             }
             let over = if held { Over::Client } else { Over::Zone };
-            if !account.take(ticket.standing, now) {
+            let used = if marks.clients == Mode::Enforce { used } else { 0.0 };
+            if !account.take(ticket.standing, used, now) {
                 let standing = ticket.standing;
                 return (ticket, Err(refusal(account, zone, name, over, standing)));
             }
         }
-        let most = IN_FLIGHT[usize::from(ticket.standing == Standing::Unknown)];
+        let most = match ticket.standing {
+            Standing::Learned | Standing::Trusted => IN_FLIGHT[0],
+            Standing::Likely => IN_FLIGHT[1],
+            Standing::Unknown => IN_FLIGHT[2],
+        };
         for (zone, place) in suffixes.within(name).skip(1).zip(&ticket.places) {
             if let Some(account) = self.accounts.at(*place)
                 && account.in_flight.load(Ordering::Relaxed) >= most
@@ -434,18 +449,27 @@ impl Zones {
         (ticket, Ok(()))
     }
 
-    /// Takes a question out of the accounts that a client has with a flooded zone and with all of them; true if nothing was
-    /// left for a name that does not exist.
-    fn charge(&self, ticket: &mut Ticket, Hash(client): Hash, weight: u32, zone: &[u8], now: Moment) -> bool {
+    /// Takes a question out of the accounts that a client has with a flooded zone and with all of them. The part of them that was
+    /// used before.
+    fn charge(&self, ticket: &mut Ticket, Hash(client): Hash, weight: u32, zone: &[u8], now: Moment) -> f32 {
         let pair = self.pair_key(Hash(client), self.zone(zone));
         let floods = self.floods_key(Hash(client));
         let weight = weight.max(1);
         ticket.charged = Some(([pair.0, floods.0], weight));
-        [pair, floods].into_iter().fold(false, |ahead, account| {
+        [pair, floods].into_iter().fold(0.0f32, |most, account| {
             let spent = Duration::from_nanos(self.pairs.read(account, now).0);
             self.pairs.charge(account, now, HELD / weight, ALLOWANCE);
-            ahead | (spent + PRICE / weight > ALLOWANCE)
+            most.max(spent.div_duration_f32(ALLOWANCE))
         })
+    }
+
+    /// Takes a question for a learned name out of the account that a client has of those with a flooded zone. The part of it that
+    /// is used.
+    fn charge_learned(&self, who: &Who, zone: &[u8], now: Moment) -> f32 {
+        let account = self.secret.triple(Kind::Learned as u64, who.payer.0, self.zone(zone).0);
+        let spent = Duration::from_nanos(self.pairs.read(account, now).0);
+        self.pairs.charge(account, now, LEARNED_PRICE / who.weight.max(1), ALLOWANCE);
+        spent.div_duration_f32(ALLOWANCE)
     }
 
     /// The account of a client with a flooded zone.
@@ -608,7 +632,7 @@ impl Zones {
             // A public suffix has done its part where it leads to somebody else.
             let own = |fault: Option<&[u8]>| !public || fault.is_some_and(|fault| fault.len() <= zone.len());
             let what = match end {
-                End::Found if ticket.standing == Standing::Trusted && account.is_flooded() => Count::Ahead,
+                End::Found if ticket.standing != Standing::Unknown && account.is_flooded() => Count::Ahead,
                 End::Found => Count::Found,
                 End::Absent(fault) | End::Empty(fault) if own(fault) && blame(zone, fault) => Count::Absent,
                 End::Failed(fault) if own(fault) && blame(zone, fault) => Count::Failed,

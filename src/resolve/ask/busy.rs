@@ -10,7 +10,8 @@ use crate::servers::{Busy, Claim, State};
 /// How often it is looked whether there is room, at least; up to twice as long, so that not all look at once.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// Whoever comes before others waits so long, from the beginning of the question, for a server that bears no more a
-/// second, and is let through then: it may be a mistake. The others have what is left, and are told at once that it is nothing.
+/// second, and may go beyond that a little then: it may be a mistake. The others have what is left, and are told at once that it
+/// is nothing.
 const WORTH_WAITING: Duration = Duration::from_millis(500);
 
 impl Asking<'_> {
@@ -26,10 +27,13 @@ impl Asking<'_> {
         }
     }
 
-    /// Has this question waited long enough for a server?
-    pub(super) fn has_waited(&self, busy: Busy) -> bool {
-        let first = self.work.claim != Claim::Last;
-        first && busy == Busy::Rate && self.cx.now().mono >= self.work.begun + WORTH_WAITING
+    /// How this question stands with a server that bears no more.
+    pub(super) fn claim(&self) -> Claim {
+        let waited = self.cx.now().mono >= self.work.begun + WORTH_WAITING;
+        match self.work.claim {
+            Claim::First if waited => Claim::Overdue,
+            claim => claim,
+        }
     }
 
     /// Is there a server that would be asked if it bore more?

@@ -151,3 +151,43 @@ fn zones_delegated_to_a_server_in_vain_take_nothing_from_those_it_serves() {
     assert_eq!(before.success(), 1.0, "{story}");
     assert!(during.success() >= 0.99, "{story}");
 }
+
+/// Names that exist, ten thousand of a wildcard's, each learned by the first question for it and asked for again and again by
+/// bots: more than their server bears.
+#[test]
+fn names_known_to_exist_push_no_server_over() {
+    for (seed, rate, stale) in [(35, 2_000, Mode::Off), (36, 10_000, Mode::Off), (37, 10_000, Mode::Enforce)] {
+        let mut net = Internet::new(seed, |policy| policy.resolve.stale.serve = stale);
+        net.zone("bank.com", Servers::alive(500.0), exists, 3);
+        let mut streams = [
+            Stream { rate: 100, span: (0, 40), ask: &mut |dice| (customer(dice), popular(dice)) },
+            Stream {
+                rate: 20,
+                span: (0, 40),
+                ask: &mut |dice| (customer(dice), format!("real{}x.bank.com", dice.below(20))),
+            },
+            Stream {
+                rate: 5,
+                span: (10, 40),
+                ask: &mut |dice| (customer(dice), format!("realf{}x.bank.com", random_label(dice))),
+            },
+            Stream {
+                rate,
+                span: (10, 40),
+                ask: &mut |dice| {
+                    let bot = Ipv4Addr::from(0x0a40_0000 | dice.below(2_000) as u32);
+                    (bot, format!("realw{}x.bank.com", dice.below(10_000)))
+                },
+            },
+        ];
+        play(&mut net, seed, 40, &mut streams, |_| {});
+        let [people, known, fresh] = [0, 1, 2].map(|stream| net.sum(stream, 16, 40));
+        let came = &net.came("bank.com")[16..40];
+        let turned = net.engine.counters().door.turned;
+        let story = format!("{rate} {stale:?}\n{people:?}\n{known:?}\n{fresh:?}\n{came:?}\n{turned:?}");
+        assert!(people.success() >= 0.995, "{story}");
+        assert!(known.success() >= 0.9, "{story}");
+        assert!(fresh.success() >= 0.85, "{story}");
+        assert!(came.iter().sum::<u32>() <= 620 * came.len() as u32, "{story}");
+    }
+}
