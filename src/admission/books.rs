@@ -308,8 +308,9 @@ const MOST: u32 = 64;
 
 /// A customer's IPv6 prefix, in bits.
 const CUSTOMER_V6: u8 = 56;
-/// So many different names answered from the cache, of those looked at, are those of an ordinary client.
-pub(super) const ORDINARY: u32 = 2;
+/// So many different names answered from the cache, of those looked at, are those of an ordinary client: more than one domain
+/// makes, or whoever has a wildcard, or knows of one, would be that for the asking.
+pub(super) const ORDINARY: u32 = OF_AN_OWNER as u32 + 1;
 
 /// Who pays for a client that has proven its address: nobody can forge away what it has there.
 pub(super) fn proven_payer(secret: &Secret, client: Hash) -> Hash {

@@ -473,3 +473,24 @@ fn names_made_up_below_a_companys_suffix_make_none_forgotten() {
         assert_eq!(kept, 5_000, "with `zones` {zones:?}");
     }
 }
+
+#[test]
+fn who_has_a_wildcard_is_no_ordinary_client_for_that() {
+    let mut policy = policy(&["10.0.0.0/8"]);
+    policy.limits.rations = Mode::Off;
+    let books = Books::new(&Sizes::small(), &[1; 32]);
+    let mut door = Door::beside(&policy, &books);
+    let mut is_ordinary = |client: &str, domains: u32| {
+        let client = ip(client);
+        let mut now = START;
+        for number in 0..600u32 {
+            now = now + Duration::from_millis(100);
+            let name = Name::parse(&format!("n{number}.site{}.com", number % domains)).expect("a name");
+            let proof = admitted(&mut door, now, &plain(client));
+            assert_eq!(door.part(now, &proof, name.wire(), 50, 80, true), Parting::Send);
+        }
+        books.account_of(&policy, client, now).ordinary
+    };
+    assert!(!is_ordinary("10.0.0.1", 1));
+    assert!(is_ordinary("10.0.0.2", 100));
+}

@@ -191,3 +191,35 @@ fn names_known_to_exist_push_no_server_over() {
         assert!(came.iter().sum::<u32>() <= 620 * came.len() as u32, "{story}");
     }
 }
+
+/// Sixteen thousand households' devices are bots: all have browsed the web like anybody before they ask one zone, whose servers bear
+/// 500 a second, for names that do not exist.
+#[test]
+fn bots_with_a_history_like_anybodys_leave_room_for_who_asks_for_few() {
+    // Nobody has a TCP to come by.
+    let mut net = Internet::new(38, |policy| policy.access.limits.rations = Mode::Off);
+    net.zone("bank.com", Servers::alive(500.0), exists, 30);
+    let bot = |dice: &mut Dice| Ipv4Addr::from(0x0a40_0000 | dice.below(16_384) as u32);
+    let mut streams = [
+        Stream { rate: 200, span: (0, 90), ask: &mut |dice| (customer(dice), popular(dice)) },
+        Stream { rate: 8_000, span: (0, 60), ask: &mut |dice| (bot(dice), popular(dice)) },
+        Stream {
+            rate: 10,
+            span: (60, 90),
+            ask: &mut |dice| (customer(dice), format!("realf{}x.bank.com", random_label(dice))),
+        },
+        Stream {
+            rate: 2_000,
+            span: (60, 90),
+            ask: &mut |dice| (bot(dice), format!("{}.bank.com", random_label(dice))),
+        },
+    ];
+    play(&mut net, 38, 90, &mut streams, |_| {});
+    let people = net.sum(0, 60, 90);
+    let fresh = [(60, 70), (70, 80), (80, 90)].map(|(from, until)| net.sum(2, from, until));
+    let story = format!("{people:?}\n{fresh:?}\n{:?}\n{:?}", net.came("bank.com"), net.engine.counters());
+    assert!(people.success() >= 0.995, "{story}");
+    // Who has not asked yet is like anybody: it takes as long as they all need to be asked once, or so.
+    assert!(fresh[1].success() >= 0.55, "{story}");
+    assert!(fresh[2].success() >= 0.8, "{story}");
+}
