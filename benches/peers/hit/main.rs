@@ -15,7 +15,7 @@ use generator::{CLIENTS, Drive, Latency, Volume};
 use maeslant::load::stalls::Stalls;
 use peers::authority::Authority;
 use peers::internet::{Internet, package_file};
-use peers::process::{fresh_dir, require_own_network};
+use peers::process::{Running, fresh_dir, require_own_network};
 use servers::{Server, Serving};
 
 /// How much is done.
@@ -35,6 +35,8 @@ struct Measured {
     volume: Volume,
     /// CPU of the server, user and system.
     cpu: u64,
+    /// How often the kernel's clock found it in user space, and in the kernel.
+    ticks: [u64; 2],
 }
 
 impl Measured {
@@ -50,7 +52,8 @@ impl Measured {
 
     /// The same server in another moment as well.
     fn and(self, other: Measured) -> Measured {
-        Measured { cpu: self.cpu + other.cpu, volume: self.volume.and(&other.volume), ..self }
+        let ticks = std::array::from_fn(|at| self.ticks[at] + other.ticks[at]);
+        Measured { cpu: self.cpu + other.cpu, ticks, volume: self.volume.and(&other.volume), ..self }
     }
 
     fn line(&self) -> String {
@@ -246,9 +249,11 @@ impl Contender {
     fn measure(&mut self, span: Duration, lead: Duration) -> Measured {
         // The first moments are not those of a server that has been busy for long.
         self.drive.full(lead);
-        let before = self.serving.running.cpu_nanos();
+        let running = &self.serving.running;
+        let (cpu, before) = (running.cpu_nanos(), ticks(running));
         let volume = self.drive.full(span);
-        Measured { server: self.server, cpu: self.serving.running.cpu_nanos() - before, volume }
+        let (cpu, now) = (running.cpu_nanos() - cpu, ticks(running));
+        Measured { server: self.server, cpu, ticks: std::array::from_fn(|at| now[at] - before[at]), volume }
     }
 
     fn refuse(&mut self, plan: &Plan, clients: u32) -> Refused {
@@ -281,6 +286,15 @@ fn kernel_drops() -> u64 {
     of.and_then(|(_, value)| value.parse().ok()).expect("RcvbufErrors is counted")
 }
 
+/// How often the kernel's clock, which ticks some hundred times a second, found a process in user space so far, and in the
+/// kernel.
+fn ticks(running: &Running) -> [u64; 2] {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", running.pid())).expect("as in proc(5)");
+    // Behind the name in parentheses, of which the field is the second: utime and stime are the 14th and 15th.
+    let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11);
+    [(); 2].map(|()| fields.next().and_then(|field| field.parse().ok()).expect("ticks"))
+}
+
 /// How long the cores stood still since this was asked last.
 fn still(watch: &Stalls) -> Duration {
     watch.take().iter().map(|stall| stall.length()).sum()
@@ -299,12 +313,12 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn report(plan: &Plan, pace: f64, turns: &[Turn], paced: &[(Server, Latency)], refused: &[Refused]) -> String {
+fn report<'t>(plan: &Plan, pace: f64, turns: &'t [Turn], paced: &[(Server, Latency)], refused: &[Refused]) -> String {
     let mut text = format!(
         "{}\n\n{} names with one address each in a warm cache, asked over UDP from 10,000 addresses; every server alone on \
          one core with one worker, while the others are idle, the generator ({} questions in flight, {} at once from a client) on the other. The echo sends back what it gets with \
          recvmmsg and sendmmsg, and does nothing else (not even set the don't-fragment bit, which saves maeslant's kernel some); maeslant has been connected to by every client once, since it puts \
-         addresses never seen before to the test. CPU is the server's, user and system; \"of the echo\" compares it \
+         addresses never seen before to the test. CPU is the server's, user and system, of which the kernel's clock tells what is in user space (by all runs); \"of the echo\" compares it \
          with that of the echo, by turns with it (echo, server, server, echo, and again, a tenth of a second each). Latency at {pace:.0} questions a second, six tenths of what the slowest can do, from the \
          moment a question should have left, of those that were due while neither core stood still (the host of a virtual machine has others to care for); one that was lost took forever. \
          {} runs of {} s, for latencies three times as many, in turns that change from round to round; medians of the third of them in which the cores stood still least; what was lost is the sum of all.\n\n",
@@ -316,37 +330,36 @@ fn report(plan: &Plan, pace: f64, turns: &[Turn], paced: &[(Server, Latency)], r
         plan.span.as_secs_f64(),
     );
     text.push_str(
-        "| server | answers/s | CPU ns an answer | of the echo | p50 µs | p99 µs | p99.9 µs | lost at full speed | lost at that pace |\n\
-         |---|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+        "| server | answers/s | CPU ns an answer | in user space | of the echo | p50 µs | p99 µs | p99.9 µs | lost at full speed | lost at that pace |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
     );
     for &server in &plan.chosen {
         let of_all: Vec<&Turn> =
             turns.iter().filter(|turn| [turn.one.server, Server::Echo].contains(&server)).collect();
         let of_turns = quietest(of_all.clone(), |turn| turn.still);
-        let rows: Vec<&Measured> = match server {
-            Server::Echo => of_turns.iter().filter_map(|turn| turn.echo.as_ref()).collect(),
-            _ => of_turns.iter().map(|turn| &turn.one).collect(),
-        };
+        let measured = |turn: &&'t Turn| if server == Server::Echo { turn.echo.as_ref() } else { Some(&turn.one) };
+        let rows: Vec<&Measured> = of_turns.iter().filter_map(measured).collect();
         let of = |value: &dyn Fn(&Measured) -> f64| median(rows.iter().map(|one| value(one)));
         let latencies: Vec<&Latency> =
             paced.iter().filter(|(who, _)| *who == server).map(|(_, latency)| latency).collect();
         let lost_at_pace: u64 = latencies.iter().map(|latency| latency.lost).sum();
         let latencies = quietest(latencies, |latency| latency.still);
         let micros = |part| median(latencies.iter().map(|latency| latency.micros(part)));
-        let volumes = of_all.iter().filter_map(|turn| match server {
-            Server::Echo => turn.echo.as_ref().map(|echo| &echo.volume),
-            _ => Some(&turn.one.volume),
-        });
+        let volumes = of_all.iter().filter_map(measured).map(|one| &one.volume);
         let (lost, asked) = volumes.fold((0, 0), |(lost, asked), one| (lost + one.lost, asked + one.asked));
         let lost = 100.0 * lost as f64 / asked.max(1) as f64;
+        // Only the ticks of all runs are enough to tell.
+        let ticks = |at: usize| of_all.iter().filter_map(measured).map(|one| one.ticks[at]).sum::<u64>() as f64;
+        let user = of(&|one| one.cpu_nanos()) * ticks(0) / (ticks(0) + ticks(1)).max(1.0);
         let ratio = if server == Server::Echo { 1.0 } else { median(of_turns.iter().map(|turn| turn.of_the_echo())) };
         let _ = writeln!(
             text,
-            "| {} | {:.0}{} | {:.0} | {:.2} × | {:.0} | {:.0} | {:.0} | {:.3} % | {} |",
+            "| {} | {:.0}{} | {:.0} | {:.0} | {:.2} × | {:.0} | {:.0} | {:.0} | {:.3} % | {} |",
             server.title(),
             of(&|one| one.volume.rate()),
             if of(&|one| one.busy()) < BUSY { " (generator)" } else { "" },
             of(&|one| one.cpu_nanos()),
+            user,
             ratio,
             micros(0.5),
             micros(0.99),
