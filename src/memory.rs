@@ -58,8 +58,8 @@ impl<T> Slab<T> {
 
 fn layout<T>(count: usize) -> Layout {
     let plain = Layout::array::<T>(count).unwrap_or_else(|_| handle_alloc_error(Layout::new::<T>()));
-    // What would leave a part of a large page empty stays in small ones.
-    if plain.size() < PAGE {
+    // What would leave most of a large page empty stays in small ones.
+    if plain.size() < PAGE / 2 {
         return plain;
     }
     plain.align_to(PAGE).map_or(plain, |layout| layout.pad_to_align())

@@ -8,7 +8,6 @@
 //! pressure nobody has one whose accounts are used so much that a round more could matter: what is not charged yet is the
 //! fourth part of a burst away from any limit. Where those who were served before are found to be forged, or next to nothing is
 //! left, passes do not count.
-//!
 
 use std::net::IpAddr;
 
@@ -17,7 +16,7 @@ use super::{
     Admitted, Asking, CookieReply, Departing, Door, Origin, Parting, SAMPLED, SAMPLED_LIGHT, ShortCut, Verdict,
 };
 use crate::admission::access::Standing;
-use crate::admission::ladder::Keys;
+use crate::admission::ladder::{Keys, comer_key};
 use crate::admission::policy::Mode;
 use crate::admission::pressure::Level;
 use crate::clock::{Moment, Now};
@@ -29,6 +28,8 @@ const WAYS: usize = 4;
 pub(super) const ANSWERS: u16 = 16;
 /// Who was served before is looked at under pressure as often as he is charged.
 const _: () = assert!(ANSWERS as u64 == SAMPLED);
+/// Questions that many clients ask at once: a page's names, each by its addresses of both families.
+const AT_ONCE: u16 = 4;
 /// Octets beyond what was received, between two charges.
 pub(super) const OCTETS: u16 = 2_048;
 /// A pass is good for so long, in units of 2³⁰ ns (1.07 s): short beside the half hour for which its client stays known.
@@ -100,10 +101,11 @@ impl Passes {
         self.lines[place].0.iter_mut().find(|pass| pass.key == keys.address.0)
     }
 
-    /// Whether somebody has one that is good for an answer more, if it is not out of date.
+    /// For how many answers more somebody's is good, if it is not out of date.
     #[inline]
-    pub fn has(&self, keys: &Keys) -> bool {
-        self.lines[self.place(keys)].0.iter().any(|pass| pass.key == keys.address.0 && pass.answers > 0)
+    pub fn left(&self, keys: &Keys) -> u16 {
+        let pass = self.lines[self.place(keys)].0.iter().find(|pass| pass.key == keys.address.0);
+        pass.map_or(0, |pass| pass.answers)
     }
 
     /// Takes an answer from somebody's pass, and says how many are left after it; `None`: there is no pass, or it is used up.
@@ -182,8 +184,13 @@ impl Door {
     /// Who it is, to be called when what [`expect`](Self::expect) asked for has come.
     #[inline]
     pub fn find_out(&self, origin: &mut Origin) {
-        if self.passing && self.passes.has(&origin.keys) {
+        let left = if self.passing { self.passes.left(&origin.keys) } else { 0 };
+        if left > 0 {
             origin.short_cut = Some(ShortCut::Pass);
+            if left < AT_ONCE {
+                // With the others of his that may have come with it, it may be used up.
+                self.fetch_books(origin.address, &self.ladder.keys(&self.books.0.secret, origin.address));
+            }
         } else if self.bars.has(origin.keys.address) {
             origin.short_cut = Some(ShortCut::Bar);
         } else {
@@ -199,17 +206,26 @@ impl Door {
             return Origin { address, standing, keys: Keys::default(), accounts: None, short_cut: None };
         }
         let keys = self.ladder.keys(&inner.secret, address);
-        // Who is proven has other accounts; most are not.
-        let table = &inner.tables[0];
-        table.fetch(keys.narrowest);
-        table.fetch(keys.ration);
-        inner.known.fetch(keys.address);
+        self.fetch_books(address, &keys);
         let accounts = (self.controller.level().0 > Level::Open).then(|| {
             let accounts = self.ladder.accounts(&inner.secret, address);
-            accounts.fetch_wider(table);
+            accounts.fetch_wider(&inner.tables[0]);
             *accounts.keys()
         });
         Origin { address, standing, keys, accounts, short_cut: None }
+    }
+
+    /// Has that fetched which everybody without a pass is looked up in.
+    fn fetch_books(&self, address: IpAddr, keys: &Keys) {
+        let inner = &self.books.0;
+        // Who is proven has other accounts; most are not.
+        inner.tables[0].fetch(keys.narrowest);
+        inner.tables[0].fetch(keys.ration);
+        inner.known.fetch(keys.address);
+        if self.controller.level().0 >= Level::Guard {
+            inner.octets.fetch(keys.source);
+            inner.known.fetch(comer_key(&inner.secret, address));
+        }
     }
 
     /// The same for one whose client seemed to have a pass.
@@ -365,13 +381,13 @@ mod tests {
     fn a_pass_ends() {
         let mut passes = Passes::new(64);
         let key = &of(77 << 40 | 5);
-        assert!(!passes.has(key) && passes.take(key, at(5)).is_none() && passes.spend(key, 1) == Octets::None);
+        assert!(passes.left(key) == 0 && passes.take(key, at(5)).is_none() && passes.spend(key, 1) == Octets::None);
         passes.give(key, at(5), true, 0);
         assert_eq!(passes.take(key, at(60)), Some(ANSWERS - 2));
         assert_eq!(passes.take(key, at(80)), None, "out of date");
         passes.give(key, at(80), false, 0);
         assert_eq!((0..20).filter(|_| passes.take(key, at(80)).is_some()).count(), usize::from(ANSWERS - 2));
-        assert!(!passes.has(key) && passes.take_due(key) && !passes.take_due(key));
+        assert!(passes.left(key) == 0 && passes.take_due(key) && !passes.take_due(key));
     }
 
     #[test]
@@ -380,6 +396,9 @@ mod tests {
         for number in 1..=5 {
             passes.give(&of(number), at(number * 10), true, 0);
         }
-        assert_eq!((1..=5).map(|number| passes.has(&of(number))).collect::<Vec<_>>(), [false, true, true, true, true]);
+        assert_eq!(
+            (1..=5).map(|number| passes.left(&of(number)) > 0).collect::<Vec<_>>(),
+            [false, true, true, true, true]
+        );
     }
 }
