@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
 
-use maeslant::admission::{Asking, Books, Door, Level, Pressure, Sizes, Verdict};
+use maeslant::admission::{Asking, Books, Departing, Door, Level, Pressure, Sizes, Verdict};
 use maeslant::cache::{Rank, RrSet};
 use maeslant::clock::{Moment, Now, UnixTime};
 use maeslant::engine::{Client, Disposition, Engine, Policy, Route, Shared, Transport};
@@ -169,7 +169,8 @@ fn door(queries: u32, known: u32) {
         let (now, name) = (now(number), b"\x03www\x07example\0");
         let asking = Asking { address, stream: false, cookie: None, name };
         if let (Verdict::Admitted(admitted), _) = black_box(door.judge(now, &asking)) {
-            black_box(door.part(now.mono, &admitted, name, 29, 45, true));
+            let packet = Departing { name, received: 29, sent: 45, from_cache: true };
+            black_box(door.part(now.mono, &admitted, &packet));
         }
     }
 }

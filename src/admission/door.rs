@@ -15,6 +15,7 @@ mod work;
 
 pub use flood::Places;
 pub use good::GoodCookies;
+pub use passes::Leave;
 pub use verdict::{Got, Parting, Slip, Tally, Turned, Verdict};
 
 use std::net::IpAddr;
@@ -28,7 +29,7 @@ use super::access::{Ranges, Standing};
 use super::books::Books;
 use super::cookie::{self, Secrets};
 use super::decisions::{Action, Note, Pen};
-use super::ladder::{AccountKeys, Book, Keys, Ladder, NETWORK_V6, address_key, source_key, trial_key};
+use super::ladder::{Book, Keys, Ladder, NETWORK_V6, address_key, source_key, trial_key};
 use super::levels::{Measures, Part};
 use super::policy::{Limits, Mode, Policy};
 use super::pressure::{Controller, Level, Pressure, Signal};
@@ -81,8 +82,6 @@ pub struct Origin {
     standing: Standing,
     /// Of no meaning where it may not ask.
     keys: Keys,
-    /// Where everybody pays.
-    accounts: Option<AccountKeys>,
     /// With one, no more is known than that it may ask, and the key of its address.
     short_cut: Option<ShortCut>,
 }
@@ -190,12 +189,15 @@ impl Admitted {
 
 /// An answer that is ready.
 #[derive(Clone, Copy, Debug)]
-struct Departing<'a> {
-    name: &'a [u8],
-    received: usize,
-    sent: usize,
-    /// It was known.
-    from_cache: bool,
+pub struct Departing<'a> {
+    /// What was asked for, in wire form.
+    pub name: &'a [u8],
+    /// Octets of the question.
+    pub received: usize,
+    /// Octets of the answer.
+    pub sent: usize,
+    /// There is something at that name, and it was known.
+    pub from_cache: bool,
 }
 
 /// The door of one shard.
@@ -400,7 +402,7 @@ impl Door {
             }
             self.observe(now.mono, &admitted, asking.name, Reason::CookieRequired);
         }
-        let turned = match self.share(now.mono, &mut admitted, origin, asking.name) {
+        let turned = match self.share(now.mono, &mut admitted, asking.name) {
             Ok(()) => {
                 self.count(&admitted);
                 if shown.valid {
@@ -438,7 +440,7 @@ impl Door {
     }
 
     /// Takes one answer out of the accounts of an address and its prefixes; `Err` if it has to be turned away.
-    fn share(&mut self, now: Moment, admitted: &mut Admitted, origin: &Origin, name: &[u8]) -> Result<(), Reason> {
+    fn share(&mut self, now: Moment, admitted: &mut Admitted, name: &[u8]) -> Result<(), Reason> {
         let (level, _) = self.controller.level();
         if !admitted.proven {
             if admitted.plain && self.passes.take_due(&admitted.keys) {
@@ -474,10 +476,7 @@ impl Door {
         let dice = self.throw();
         let (inner, proven) = (&self.books.0, usize::from(admitted.proven));
         let (table, answers) = (&inner.tables[proven], &self.answers[proven]);
-        let accounts = match &origin.accounts {
-            Some(keys) => self.ladder.accounts_of(keys, admitted.address),
-            None => self.ladder.accounts(&inner.secret, admitted.address),
-        };
+        let accounts = self.ladder.accounts(&inner.secret, admitted.address);
         if units > 1 {
             // All lines are on their way before the first is needed.
             accounts.fetch_wider(table);
@@ -604,21 +603,11 @@ impl Door {
         turned
     }
 
-    /// An answer of `sent` octets to a question of `received` octets is ready: may it go? `from_cache` says that it
-    /// was known.
-    pub fn part(
-        &mut self,
-        now: Moment,
-        admitted: &Admitted,
-        name: &[u8],
-        received: usize,
-        sent: usize,
-        from_cache: bool,
-    ) -> Parting {
-        let packet = Departing { name, received, sent, from_cache };
+    /// An answer is ready: may it go?
+    pub fn part(&mut self, now: Moment, admitted: &Admitted, packet: &Departing<'_>) -> Parting {
         match admitted.round {
-            Round::Within(left) => self.part_passing(now, admitted, &packet, left),
-            Round::None | Round::Due => self.part_whole(now, admitted, &packet),
+            Round::Within(left) => self.part_passing(now, admitted.address, &admitted.keys, left, packet),
+            Round::None | Round::Due => self.part_whole(now, admitted, packet),
         }
     }
 
@@ -643,8 +632,8 @@ impl Door {
         if looked_at && sampled && self.limits.crowds {
             self.note_name(now, admitted, name);
         }
-        if looked_at && light {
-            self.vouch(now, admitted, name);
+        if looked_at && light && !admitted.exempt {
+            self.vouch(now, admitted.address, name);
         }
         let excess = sent.saturating_sub(received);
         let free = admitted.proven || admitted.exempt || excess == 0 || self.limits.rations == Mode::Off;

@@ -90,13 +90,11 @@ impl Keys {
 /// The accounts of one address, longest prefix first.
 #[derive(Clone, Copy, Debug)]
 pub struct Accounts<'a> {
-    keys: AccountKeys,
+    /// Those beyond the last are of no meaning.
+    keys: [Hash; RUNGS],
     rungs: &'a [Rung],
     lenience: &'a [u64; 4],
 }
-
-/// The keys of the accounts of one address, longest prefix first; those beyond the last are of no meaning.
-pub type AccountKeys = [Hash; RUNGS];
 
 impl Ladder {
     /// As the limits say.
@@ -161,12 +159,6 @@ impl Ladder {
         }
         Accounts { keys, rungs, lenience: &self.lenience }
     }
-
-    /// The same where their keys are known.
-    #[inline]
-    pub fn accounts_of(&self, keys: &AccountKeys, address: IpAddr) -> Accounts<'_> {
-        Accounts { keys: *keys, rungs: self.rungs(address), lenience: &self.lenience }
-    }
 }
 
 impl Rung {
@@ -177,12 +169,6 @@ impl Rung {
 }
 
 impl Accounts<'_> {
-    /// The keys alone, to be kept.
-    #[inline]
-    pub fn keys(&self) -> &AccountKeys {
-        &self.keys
-    }
-
     /// Has all but the narrowest fetched.
     #[inline]
     pub fn fetch_wider(&self, table: &Table) {

@@ -26,7 +26,8 @@ pub use access::canonical_prefix;
 pub use books::{Account, Books, Sizes};
 pub use decisions::{Action, Decision, Decisions};
 pub use door::{
-    Admitted, Asking, CookieReply, Door, GoodCookies, Got, Origin, Parting, Places, Slip, Tally, Turned, Verdict,
+    Admitted, Asking, CookieReply, Departing, Door, GoodCookies, Got, Leave, Origin, Parting, Places, Slip, Tally,
+    Turned, Verdict,
 };
 pub use levels::{LevelRules, Levels, Part};
 pub use policy::{ClientClass, Cookies, Limits, Mode, Policy, PrefixLevel};

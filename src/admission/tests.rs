@@ -49,7 +49,7 @@ fn judge(door: &mut Door, now: Moment, client: IpAddr) -> Verdict {
 /// Asks, and gets an answer hardly larger than the question: it is known from now on.
 fn meet(door: &mut Door, now: Moment, client: IpAddr) {
     let Verdict::Admitted(proof) = judge(door, now, client) else { panic!("{client} was not admitted") };
-    assert_eq!(door.part(now, &proof, b"", 50, 51, true), Parting::Send);
+    assert_eq!(door.part(now, &proof, &leaving(b"", 50, 51, true)), Parting::Send);
 }
 
 /// A client was told to come by TCP, and does: whether it is answered there.
@@ -57,9 +57,14 @@ fn comes(door: &mut Door, now: Moment, client: IpAddr, name: &[u8], level: Level
     let asking = Asking { address: client, stream: true, cookie: None, name };
     door.accept(now, client, level)
         && match door.judge(at(now), &asking).0 {
-            Verdict::Admitted(proof) => door.part(now, &proof, name, 50, 190, true) == Parting::Send,
+            Verdict::Admitted(proof) => door.part(now, &proof, &leaving(name, 50, 190, true)) == Parting::Send,
             Verdict::Turned(_) => false,
         }
+}
+
+/// An answer of `sent` octets to a question of `received` octets; whether it was known.
+fn leaving(name: &[u8], received: usize, sent: usize, from_cache: bool) -> Departing<'_> {
+    Departing { name, received, sent, from_cache }
 }
 
 fn ask(door: &mut Door, client: &str) -> Verdict {
@@ -319,7 +324,7 @@ fn an_exempt_client_is_never_limited_and_never_counts_against_its_prefix() {
             let Verdict::Admitted(proof) = judge(&mut door, START, ip("10.0.0.1")) else { panic!("refused") };
             assert!(door.recurse(START, &proof, b"").is_ok());
             door.settle(START, &proof, 10_000);
-            assert_eq!(door.part(START, &proof, b"", 10, 4000, true), Parting::Send);
+            assert_eq!(door.part(START, &proof, &leaving(b"", 10, 4000, true)), Parting::Send);
         }
     }
     assert_eq!(admitted(&mut door, START, MS, 500, ip("10.0.0.2")), 500);
@@ -464,7 +469,7 @@ fn a_flood_in_a_victims_name_sends_it_less_than_it_costs_the_forger() {
             let now = START + turn * Duration::from_micros(50);
             received += 50;
             sent += match judge(&mut door, now, victim) {
-                Verdict::Admitted(proof) => match door.part(now, &proof, b"\x01x\0", 50, 200, true) {
+                Verdict::Admitted(proof) => match door.part(now, &proof, &leaving(b"\x01x\0", 50, 200, true)) {
                     Parting::Send => 200,
                     Parting::Truncate(_) => 50,
                     Parting::Drop(_) => 0,
@@ -481,7 +486,7 @@ fn a_flood_in_a_victims_name_sends_it_less_than_it_costs_the_forger() {
 fn the_same_large_answer_is_rationed() {
     let mut door = door(&["0.0.0.0/0"], 0);
     let Verdict::Admitted(proof) = judge(&mut door, START, ip("198.51.100.7")) else { panic!("refused") };
-    let mut send = |name: &[u8], sent| door.part(START, &proof, name, 50, sent, true) == Parting::Send;
+    let mut send = |name: &[u8], sent| door.part(START, &proof, &leaving(name, 50, sent, true)) == Parting::Send;
     assert_eq!((0..100).filter(|_| send(b"\x01a\0", 1074)).count(), 16);
     assert_eq!((0..100).filter(|_| send(b"\x01b\0", 1074)).count(), 16);
     assert_eq!((0..100).filter(|_| send(b"\x01a\0", 200)).count(), 100, "small ones do not count");
@@ -514,7 +519,7 @@ fn where_clients_are_only_observed_nobody_is_told_to_come_by_tcp_for_asking_much
         assert!(door.accept(START, client, Level::Open), "it was here before");
         pressed(&mut door, START, Level::Watch);
         let whole = (0..150).filter(|_| match judge(&mut door, START, client) {
-            Verdict::Admitted(proof) => door.part(START, &proof, b"\x01x\0", 50, 66, true) == Parting::Send,
+            Verdict::Admitted(proof) => door.part(START, &proof, &leaving(b"\x01x\0", 50, 66, true)) == Parting::Send,
             Verdict::Turned(_) => false,
         });
         (whole.count(), door.tally())
@@ -535,7 +540,7 @@ fn an_address_with_many_clients_behind_it_has_many_shares() {
         let now = START + Duration::from_micros(800) * u32::try_from(turn).expect("few");
         let name = format!("{}", turn * 7919 % 12_000);
         if let Verdict::Admitted(proof) = judge(&mut door, now, crowd) {
-            door.part(now, &proof, name.as_bytes(), 50, 100, true);
+            door.part(now, &proof, &leaving(name.as_bytes(), 50, 100, true));
         }
         if turn % 10 == 0 {
             judge(&mut door, now, single);
@@ -560,7 +565,7 @@ fn a_network_of_crowds_is_sent_the_small_answers_that_it_asks_for() {
             let client = ip(&format!("10.0.0.{}", turn % 32));
             let name = format!("{}", turn.wrapping_mul(7919) % names);
             let Verdict::Admitted(proof) = judge(&mut door, now, client) else { panic!("refused without pressure") };
-            match door.part(now, &proof, name.as_bytes(), 50, 150, true) {
+            match door.part(now, &proof, &leaving(name.as_bytes(), 50, 150, true)) {
                 Parting::Send => sent += u32::from(turn >= 240_000),
                 // One of thousands comes back by TCP.
                 _ => assert!(door.accept(now, client, Level::Open), "room to spare"),
@@ -607,7 +612,7 @@ fn refused_of_a_million(seed: u64, level: Level) -> u32 {
         };
         let cached = random(8) > 0;
         let served = (cached || door.recurse(now, &proof, name.as_bytes()).is_ok())
-            && match door.part(now, &proof, name.as_bytes(), 50, 70 + random(120) as usize, cached) {
+            && match door.part(now, &proof, &leaving(name.as_bytes(), 50, 70 + random(120) as usize, cached)) {
                 Parting::Send => true,
                 // On the first day a few are told to come by TCP, and under guard who asks much; they are served there.
                 Parting::Truncate(Reason::StrangerRation | Reason::AddressRation) => {
@@ -630,7 +635,7 @@ fn strangers(door: &mut Door, start: Moment, number: u32, real: bool, regular: I
         let address = IpAddr::from((0x0b00_0000 | unique.wrapping_mul(2_654_435_761) >> 8).to_be_bytes());
         let Verdict::Admitted(proof) = judge(door, now, address) else { panic!("refused without pressure") };
         received += 50;
-        sent += match door.part(now, &proof, b"\x01x\0", 50, 130, true) {
+        sent += match door.part(now, &proof, &leaving(b"\x01x\0", 50, 130, true)) {
             Parting::Send => 130,
             Parting::Truncate(_) => {
                 assert!(!real || door.accept(now, address, Level::Open));
@@ -640,7 +645,7 @@ fn strangers(door: &mut Door, start: Moment, number: u32, real: bool, regular: I
         };
         if turn % 100 == 0 {
             let Verdict::Admitted(proof) = judge(door, now, regular) else { panic!("refused without pressure") };
-            whole += usize::from(door.part(now, &proof, b"\x01x\0", 50, 130, true) == Parting::Send);
+            whole += usize::from(door.part(now, &proof, &leaving(b"\x01x\0", 50, 130, true)) == Parting::Send);
         }
     }
     [received, sent, whole]
@@ -666,7 +671,7 @@ fn forged_addresses_get_no_more_than_they_sent_without_any_pressure_and_regulars
     let client = ip("198.51.100.9");
     assert!(door.accept(at(11), client, Level::Open));
     let Verdict::Admitted(proof) = judge(&mut door, at(11), client) else { panic!("refused without pressure") };
-    assert_eq!(door.part(at(11), &proof, b"\x01x\0", 50, 130, true), Parting::Send);
+    assert_eq!(door.part(at(11), &proof, &leaving(b"\x01x\0", 50, 130, true)), Parting::Send);
 }
 
 #[test]
@@ -680,7 +685,7 @@ fn forged_addresses_that_are_admitted_under_pressure_get_no_more_than_they_sent(
         let address = IpAddr::from((0x0c00_0000 | turn.wrapping_mul(2_654_435_761) >> 8).to_be_bytes());
         received += 50;
         let Verdict::Admitted(proof) = judge(&mut door, now, address) else { continue };
-        sent += match door.part(now, &proof, b"\x01x\0", 50, 130, true) {
+        sent += match door.part(now, &proof, &leaving(b"\x01x\0", 50, 130, true)) {
             Parting::Send => 130,
             Parting::Truncate(_) => 50,
             Parting::Drop(_) => 0,
@@ -698,7 +703,7 @@ fn octets_sent(excess: usize) -> (usize, usize) {
     pressed(&mut door, START, Level::Guard);
     let mut send = |now| {
         let Verdict::Admitted(proof) = judge(&mut door, now, client) else { panic!("he has his share") };
-        if door.part(now, &proof, b"\x01x\0", 50, 50 + excess, true) == Parting::Send { excess } else { 0 }
+        if door.part(now, &proof, &leaving(b"\x01x\0", 50, 50 + excess, true)) == Parting::Send { excess } else { 0 }
     };
     let at_once = (0..400).map(|_| send(START)).sum();
     let later = (1..=400).map(|turn| send(START + turn * 50 * MS)).sum();
@@ -737,7 +742,7 @@ fn unheard(pause: Duration) -> (usize, usize) {
     let mut hears = |now, client: IpAddr| {
         let admitted = judge(&mut door, now, client);
         let Verdict::Admitted(proof) = admitted else { panic!("refused without pressure") };
-        door.part(now, &proof, b"\x01x\0", 50, 130, true) != Parting::Drop(Reason::StrangerRation)
+        door.part(now, &proof, &leaving(b"\x01x\0", 50, 130, true)) != Parting::Drop(Reason::StrangerRation)
     };
     let customers = (0..2000u64)
         .map(|turn| (at(1) + Duration::from_micros(500 * turn), IpAddr::from([11, 0, (turn >> 8) as u8, turn as u8])));

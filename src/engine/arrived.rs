@@ -5,7 +5,7 @@ use super::Engine;
 use super::hot::{self, Sought};
 use super::respond::COOKIE;
 use super::types::{Client, Transport};
-use crate::admission::{CookieReply, Origin};
+use crate::admission::{Asking, CookieReply, Origin};
 use crate::clock::Now;
 use crate::wire::{QueryView, Unreadable};
 
@@ -24,6 +24,16 @@ impl Arrived<'_> {
     /// Who asked.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+}
+
+/// How the door sees a query of a client; `view` is none where it could not be read.
+pub(super) fn asking<'a>(client: &Client, view: Option<&QueryView<'a>>) -> Asking<'a> {
+    Asking {
+        address: client.addr.ip(),
+        stream: client.transport == Transport::Tcp,
+        cookie: view.and_then(|view| view.edns).and_then(|edns| edns.cookie),
+        name: view.map_or(&[], QueryView::name),
     }
 }
 

@@ -2,16 +2,17 @@
 
 use std::net::IpAddr;
 
+use super::arrived::Arrived;
 use super::respond::{self, Asker, Extended};
 use super::types::{Client, Disposition, Transport};
-use super::{Engine, MAX_QUESTIONS, MAX_WAITING, Pending, Waiter, Wanted};
+use super::{Engine, LOOK_AGAIN, MAX_QUESTIONS, MAX_WAITING, Pending, Waiter, Wanted};
 use crate::admission::{
-    Admitted, Asking, CookieReply, End, Got, Level, Mode, Origin, Over, Parting, Payer, Places, Pressure, Reason,
-    Signal, Slip, Standing, Ticket, Turned, Verdict,
+    Admitted, Asking, CookieReply, Departing, End, Got, Leave, Level, Mode, Over, Parting, Payer, Places, Pressure,
+    Reason, Signal, Slip, Standing, Ticket, Turned,
 };
 use crate::clock::{Moment, Now};
 use crate::resolve::{Failure, Outcome, StaleWhy};
-use crate::wire::{Name, QueryView, Question, Rcode, Rtype, ede};
+use crate::wire::{Name, Question, Rcode, Rtype, ede};
 
 /// What is kept of an admission until the response is written.
 #[derive(Clone, Copy, Debug)]
@@ -32,21 +33,34 @@ pub(super) enum Denied {
 }
 
 impl Engine {
-    /// What the door says to a query; `view` is none where it could not be read.
-    pub(super) fn judge(
+    /// What nearly all queries are answered by: a pass, and a hot answer. `Err`: both are needed; with leave where there is a
+    /// pass.
+    pub(super) fn answer_quickly(
         &mut self,
         now: Now,
-        client: &Client,
-        origin: &Origin,
-        view: Option<&QueryView<'_>>,
-    ) -> (Verdict, CookieReply) {
-        let asking = Asking {
-            address: client.addr.ip(),
-            stream: client.transport == Transport::Tcp,
-            cookie: view.and_then(|view| view.edns).and_then(|edns| edns.cookie),
-            name: view.map_or(&[], QueryView::name),
+        arrived: &Arrived<'_>,
+        asking: &Asking<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Disposition, Option<Leave>> {
+        let Arrived { client, packet, view: Ok(view), origin, sought: Some(sought) } = arrived else {
+            return Err(None);
         };
-        self.door.judge_from(now, origin, &asking)
+        if self.counters.cache_hits.is_multiple_of(LOOK_AGAIN) {
+            return Err(None);
+        }
+        let leave = self.door.take_pass(now.mono, origin, asking).ok_or(None)?;
+        if !self.answer_hot(now, view, *sought, client.transport, &CookieReply::None, out) {
+            return Err(Some(leave));
+        }
+        self.counters.cache_hits += 1;
+        let departing = departing(view.name(), packet.len(), true, out);
+        match self.door.part_with_leave(now.mono, origin, leave, &departing) {
+            Parting::Send => Ok(Disposition::Answered),
+            parting => {
+                let asker = Asker::new(view, client.transport, CookieReply::None);
+                Ok(self.carry_out(parting, &asker, out))
+            }
+        }
     }
 
     /// Carries out what the door wants done with a client that is not served, whose question had `received` octets.
@@ -105,11 +119,7 @@ impl Engine {
 
     /// Whether the response in `out` may go to who asked for `name`.
     pub(super) fn parting(&mut self, now: Moment, pass: &Pass, name: &[u8], from_cache: bool, out: &[u8]) -> Parting {
-        // A refusal says nothing of who asked, nor does a name that has nothing.
-        let positive =
-            out.get(3).is_some_and(|flags| flags & 0xf == 0) && out.get(6..8).is_some_and(|count| count != [0, 0]);
-        let known = from_cache && positive;
-        self.door.part(now, &pass.admitted, name, pass.received, out.len(), known)
+        self.door.part(now, &pass.admitted, &departing(name, pass.received, from_cache, out))
     }
 
     /// Lets a response go that is in `out`, or something smaller, or nothing.
@@ -302,6 +312,14 @@ impl Engine {
     pub fn cause(&self) -> Option<Signal> {
         self.door.cause()
     }
+}
+
+/// What the door is to know of the response in `out`.
+fn departing<'a>(name: &'a [u8], received: usize, from_cache: bool, out: &[u8]) -> Departing<'a> {
+    // A refusal says nothing of who asked, nor does a name that has nothing.
+    let positive =
+        out.get(3).is_some_and(|flags| flags & 0xf == 0) && out.get(6..8).is_some_and(|count| count != [0, 0]);
+    Departing { name, received, sent: out.len(), from_cache: from_cache && positive }
 }
 
 /// What an outcome says of the name that was asked for.

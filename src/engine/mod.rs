@@ -37,6 +37,7 @@ use crate::wire::{
     leading_name,
 };
 pub use arrived::Arrived;
+use arrived::asking;
 use gate::{Denied, Pass};
 use hot::Hot;
 use release::Releases;
@@ -243,7 +244,12 @@ impl Engine {
             let response = *silent == Unreadable::Response;
             return Disposition::Dropped(if response { DropReason::Response } else { DropReason::Malformed });
         }
-        let (verdict, cookie) = self.judge(now, client, origin, view.as_ref().ok());
+        let asking = asking(client, view.as_ref().ok());
+        let (verdict, cookie) = match self.answer_quickly(now, arrived, &asking, out) {
+            Ok(disposition) => return disposition,
+            Err(Some(leave)) => (Verdict::Admitted(origin.admitted(leave)), CookieReply::None),
+            Err(None) => self.door.judge_from(now, origin, &asking),
+        };
         let view = match (view, verdict) {
             (Ok(view), _) => view,
             (Err(_), Verdict::Turned(Turned::Drop(reason))) => return Disposition::Dropped(reason.into()),

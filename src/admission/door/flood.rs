@@ -174,9 +174,9 @@ impl Door {
     /// A client had a name, as it came, from the cache: what exists and others ask for as well is part of an ordinary
     /// history.
     #[inline]
-    pub(super) fn vouch(&mut self, now: Moment, admitted: &Admitted, name: &[u8]) {
-        let client = self.client(admitted.address);
-        if !self.vouching.is_content(client, now) && !admitted.exempt && self.limits.zones != Mode::Off {
+    pub(super) fn vouch(&mut self, now: Moment, address: IpAddr, name: &[u8]) {
+        let client = self.client(address);
+        if !self.vouching.is_content(client, now) && self.limits.zones != Mode::Off {
             self.vouch_for(now, client, name);
         }
     }

@@ -55,6 +55,17 @@ pub(super) struct Passes {
     lines: Slab<Line>,
 }
 
+/// Leave for one answer, by a pass for which so many more are left after it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Leave(u16);
+
+impl Origin {
+    /// What it is to whoever does not go the quick way to the end.
+    pub fn admitted(&self, Leave(left): Leave) -> Admitted {
+        Admitted::plain(self.address, self.keys, Round::Within(left))
+    }
+}
+
 /// What an answer is in the round of its client's pass.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Round {
@@ -178,7 +189,7 @@ impl Door {
         let keys = Keys::of(&self.books.0.secret, address);
         self.passes.fetch(&keys);
         let standing = Standing { allowed: true, class: None };
-        Origin { address, standing, keys, accounts: None, short_cut: None }
+        Origin { address, standing, keys, short_cut: None }
     }
 
     /// Who it is, to be called when what [`expect`](Self::expect) asked for has come.
@@ -188,8 +199,7 @@ impl Door {
         if left > 0 {
             origin.short_cut = Some(ShortCut::Pass);
             if left < AT_ONCE {
-                // With the others of his that may have come with it, it may be used up.
-                self.fetch_books(origin.address, &self.ladder.keys(&self.books.0.secret, origin.address));
+                self.fetch_early(origin.address);
             }
         } else if self.bars.has(origin.keys.address) {
             origin.short_cut = Some(ShortCut::Bar);
@@ -203,16 +213,20 @@ impl Door {
         let standing = self.ranges.find(address);
         let inner = &self.books.0;
         if !standing.allowed {
-            return Origin { address, standing, keys: Keys::default(), accounts: None, short_cut: None };
+            return Origin { address, standing, keys: Keys::default(), short_cut: None };
         }
         let keys = self.ladder.keys(&inner.secret, address);
         self.fetch_books(address, &keys);
-        let accounts = (self.controller.level().0 > Level::Open).then(|| {
-            let accounts = self.ladder.accounts(&inner.secret, address);
-            accounts.fetch_wider(&inner.tables[0]);
-            *accounts.keys()
-        });
-        Origin { address, standing, keys, accounts, short_cut: None }
+        if self.controller.level().0 > Level::Open {
+            self.ladder.accounts(&inner.secret, address).fetch_wider(&inner.tables[0]);
+        }
+        Origin { address, standing, keys, short_cut: None }
+    }
+
+    /// With the questions that may have come with one it may use up a pass: has that fetched which is needed then.
+    #[cold]
+    fn fetch_early(&self, address: IpAddr) {
+        self.fetch_books(address, &self.ladder.keys(&self.books.0.secret, address));
     }
 
     /// Has that fetched which everybody without a pass is looked up in.
@@ -231,17 +245,25 @@ impl Door {
     /// The same for one whose client seemed to have a pass.
     #[inline]
     pub(super) fn judge_passing(&mut self, now: Now, origin: &Origin, asking: &Asking<'_>) -> (Verdict, CookieReply) {
-        let Origin { address, keys, .. } = *origin;
-        if asking.cookie.is_none()
-            && !asking.stream
-            && self.passing
-            && let Some(left) = self.passes.take(&keys, now.mono)
-        {
-            self.tally.unproven += 1;
-            let admitted = Admitted::plain(address, keys, Round::Within(left));
-            return (Verdict::Admitted(admitted), CookieReply::None);
+        match self.take_pass(now.mono, origin, asking) {
+            Some(leave) => (Verdict::Admitted(origin.admitted(leave)), CookieReply::None),
+            None => self.judge_whole(now, origin.address, asking),
         }
-        self.judge_whole(now, address, asking)
+    }
+
+    /// The quick way to an answer, and nearly all can go it: leave by a pass. `None`: there is none, and he is to be judged.
+    #[inline]
+    pub fn take_pass(&mut self, now: Moment, origin: &Origin, asking: &Asking<'_>) -> Option<Leave> {
+        let may = origin.short_cut == Some(ShortCut::Pass) && asking.cookie.is_none() && !asking.stream;
+        let left = if may && self.passing { self.passes.take(&origin.keys, now) } else { None }?;
+        self.tally.unproven += 1;
+        Some(Leave(left))
+    }
+
+    /// The same as [`part`](Door::part) for whoever has [leave](Self::take_pass).
+    #[inline]
+    pub fn part_with_leave(&mut self, now: Moment, origin: &Origin, leave: Leave, packet: &Departing<'_>) -> Parting {
+        self.part_passing(now, origin.address, &origin.keys, leave.0, packet)
     }
 
     /// What may become of an answer that goes to somebody within a pass, of which so many answers are left after it.
@@ -249,34 +271,35 @@ impl Door {
     pub(super) fn part_passing(
         &mut self,
         now: Moment,
-        admitted: &Admitted,
-        packet: &Departing<'_>,
+        address: IpAddr,
+        keys: &Keys,
         left: u16,
+        packet: &Departing<'_>,
     ) -> Parting {
         let looked_at = packet.from_cache && self.controller.level().0 < Level::Guard;
         if looked_at && u64::from(left).is_multiple_of(SAMPLED_LIGHT) {
-            self.vouch(now, admitted, packet.name);
+            self.vouch(now, address, packet.name);
         }
         let excess = packet.sent.saturating_sub(packet.received);
         let passes = self.passing
             && (excess == 0
                 || self.limits.rations == Mode::Off
                 || excess < SAME_ANSWER
-                    && match self.passes.spend(&admitted.keys, excess) {
+                    && match self.passes.spend(keys, excess) {
                         Octets::Within => true,
                         Octets::None => false,
-                        Octets::Due => self.charge_pass(now, admitted.address),
+                        Octets::Due => self.charge_pass(now, address),
                     });
         if passes {
             return Parting::Send;
         }
-        self.part_beyond_pass(now, admitted, packet)
+        self.part_beyond_pass(now, address, left, packet)
     }
 
     #[cold]
-    fn part_beyond_pass(&mut self, now: Moment, admitted: &Admitted, packet: &Departing<'_>) -> Parting {
-        let keys = self.ladder.keys(&self.books.0.secret, admitted.address);
-        self.part_whole(now, &Admitted { keys, ..*admitted }, packet)
+    fn part_beyond_pass(&mut self, now: Moment, address: IpAddr, left: u16, packet: &Departing<'_>) -> Parting {
+        let keys = self.ladder.keys(&self.books.0.secret, address);
+        self.part_whole(now, &Admitted::plain(address, keys, Round::Within(left)), packet)
     }
 
     /// Charges the octets of a pass; `false`: there is no room to spare for them.

@@ -22,7 +22,7 @@ fn an_answer_that_costs_nobody_an_octet_makes_nobody_known() {
     // Questions whose answers are no larger, such as those for a transfer.
     for number in 0..2_000 {
         let proof = admitted(&mut door, START, &plain(forged(number)));
-        assert_eq!(door.part(START, &proof, b"\x01x\0", 50, 50, true), Parting::Send);
+        assert_eq!(door.part(START, &proof, &leaving(b"\x01x\0", 50, 50, true)), Parting::Send);
     }
     let later = START + Duration::from_secs(1);
     let pressure = Pressure { dropped: 0.9, ..Pressure::default() };
@@ -47,7 +47,7 @@ fn random_case_is_the_same_name() {
             let now = START + Duration::from_millis(u64::from(*number) * 10);
             let proof = admitted(&mut door, now, &plain(victim));
             let name = name(if cased { *number << 3 } else { 0 });
-            door.part(now, &proof, &name, 40, 900, true) == Parting::Send
+            door.part(now, &proof, &leaving(&name, 40, 900, true)) == Parting::Send
         });
         answers.count()
     };
@@ -163,7 +163,7 @@ fn what_strangers_would_be_refused_is_observed_as_if_they_were_real() {
             let customer = IpAddr::from((0x0a00_0000 | number).to_be_bytes());
             for _ in 0..3 {
                 let proof = admitted(&mut door, now, &plain(customer));
-                if door.part(now, &proof, b"\x01x\0", 40, 140, true) != Parting::Send {
+                if door.part(now, &proof, &leaving(b"\x01x\0", 40, 140, true)) != Parting::Send {
                     door.accept(now, customer, Level::Open);
                 }
             }
@@ -189,7 +189,7 @@ fn slow_forgery(forged: u32, level: Level) -> [f64; 2] {
         let now = START + Duration::from_secs(10) + Duration::from_millis(2) * number;
         let proof = admitted(&mut door, now, &plain(forger(number)));
         // An ordinary answer, such as nobody minds.
-        assert_eq!(door.part(now, &proof, b"\x01x\0", 50, 130, true), Parting::Send);
+        assert_eq!(door.part(now, &proof, &leaving(b"\x01x\0", 50, 130, true)), Parting::Send);
     }
     let flood = START + Duration::from_secs(40);
     let (mut asked, mut served) = ([0u32; 2], [0u32; 2]);
@@ -235,7 +235,7 @@ fn padded_questions_make_no_more_addresses_known_than_ordinary_ones() {
             let now = START + Duration::from_micros(200) * *number;
             let forged = IpAddr::from((0x0a80_0000 | number).to_be_bytes());
             let proof = admitted(&mut door, now, &plain(forged));
-            let _ = door.part(now, &proof, b"\x01x\0", received, 130, true);
+            let _ = door.part(now, &proof, &leaving(b"\x01x\0", received, 130, true));
             books.account_of(&policy, forged, now).known
         });
         known.count()
@@ -317,7 +317,7 @@ fn excess(door: &mut Door, from: Moment, victim: IpAddr, seconds: u32, rate: u32
     for number in 0..seconds * rate {
         let now = from + Duration::from_secs(1) / rate * number;
         let sent = match door.judge(at(now), &plain(victim)).0 {
-            Verdict::Admitted(proof) => match door.part(now, &proof, b"\x01x\0", 50, 50 + answer, true) {
+            Verdict::Admitted(proof) => match door.part(now, &proof, &leaving(b"\x01x\0", 50, 50 + answer, true)) {
                 Parting::Send => 50 + answer as i64,
                 Parting::Truncate(_) => 50,
                 Parting::Drop(_) => 0,
@@ -359,7 +359,7 @@ fn with_room_to_spare_what_is_asked_in_a_victims_name_brings_it_no_more_octets()
             let now = START + Duration::from_secs(1) / rate * number;
             let Verdict::Admitted(proof) = judge(&mut door, now, ip("10.0.0.1")) else { panic!("refused") };
             received += 45;
-            sent += match door.part(now, &proof, b"\x01x\0", 45, 70, true) {
+            sent += match door.part(now, &proof, &leaving(b"\x01x\0", 45, 70, true)) {
                 Parting::Send => 70,
                 Parting::Truncate(_) => 45,
                 Parting::Drop(_) => 0,
@@ -383,7 +383,7 @@ fn with_room_to_spare_nobody_is_told_to_come_by_tcp_for_asking_much() {
         let answers = (0..rate * 10).filter(|number| {
             let now = from + Duration::from_secs(10) / (rate * 10) * *number;
             let Verdict::Admitted(proof) = judge(&mut door, now, client) else { panic!("refused with room to spare") };
-            door.part(now, &proof, b"\x01x\0", 50, 50 + excess, true) == Parting::Send
+            door.part(now, &proof, &leaving(b"\x01x\0", 50, 50 + excess, true)) == Parting::Send
         });
         (answers.count() as u32, books.decisions().of_address(client, 1).first().map(|refusal| refusal.reason))
     };
@@ -405,7 +405,7 @@ fn addresses_of_an_ipv6_network_do_not_vouch_for_forged_ones_of_ipv4() {
             _ => IpAddr::from((0x0a00_0000 | number << 4).to_be_bytes()),
         };
         let proof = admitted(&mut door, now, &plain(address));
-        let sent = door.part(now, &proof, b"\x01x\0", 50, 400, true) == Parting::Send;
+        let sent = door.part(now, &proof, &leaving(b"\x01x\0", 50, 400, true)) == Parting::Send;
         match address {
             IpAddr::V4(_) => whole += u32::from(sent),
             IpAddr::V6(_) if sent => own += 1,
@@ -487,7 +487,7 @@ fn who_has_a_wildcard_is_no_ordinary_client_for_that() {
             now = now + Duration::from_millis(100);
             let name = Name::parse(&format!("n{number}.site{}.com", number % domains)).expect("a name");
             let proof = admitted(&mut door, now, &plain(client));
-            assert_eq!(door.part(now, &proof, name.wire(), 50, 80, true), Parting::Send);
+            assert_eq!(door.part(now, &proof, &leaving(name.wire(), 50, 80, true)), Parting::Send);
         }
         books.account_of(&policy, client, now).ordinary
     };

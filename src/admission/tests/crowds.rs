@@ -49,7 +49,7 @@ fn served(names: u64, cookies: bool, seed: u64) -> [f64; 2] {
         // Of few names none goes upstream.
         let cached = names < 400 || random(8) > 0;
         let sent = (cached || door.recurse(now, &proof, name.as_bytes()).is_ok())
-            && match door.part(now, &proof, name.as_bytes(), 50, 70 + random(120) as usize, cached) {
+            && match door.part(now, &proof, &leaving(name.as_bytes(), 50, 70 + random(120) as usize, cached)) {
                 Parting::Send => true,
                 // In the first minute some are told to come by TCP, and under guard who asks much; they are served there.
                 Parting::Truncate(Reason::StrangerRation | Reason::AddressRation | Reason::Ration) => {
@@ -97,7 +97,7 @@ fn bought(questions: u32, another: &str, level: Level) -> [u32; 2] {
             let asking = Asking { address: CROWD, stream: false, cookie, name: name.as_bytes() };
             let (verdict, reply) = door.judge(at(now), &asking);
             if let Verdict::Admitted(proof) = verdict {
-                door.part(now, &proof, name.as_bytes(), 50, 50, true);
+                door.part(now, &proof, &leaving(name.as_bytes(), 50, 50, true));
             }
             reply
         };
@@ -141,7 +141,7 @@ fn under_guard_an_address_is_sent_no_more_for_the_many_who_seem_to_be_behind_it(
             let name = format!("{}", turn.wrapping_mul(7919) % names);
             let asking = Asking { name: name.as_bytes(), ..plain(CROWD) };
             let Verdict::Admitted(proof) = door.judge(at(now), &asking).0 else { panic!("refused without pressure") };
-            door.part(now, &proof, name.as_bytes(), 50, 60, true);
+            door.part(now, &proof, &leaving(name.as_bytes(), 50, 60, true));
         }
         let flood = START + Duration::from_secs(121);
         pressed(&mut door, flood, Level::Guard);
@@ -149,7 +149,7 @@ fn under_guard_an_address_is_sent_no_more_for_the_many_who_seem_to_be_behind_it(
         for turn in 0..5_000u32 {
             let now = flood + Duration::from_millis(1) * turn;
             let Verdict::Admitted(proof) = judge(&mut door, now, CROWD) else { continue };
-            sent += 100 * u64::from(door.part(now, &proof, b"\x01x\0", 50, 150, true) == Parting::Send);
+            sent += 100 * u64::from(door.part(now, &proof, &leaving(b"\x01x\0", 50, 150, true)) == Parting::Send);
         }
         sent
     };
@@ -177,7 +177,7 @@ fn a_forwarder_is_served_under_pressure_from_its_first_question_on() {
         let miss = turn < 1_000 && turn % 3 == 0;
         let answered = match judge(&mut door, now, client) {
             Verdict::Admitted(proof) if !miss || door.recurse(now, &proof, b"").is_ok() => {
-                match door.part(now, &proof, b"\x01x\0", 50, 130, !miss) {
+                match door.part(now, &proof, &leaving(b"\x01x\0", 50, 130, !miss)) {
                     Parting::Send => Some(true),
                     Parting::Truncate(_) => Some(false),
                     Parting::Drop(_) => None,

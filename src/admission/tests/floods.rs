@@ -14,11 +14,13 @@ fn ask_many(door: &mut Door, from: Moment, seconds: u32, rate: u32, names: u32, 
         let name = format!("{}", turn.wrapping_mul(7_919) % names);
         received += 50;
         sent += match door.judge(at(now), &Asking { name: name.as_bytes(), ..plain(CROWD) }).0 {
-            Verdict::Admitted(proof) => match door.part(now, &proof, name.as_bytes(), 50, 50 + excess, true) {
-                Parting::Send => 50 + excess,
-                Parting::Truncate(_) => 50,
-                Parting::Drop(_) => 0,
-            },
+            Verdict::Admitted(proof) => {
+                match door.part(now, &proof, &leaving(name.as_bytes(), 50, 50 + excess, true)) {
+                    Parting::Send => 50 + excess,
+                    Parting::Truncate(_) => 50,
+                    Parting::Drop(_) => 0,
+                }
+            }
             Verdict::Turned(Turned::Drop(_)) => 0,
             Verdict::Turned(_) => 50,
         };
@@ -80,7 +82,7 @@ fn a_burst_that_is_small_is_kept_to_under_pressure() {
                 pressed(&mut door, now, Level::Guard);
             }
             if let Verdict::Admitted(proof) = judge(&mut door, now, CROWD) {
-                door.part(now, &proof, b"\x01x\0", 50, 50, true);
+                door.part(now, &proof, &leaving(b"\x01x\0", 50, 50, true));
                 answers += 1;
             }
         }
@@ -112,7 +114,7 @@ fn new_customers_are_served_again_once_hardly_anything_is_forged() {
         {
             if customer || client == forged {
                 let Verdict::Admitted(proof) = judge(&mut door, now, client) else { panic!("without pressure") };
-                let sent = door.part(now, &proof, b"\x01x\0", 50, 130, true) == Parting::Send;
+                let sent = door.part(now, &proof, &leaving(b"\x01x\0", 50, 130, true)) == Parting::Send;
                 whole[usize::from(turn >= 15 * 25)] += u32::from(customer && sent);
             }
         }

@@ -76,7 +76,7 @@ fn the_strangers_of_a_network_have_the_part_of_its_ration_that_is_set() {
         for last in 1..=250u8 {
             let Verdict::Admitted(pass) = judge(&mut door, START, IpAddr::from([10, 0, 0, last])) else { continue };
             // 200 octets more than came: the sample of strangers is not asked for that little.
-            if door.part(START, &pass, b"\x01x\0", 40, 240, true) == Parting::Send {
+            if door.part(START, &pass, &leaving(b"\x01x\0", 40, 240, true)) == Parting::Send {
                 octets += 200;
             }
         }

@@ -23,13 +23,13 @@ fn in_a_later_flood(minutes: u64) -> (bool, bool) {
     door.accept(START, client, Level::Open);
     pressed(&mut door, START, Level::Guard);
     let Verdict::Admitted(proof) = judge(&mut door, START, client) else { panic!("a client") };
-    assert_eq!(door.part(START, &proof, b"\x01x\0", 50, 150, true), Parting::Send);
+    assert_eq!(door.part(START, &proof, &leaving(b"\x01x\0", 50, 150, true)), Parting::Send);
     assert!(is_admitted(judge(&mut door, START, ip("10.9.9.9"))));
     let now = peace(&mut door, START, minutes * 60);
     door.accept(now, client, Level::Open);
     pressed(&mut door, now, Level::Guard);
     let Verdict::Admitted(proof) = judge(&mut door, now, client) else { panic!("a client") };
-    let sent = door.part(now, &proof, b"\x01x\0", 50, 150, true) == Parting::Send;
+    let sent = door.part(now, &proof, &leaving(b"\x01x\0", 50, 150, true)) == Parting::Send;
     (sent, is_admitted(judge(&mut door, now, ip("10.8.8.8"))))
 }
 
@@ -50,7 +50,7 @@ fn a_customer_of_ipv6_is_sent_no_more_by_naming_all_his_addresses() {
             let now = START + Duration::from_secs(1) / 1_500 * number;
             let Verdict::Admitted(proof) = judge(&mut door, now, rotated(number * rotate)) else { continue };
             let name = number.to_be_bytes();
-            excess += if door.part(now, &proof, &name, 50, 290, true) == Parting::Send { 240 } else { 0 };
+            excess += if door.part(now, &proof, &leaving(&name, 50, 290, true)) == Parting::Send { 240 } else { 0 };
         }
         excess
     };
@@ -68,7 +68,7 @@ fn a_network_has_its_share_whatever_passes_its_addresses_have() {
     pressed(&mut door, START, Level::Guard);
     let mut asks = |now: Moment, number: u32| {
         let Verdict::Admitted(proof) = judge(&mut door, now, rotated(number)) else { return 0 };
-        u32::from(door.part(now, &proof, b"\x01x\0", 50, 50, true) == Parting::Send)
+        u32::from(door.part(now, &proof, &leaving(b"\x01x\0", 50, 50, true)) == Parting::Send)
     };
     let mut met = 0;
     for number in 0..16 * 1_900u32 {

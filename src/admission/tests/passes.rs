@@ -46,7 +46,7 @@ fn a_network_of_clients_that_are_each_nowhere_near_a_limit_has_its_share_and_no_
     for turn in 0..400_000u32 {
         let now = START + Duration::from_micros(20) * turn;
         let Verdict::Admitted(proof) = judge(&mut door, now, client(turn)) else { continue };
-        door.part(now, &proof, b"\x01x\0", 50, 50, true);
+        door.part(now, &proof, &leaving(b"\x01x\0", 50, 50, true));
         served += 1;
     }
     assert!((310_000..=322_000).contains(&served), "{served}");
