@@ -15,7 +15,7 @@ const A: u16 = 1;
 /// A server that answers `here.test` to clients on this machine, none of which is exempt, and whom it can be asked by.
 fn start(name: &str, more: &str) -> (Program, SocketAddr, PathBuf) {
     let server = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
-    let control = std::env::temp_dir().join(format!("maeslant-door-{}-{name}", std::process::id()));
+    let control = Program::control(name);
     let config = format!(
         "[server]\nlisten = [\"{server}\"]\nworkers = 1\ncontrol_socket = {control:?}\n{more}\n[cache]\nmemory = \
          \"16MiB\"\n[resolver]\nprime = false\n[local]\nrecords = [\"here.test. A 192.0.2.1\"]\n"

@@ -24,9 +24,14 @@ impl Program {
         Program::start_with(name, config, &[])
     }
 
+    /// Where the program of this name may have its control socket: a directory that goes with it.
+    pub fn control(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("maeslant-serve-{}-{name}.control", std::process::id()))
+    }
+
     /// With variables in its environment.
     fn start_with(name: &str, config: &str, environment: &[(&str, &str)]) -> Program {
-        let path = std::env::temp_dir().join(format!("maeslant-serve-{}-{name}.toml", std::process::id()));
+        let path = Program::control(name).with_extension("toml");
         std::fs::write(&path, config).expect("a file");
         let mut child = Command::new(env!("CARGO_BIN_EXE_maeslant"))
             .args(["serve", "--config"])
@@ -97,6 +102,7 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = std::fs::remove_file(&self.config);
+        let _ = std::fs::remove_dir_all(self.config.with_extension("control"));
     }
 }
 
