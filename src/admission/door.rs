@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bars::Bars;
-use passes::{Passes, Round};
+use passes::{Passes, Place, Round};
 
 use super::access::{Ranges, Standing};
 use super::books::Books;
@@ -89,8 +89,8 @@ pub struct Origin {
 /// What this shard remembers of somebody that may make looking into the books needless.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum ShortCut {
-    /// He seems to have a pass.
-    Pass,
+    /// He seems to have a pass, here.
+    Pass(Place),
     /// He was turned away a moment ago.
     Bar,
 }
@@ -366,7 +366,7 @@ impl Door {
             self.books.0.sweep(now.mono);
         }
         match origin.short_cut {
-            Some(ShortCut::Pass) => return self.judge_passing(now, origin, asking),
+            Some(ShortCut::Pass(_)) => return self.judge_passing(now, origin, asking),
             Some(ShortCut::Bar) => return self.judge_barred(now, origin, asking),
             None => {}
         }
@@ -443,7 +443,7 @@ impl Door {
     fn share(&mut self, now: Moment, admitted: &mut Admitted, name: &[u8]) -> Result<(), Reason> {
         let (level, _) = self.controller.level();
         if !admitted.proven {
-            if admitted.plain && self.passes.take_due(&admitted.keys) {
+            if admitted.plain && self.passes.take_due(&admitted.keys, now) {
                 admitted.round = Round::Due;
             }
             self.stranger(now, admitted, name, level)?;
@@ -606,7 +606,7 @@ impl Door {
     /// An answer is ready: may it go?
     pub fn part(&mut self, now: Moment, admitted: &Admitted, packet: &Departing<'_>) -> Parting {
         match admitted.round {
-            Round::Within(left) => self.part_passing(now, admitted.address, &admitted.keys, left, packet),
+            Round::Within(leave) => self.part_passing(now, admitted.address, &admitted.keys, leave, packet),
             Round::None | Round::Due => self.part_whole(now, admitted, packet),
         }
     }

@@ -101,6 +101,14 @@ fn is_name(known: &[u8], name: &[u8]) -> bool {
         && words.into_iter().all(|(word, known)| lowered_word(u64::from_le_bytes(*word)) == u64::from_le_bytes(*known))
 }
 
+/// Whether two questions are the same to the octet.
+fn is_exactly(known: &[u8], question: &[u8]) -> bool {
+    let words = question.as_chunks::<8>().0.iter().zip(known.as_chunks::<8>().0);
+    let word = |octets: &[u8; 8]| u64::from_le_bytes(*octets);
+    known.len() == question.len()
+        && words.fold(last_word(known) ^ last_word(question), |all, (one, other)| all | word(one) ^ word(other)) == 0
+}
+
 /// An answer, and the hash of its question.
 #[derive(Default)]
 struct Place {
@@ -222,11 +230,12 @@ impl Hot {
             return false;
         }
         let end = HEADER + usize::from(known.question);
-        let same = known
-            .packet
-            .get(HEADER..end)
-            .and_then(<[u8]>::split_last_chunk::<KIND>)
-            .is_some_and(|(name, kind)| view.question.ends_with(kind) && is_name(name, view.name()));
+        let Some(question) = known.packet.get(HEADER..end) else { return false };
+        let exactly = is_exactly(question, view.question);
+        let same = exactly
+            || question
+                .split_last_chunk::<KIND>()
+                .is_some_and(|(name, kind)| view.question.ends_with(kind) && is_name(name, view.name()));
         let length = known.packet.len() + if cookie.is_some() { COOKIE_OPTION } else { 0 };
         if !same || length > limit {
             return false;
@@ -238,7 +247,7 @@ impl Hot {
             (*a, *b) = (id_high, id_low);
             *flags = *flags & !1 | u8::from(view.flags.has(Flags::RD));
         }
-        if let Some(question) = out.get_mut(HEADER..end) {
+        if !exactly && let Some(question) = out.get_mut(HEADER..end) {
             question.copy_from_slice(view.question);
         }
         for field in &known.ages {
@@ -375,11 +384,13 @@ mod tests {
         for length in 0..=255 {
             let name = vec![b'a'; length];
             let mut other = name.clone();
+            assert!(is_name(&name, &other) && is_exactly(&name, &other));
             for at in 0..length {
                 other[at] = b'A';
                 assert!(is_name(&name, &other) && !is_name(&name, &other[1..]));
+                assert!(!is_exactly(&name, &other) && !is_exactly(&name, &name[1..]));
                 other[at] = b'b';
-                assert!(!is_name(&name, &other), "{length} octets, another at {at}");
+                assert!(!is_name(&name, &other) && !is_exactly(&name, &other), "{length} octets, another at {at}");
                 other[at] = b'a';
             }
         }

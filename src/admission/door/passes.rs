@@ -25,13 +25,16 @@ use crate::memory::{self, Slab};
 /// Passes in a line, which is a cache line.
 const WAYS: usize = 4;
 /// Answers between two looks at the books.
-pub(super) const ANSWERS: u16 = 16;
+pub(super) const ANSWERS: u8 = 16;
 /// Who was served before is looked at under pressure as often as he is charged.
 const _: () = assert!(ANSWERS as u64 == SAMPLED);
 /// Questions that many clients ask at once: a page's names, each by its addresses of both families.
-const AT_ONCE: u16 = 4;
+const AT_ONCE: u8 = 4;
 /// Octets beyond what was received, between two charges.
 pub(super) const OCTETS: u16 = 2_048;
+/// So many names from the cache a client is vouched for as it comes, and from then on once a round: who asks that much while
+/// his pass is good is looked at often enough.
+const VOUCHED: u8 = 8;
 /// A pass is good for so long, in units of 2³⁰ ns (1.07 s): short beside the half hour for which its client stays known.
 const GOOD_FOR: u32 = 60;
 
@@ -42,8 +45,17 @@ struct Pass {
     key: u64,
     /// In units of 2³⁰ ns; the first in which it is no good any more.
     until: u32,
-    answers: u16,
     octets: u16,
+    answers: u8,
+    /// How often he was vouched for, up to [`VOUCHED`].
+    vouched: u8,
+}
+
+impl Pass {
+    /// How often its client was vouched for, which begins anew once it is out of date.
+    fn vouched_by(&self, now: Moment) -> u8 {
+        if self.until > units(now) { self.vouched } else { 0 }
+    }
 }
 
 #[derive(Default)]
@@ -55,14 +67,22 @@ pub(super) struct Passes {
     lines: Slab<Line>,
 }
 
-/// Leave for one answer, by a pass for which so many more are left after it.
+/// Leave for one answer, by a pass.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Leave(u16);
+pub struct Leave {
+    place: Place,
+    /// It is one by which its client may be vouched for.
+    vouch: bool,
+}
+
+/// Where somebody's pass was a moment ago.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Place(u32);
 
 impl Origin {
     /// What it is to whoever does not go the quick way to the end.
-    pub fn admitted(&self, Leave(left): Leave) -> Admitted {
-        Admitted::plain(self.address, self.keys, Round::Within(left))
+    pub fn admitted(&self, leave: Leave) -> Admitted {
+        Admitted::plain(self.address, self.keys, Round::Within(leave))
     }
 }
 
@@ -71,8 +91,8 @@ impl Origin {
 pub(super) enum Round {
     /// There is none: what is looked at, is by chance.
     None,
-    /// One for which nothing is looked up, and how many of them are left.
-    Within(u16),
+    /// One for which nothing is looked up.
+    Within(Leave),
     /// The one with which all are charged.
     Due,
 }
@@ -112,34 +132,46 @@ impl Passes {
         self.lines[place].0.iter_mut().find(|pass| pass.key == keys.address.0)
     }
 
-    /// For how many answers more somebody's is good, if it is not out of date.
+    /// Where somebody's pass is, and for how many answers more it is good, if it is not out of date; `None`: for none.
     #[inline]
-    pub fn left(&self, keys: &Keys) -> u16 {
-        let pass = self.lines[self.place(keys)].0.iter().find(|pass| pass.key == keys.address.0);
-        pass.map_or(0, |pass| pass.answers)
+    pub fn seek(&self, keys: &Keys) -> Option<(Place, u8)> {
+        let line = self.place(keys);
+        let way = self.lines[line].0.iter().position(|pass| pass.key == keys.address.0)?;
+        let left = self.lines[line].0[way].answers;
+        (left > 0).then_some((Place((line * WAYS + way) as u32), left))
     }
 
-    /// Takes an answer from somebody's pass, and says how many are left after it; `None`: there is no pass, or it is used up.
+    /// The pass at a place, if it is still that of this key.
+    #[inline(always)]
+    fn at(&mut self, Place(place): Place, keys: &Keys) -> Option<&mut Pass> {
+        let pass = &mut self.lines[place as usize / WAYS].0[place as usize % WAYS];
+        (pass.key == keys.address.0).then_some(pass)
+    }
+
+    /// Takes an answer from somebody's pass; `None`: it is not there any more, or used up.
     #[inline]
-    pub fn take(&mut self, keys: &Keys, now: Moment) -> Option<u16> {
-        let pass = self.find(keys)?;
+    pub fn take(&mut self, place: Place, keys: &Keys, now: Moment) -> Option<Leave> {
+        let pass = self.at(place, keys)?;
         if pass.answers == 0 || pass.until <= units(now) {
             return None;
         }
         pass.answers -= 1;
-        Some(pass.answers)
+        let vouch =
+            u64::from(pass.answers).is_multiple_of(SAMPLED_LIGHT) && (pass.answers == 0 || pass.vouched < VOUCHED);
+        pass.vouched += u8::from(vouch && pass.vouched < VOUCHED);
+        Some(Leave { place, vouch })
     }
 
     /// Whether somebody's pass is used up, so that its answers are to be charged. Says so once.
-    pub fn take_due(&mut self, keys: &Keys) -> bool {
+    pub fn take_due(&mut self, keys: &Keys, now: Moment) -> bool {
         let due = self.find(keys).filter(|pass| pass.answers == 0 && pass.until > 0);
-        due.map(|pass| pass.until = 0).is_some()
+        due.map(|pass| *pass = Pass { until: 0, vouched: pass.vouched_by(now), ..*pass }).is_some()
     }
 
     /// Takes octets from somebody's pass.
     #[inline]
-    pub fn spend(&mut self, keys: &Keys, octets: usize) -> Octets {
-        let Some(pass) = self.find(keys) else { return Octets::None };
+    pub fn spend(&mut self, place: Place, keys: &Keys, octets: usize) -> Octets {
+        let Some(pass) = self.at(place, keys) else { return Octets::None };
         match u16::try_from(octets).ok().and_then(|octets| pass.octets.checked_sub(octets)) {
             Some(left) => {
                 pass.octets = left;
@@ -155,7 +187,7 @@ impl Passes {
     /// Gives somebody a pass; `round`: that of a pass that was charged just now goes on. `dice` are bits by chance.
     pub fn give(&mut self, keys: &Keys, now: Moment, round: bool, dice: u64) {
         let until = units(now).saturating_add(GOOD_FOR);
-        let (first, octets) = ((dice as u16) % ANSWERS, (dice >> 16) as u16 % OCTETS);
+        let (first, octets) = ((dice as u8) % ANSWERS, (dice >> 16) as u16 % OCTETS);
         let answers = if round { ANSWERS - 1 } else { first };
         let (place, key) = (self.place(keys), keys.address);
         let line = &mut self.lines[place].0;
@@ -167,9 +199,10 @@ impl Passes {
             }
             // Where in its rounds it stood is as much by chance as any other place.
             let answers = if round || pass.answers == 0 { answers } else { pass.answers };
-            *pass = Pass { until, answers, ..*pass };
+            let vouched = if round { pass.vouched } else { pass.vouched_by(now) };
+            *pass = Pass { until, answers, vouched, ..*pass };
         } else if let Some(oldest) = line.iter_mut().min_by_key(|pass| pass.until) {
-            *oldest = Pass { key: key.0, until, answers, octets };
+            *oldest = Pass { key: key.0, until, octets, answers, vouched: 0 };
         }
     }
 }
@@ -195,9 +228,9 @@ impl Door {
     /// Who it is, to be called when what [`expect`](Self::expect) asked for has come.
     #[inline]
     pub fn find_out(&self, origin: &mut Origin) {
-        let left = if self.passing { self.passes.left(&origin.keys) } else { 0 };
-        if left > 0 {
-            origin.short_cut = Some(ShortCut::Pass);
+        let pass = if self.passing { self.passes.seek(&origin.keys) } else { None };
+        if let Some((place, left)) = pass {
+            origin.short_cut = Some(ShortCut::Pass(place));
             if left < AT_ONCE {
                 self.fetch_early(origin.address);
             }
@@ -254,30 +287,30 @@ impl Door {
     /// The quick way to an answer, and nearly all can go it: leave by a pass. `None`: there is none, and he is to be judged.
     #[inline]
     pub fn take_pass(&mut self, now: Moment, origin: &Origin, asking: &Asking<'_>) -> Option<Leave> {
-        let may = origin.short_cut == Some(ShortCut::Pass) && asking.cookie.is_none() && !asking.stream;
-        let left = if may && self.passing { self.passes.take(&origin.keys, now) } else { None }?;
+        let Some(ShortCut::Pass(place)) = origin.short_cut else { return None };
+        let may = self.passing && asking.cookie.is_none() && !asking.stream;
+        let leave = if may { self.passes.take(place, &origin.keys, now) } else { None }?;
         self.tally.unproven += 1;
-        Some(Leave(left))
+        Some(leave)
     }
 
     /// The same as [`part`](Door::part) for whoever has [leave](Self::take_pass).
     #[inline]
     pub fn part_with_leave(&mut self, now: Moment, origin: &Origin, leave: Leave, packet: &Departing<'_>) -> Parting {
-        self.part_passing(now, origin.address, &origin.keys, leave.0, packet)
+        self.part_passing(now, origin.address, &origin.keys, leave, packet)
     }
 
-    /// What may become of an answer that goes to somebody within a pass, of which so many answers are left after it.
+    /// What may become of an answer that goes to somebody within a pass.
     #[inline]
     pub(super) fn part_passing(
         &mut self,
         now: Moment,
         address: IpAddr,
         keys: &Keys,
-        left: u16,
+        leave: Leave,
         packet: &Departing<'_>,
     ) -> Parting {
-        let looked_at = packet.from_cache && self.controller.level().0 < Level::Guard;
-        if looked_at && u64::from(left).is_multiple_of(SAMPLED_LIGHT) {
+        if leave.vouch && packet.from_cache && self.controller.level().0 < Level::Guard {
             self.vouch(now, address, packet.name);
         }
         let excess = packet.sent.saturating_sub(packet.received);
@@ -285,7 +318,7 @@ impl Door {
             && (excess == 0
                 || self.limits.rations == Mode::Off
                 || excess < SAME_ANSWER
-                    && match self.passes.spend(keys, excess) {
+                    && match self.passes.spend(leave.place, keys, excess) {
                         Octets::Within => true,
                         Octets::None => false,
                         Octets::Due => self.charge_pass(now, address),
@@ -293,13 +326,13 @@ impl Door {
         if passes {
             return Parting::Send;
         }
-        self.part_beyond_pass(now, address, left, packet)
+        self.part_beyond_pass(now, address, leave, packet)
     }
 
     #[cold]
-    fn part_beyond_pass(&mut self, now: Moment, address: IpAddr, left: u16, packet: &Departing<'_>) -> Parting {
+    fn part_beyond_pass(&mut self, now: Moment, address: IpAddr, leave: Leave, packet: &Departing<'_>) -> Parting {
         let keys = self.ladder.keys(&self.books.0.secret, address);
-        self.part_whole(now, &Admitted::plain(address, keys, Round::Within(left)), packet)
+        self.part_whole(now, &Admitted::plain(address, keys, Round::Within(leave)), packet)
     }
 
     /// Charges the octets of a pass; `false`: there is no room to spare for them.
@@ -348,6 +381,15 @@ mod tests {
         Moment::from_nanos(seconds * 1_000_000_000)
     }
 
+    fn left(passes: &Passes, keys: &Keys) -> u8 {
+        passes.seek(keys).map_or(0, |(_, left)| left)
+    }
+
+    fn take(passes: &mut Passes, keys: &Keys, now: Moment) -> Option<Leave> {
+        let (place, _) = passes.seek(keys)?;
+        passes.take(place, keys, now)
+    }
+
     /// A cheap sequence of bits.
     fn dice(number: u64) -> u64 {
         number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20
@@ -362,11 +404,11 @@ mod tests {
                 let key = &of(dice(client + 1) << 20 | client);
                 for number in 0..each {
                     asked += 1;
-                    if passes.take(key, at(5)).is_some() {
+                    if take(&mut passes, key, at(5)).is_some() {
                         continue;
                     }
                     // As the door does it: who has no pass pays for all with the chance of one in so many.
-                    let due = passes.take_due(key);
+                    let due = passes.take_due(key, at(5));
                     if due || dice(client * 64 + number + 7).is_multiple_of(u64::from(ANSWERS)) {
                         charged += u64::from(ANSWERS);
                     }
@@ -385,10 +427,11 @@ mod tests {
             let (mut sent, mut charged) = (0u64, 0u64);
             for client in 0..20_000u64 {
                 let key = &of(dice(client + 1) << 20 | client);
-                passes.give(key, at(5), false, dice(client + 3));
+                passes.give(key, at(5), true, dice(client + 3));
+                let (place, _) = passes.seek(key).expect("it was given");
                 for _ in 0..5 {
                     sent += each;
-                    charged += match passes.spend(key, each as usize) {
+                    charged += match passes.spend(place, key, each as usize) {
                         Octets::Within => 0,
                         Octets::Due => u64::from(OCTETS),
                         Octets::None => unreachable!("it was given"),
@@ -404,13 +447,28 @@ mod tests {
     fn a_pass_ends() {
         let mut passes = Passes::new(64);
         let key = &of(77 << 40 | 5);
-        assert!(passes.left(key) == 0 && passes.take(key, at(5)).is_none() && passes.spend(key, 1) == Octets::None);
+        assert!(left(&passes, key) == 0 && take(&mut passes, key, at(5)).is_none());
         passes.give(key, at(5), true, 0);
-        assert_eq!(passes.take(key, at(60)), Some(ANSWERS - 2));
-        assert_eq!(passes.take(key, at(80)), None, "out of date");
+        assert!(take(&mut passes, key, at(60)).is_some() && left(&passes, key) == ANSWERS - 2);
+        assert_eq!(take(&mut passes, key, at(80)), None, "out of date");
         passes.give(key, at(80), false, 0);
-        assert_eq!((0..20).filter(|_| passes.take(key, at(80)).is_some()).count(), usize::from(ANSWERS - 2));
-        assert!(passes.left(key) == 0 && passes.take_due(key) && !passes.take_due(key));
+        assert_eq!((0..20).filter(|_| take(&mut passes, key, at(80)).is_some()).count(), usize::from(ANSWERS - 2));
+        assert!(left(&passes, key) == 0 && passes.take_due(key, at(80)) && !passes.take_due(key, at(80)));
+    }
+
+    #[test]
+    fn who_asks_much_is_vouched_for_once_a_round() {
+        let mut passes = Passes::new(64);
+        let key = &of(77 << 40 | 5);
+        let mut round = |seconds: u64| {
+            let due = passes.take_due(key, at(seconds));
+            passes.give(key, at(seconds), due, 0);
+            (0..ANSWERS).filter_map(|_| take(&mut passes, key, at(seconds))).filter(|leave| leave.vouch).count()
+        };
+        // The first one has no answers: where a pass begins is left to chance.
+        let rounds: Vec<usize> = [10, 10, 11, 12, 13, 14].map(&mut round).into();
+        assert_eq!(rounds, [0, 4, 4, 1, 1, 1]);
+        assert_eq!((round(100), round(101)), (4, 4), "he has been away");
     }
 
     #[test]
@@ -420,7 +478,7 @@ mod tests {
             passes.give(&of(number), at(number * 10), true, 0);
         }
         assert_eq!(
-            (1..=5).map(|number| passes.left(&of(number)) > 0).collect::<Vec<_>>(),
+            (1..=5).map(|number| left(&passes, &of(number)) > 0).collect::<Vec<_>>(),
             [false, true, true, true, true]
         );
     }

@@ -69,7 +69,7 @@ const IN_VAIN: Duration = FIND.checked_div(50).unwrap();
 const MOST_FINDS: Duration = FIND.checked_mul(6).unwrap();
 
 /// Names whose domain one shard remembers, 16 octets each.
-const DOMAINS: usize = 1024;
+const DOMAINS: usize = 4096;
 /// Clients of whom one shard remembers that they have points in plenty, and of others names that they have had their point
 /// for, two octets each, and for how long: points halve in hours.
 const CONTENT: usize = 1 << 14;
